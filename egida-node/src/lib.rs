@@ -1,0 +1,2 @@
+#![forbid(unsafe_code)]
+//! (being laid out)

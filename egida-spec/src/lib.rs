@@ -1,0 +1,4 @@
+#![forbid(unsafe_code)]
+//! The Egida specification language.
+
+pub mod protocol;

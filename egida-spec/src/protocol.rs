@@ -1,0 +1,278 @@
+//! A protocol as plain data: what the parser makes of a specification and what the binder reads.
+//!
+//! The shapes follow Figure 1 of the Egida paper (Rao, Alvisi, Vin 1999). Values are [`Phrase`]s: the language knows
+//! their words, not their meaning; the binder resolves them against its registry.
+
+use serde::{Deserialize, Serialize};
+
+/// A range of bytes of the specification's text, `start..end`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Span {
+    /// First byte.
+    pub start: usize,
+    /// One past the last byte.
+    pub end: usize,
+}
+
+/// Where a value of a completed [`Protocol`] comes from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Origin {
+    /// It stands in the text.
+    Written(Span),
+    /// It was filled in; the text says which documented default did it.
+    Default(String),
+}
+
+/// A value with the place where it was written.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Spanned<T> {
+    /// The value.
+    pub value: T,
+    /// Where it comes from.
+    pub origin: Origin,
+}
+
+/// A value of the language: its words in normal form, and the parameters attached to it.
+///
+/// Normal form is lower case, one space between words, hyphens kept (`co-ordinated` and `coordinated` are the same
+/// phrase, spelt `co-ordinated`; `data` is spelt `message`).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Phrase {
+    /// The words, for example `volatile memory of self`.
+    pub text: String,
+    /// What stands in `with ( ... )` behind it.
+    pub params: Params,
+    /// Where it comes from.
+    pub origin: Origin,
+}
+
+/// Parameters of a statement or a value, in the order written.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Params(pub Vec<Param>);
+
+impl Params {
+    /// The parameter of that name, if it was given.
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<&Param> {
+        self.0.iter().find(|param| param.name == name)
+    }
+}
+
+/// One `name = value` of a `with ( ... )`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Param {
+    /// Its name in normal form; may be several words, as `failure unit`.
+    pub name: String,
+    /// Its value.
+    pub value: ParamValue,
+    /// The whole `name = value`.
+    pub span: Span,
+}
+
+/// A typed parameter value.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ParamValue {
+    /// A bare number: `2`.
+    Count(u64),
+    /// A time: `30 s`, `10 ms`, in nanoseconds.
+    DurationNs(u64),
+    /// A size: `256 MiB`, `4 kB`, in bytes.
+    SizeBytes(u64),
+    /// A quoted string.
+    Text(String),
+    /// Bare words in normal form: `delivery`, `any`.
+    Words(String),
+}
+
+/// What fails as one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum FailureUnit {
+    /// A process dies; the memory of its node survives.
+    Process,
+    /// A node dies with every process on it and all of its memory.
+    Node,
+}
+
+/// How many failures that overlap in time the protocol is asked to survive.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Tolerance {
+    /// At most so many failure units at once.
+    AtMost(u32),
+    /// Any number.
+    Any,
+}
+
+/// The events of the language: the paper's four and the narrower one beside `receive`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Event {
+    /// Every delivery of a message, and every outcome that [`Event::Choice`] covers.
+    Receive,
+    /// Only what the library chose: which message a wildcard matched, what a test or a probe answered.
+    Choice,
+    /// Input from outside: the clock, random numbers, the processor's name.
+    Read,
+    /// A message leaves the process.
+    Send,
+    /// Output to the outside.
+    Write,
+}
+
+/// A field of a determinant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Field {
+    /// The sender's rank.
+    Source,
+    /// The send event's sequence number on its channel (`sesn`, `ssn`).
+    Sesn,
+    /// The receiver's rank.
+    Dest,
+    /// The delivery event's number at the receiver (`desn`, `rsn`).
+    Desn,
+    /// What was answered or read.
+    Outcome,
+    /// The number of the call or post it belongs to.
+    Event,
+}
+
+/// What a log statement logs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum EventInfo {
+    /// The determinant.
+    Determinant,
+    /// The message: envelope and payload.
+    Message,
+}
+
+/// `Log <what> <how> on <where>`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LogStmt {
+    /// Determinant, message, or both, in the order written.
+    pub what: Vec<Spanned<EventInfo>>,
+    /// `synchronously` or `asynchronously`; `None` in the rollback statement, which has no such word.
+    pub how: Option<Phrase>,
+    /// The storage.
+    pub storage: Phrase,
+    /// The whole statement.
+    pub span: Span,
+}
+
+/// A non-deterministic event and its determinant.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NonDetStmt {
+    /// Receive, choice or read.
+    pub event: Spanned<Event>,
+    /// The determinant's fields, in the order written.
+    pub determinant: Vec<Spanned<Field>>,
+    /// How its determinant (and perhaps the message) is logged.
+    pub log: Option<LogStmt>,
+    /// Parameters of the statement.
+    pub params: Params,
+    /// Where the statement comes from.
+    pub origin: Origin,
+}
+
+/// `<protocol> output commit on <events>`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OutputCommitStmt {
+    /// `independent` or `co-ordinated`.
+    pub proto: Phrase,
+    /// Write, and for a protocol that gates every message, send.
+    pub events: Vec<Spanned<Event>>,
+    /// Where the statement comes from.
+    pub origin: Origin,
+}
+
+/// A dependency-generating event.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DepGenStmt {
+    /// Send.
+    pub event: Spanned<Event>,
+    /// What is piggybacked, in the order written.
+    pub piggyback: Vec<Phrase>,
+    /// What is logged at the sender.
+    pub log: Option<LogStmt>,
+    /// Where the statement comes from.
+    pub origin: Origin,
+}
+
+/// `<protocol> checkpoint <how> on <storage>  Implementation : <implementation>`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CheckpointStmt {
+    /// `independent`, `co-ordinated`, `communication-induced`.
+    pub proto: Phrase,
+    /// `synchronously` or `asynchronously`.
+    pub how: Phrase,
+    /// The stable storage.
+    pub storage: Phrase,
+    /// `full` or `incremental`.
+    pub implementation: Phrase,
+    /// The whole statement.
+    pub span: Span,
+}
+
+/// What is done on rollback.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum RollbackStmt {
+    /// `On rollback: Log ... on ...`.
+    Log(LogStmt),
+    /// `On rollback: Take independent checkpoint on ...`.
+    Checkpoint {
+        /// The stable storage.
+        storage: Phrase,
+        /// The whole statement.
+        span: Span,
+    },
+}
+
+/// The recovery statements.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RecoveryStmt {
+    /// `Protocol to retrieve determinants: ...`.
+    pub retrieve: Option<Phrase>,
+    /// `Protocol to detect orphans: ...`.
+    pub orphans: Option<Phrase>,
+    /// `On rollback: ...`.
+    pub rollback: Option<RollbackStmt>,
+}
+
+/// A protocol: the meaning of one specification.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Protocol {
+    /// Its name: the header's, or the file's stem.
+    pub name: Spanned<String>,
+    /// Parameters of the header, `failure unit` and `f` among them.
+    pub params: Params,
+    /// The declared failure unit.
+    pub failure_unit: Option<Spanned<FailureUnit>>,
+    /// The declared or default tolerance.
+    pub tolerance: Option<Spanned<Tolerance>>,
+    /// Non-deterministic events.
+    pub non_deterministic: Vec<NonDetStmt>,
+    /// Output commit.
+    pub output_commit: Vec<OutputCommitStmt>,
+    /// Dependency-generating events.
+    pub dependency_generating: Vec<DepGenStmt>,
+    /// The checkpoint statement.
+    pub checkpoint: Option<CheckpointStmt>,
+    /// The recovery statements.
+    pub recovery: RecoveryStmt,
+}
+
+/// The class of a protocol (section 2 of the paper), decided by what is logged when.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Class {
+    /// No determinant is recoverable: checkpoints only, or no fault tolerance at all.
+    None,
+    /// States become recoverable eventually; orphans roll back.
+    Optimistic,
+    /// What a correct process depends on is recoverable from those that depend on it.
+    Causal,
+    /// Processes communicate only from recoverable states.
+    Pessimistic,
+}
