@@ -1,2 +1,11 @@
 #![forbid(unsafe_code)]
-//! (being laid out)
+//! Everything of Egida that decides, without input or output.
+
+pub mod api;
+pub mod crash;
+pub mod driver;
+pub mod event;
+pub mod fault;
+pub mod gate;
+pub mod ids;
+pub mod wire;

@@ -1,0 +1,198 @@
+//! What the engine of a rank asks of the world: bytes, wakes and crash points. A driver decides nothing.
+//!
+//! Two drivers exist: shared memory under a real process, and the simulator's tables in virtual time. Both offer
+//!
+//! ```text
+//!   channels   rank -> rank     append-only logs of records, one per ordered pair
+//!   lanes      rank -> rank     idempotent notices beside them: which synchronous messages were matched
+//!   journal    rank -> itself   append-only log of determinants and messages, with a watermark per store
+//! ```
+
+use crate::crash::CrashPoint;
+use crate::fault::Fault;
+use crate::gate::StoreId;
+use crate::ids::{Position, Rank, Ssn};
+use crate::wire::RecordHeader;
+
+/// Where a payload, or what is left of it, stands on a channel. Only the driver knows what the number means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Location(pub u64);
+
+/// What stands at the read cursor of a channel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Arrival {
+    /// The record's head.
+    pub header: RecordHeader,
+    /// Where its payload begins.
+    pub payload: Location,
+}
+
+/// What an earlier incarnation left on an outbound channel.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Extent {
+    /// Records below this number were reclaimed: their receiver can regain them alone.
+    pub reclaimed: Ssn,
+    /// Records below this number stand there whole.
+    pub whole: Ssn,
+    /// Payload bytes of record `whole` that stand there, where it was begun and not finished.
+    pub begun_bytes: Option<u64>,
+}
+
+/// What a comparison of a re-executed send with the record on the channel found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Comparison {
+    /// Head and payload are the same.
+    Same,
+    /// They differ, and how.
+    Differs(String),
+}
+
+/// One entry of a journal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct JournalEntry<'a> {
+    /// What the bytes are.
+    pub kind: EntryKind,
+    /// Which stores must come to hold it: bit s for store s. None for an entry that lives in volatile memory only.
+    pub stores: u8,
+    /// The encoded determinant or message.
+    pub bytes: &'a [u8],
+}
+
+/// What an entry of a journal is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum EntryKind {
+    /// A determinant of the rank's own event.
+    Own = 1,
+    /// A determinant of another rank's event, held for it.
+    Held = 2,
+    /// A message that the rank delivered: source, ssn, envelope, payload.
+    Message = 3,
+}
+
+impl EntryKind {
+    /// The kind of that number.
+    #[must_use]
+    pub fn from_byte(byte: u8) -> Option<Self> {
+        [Self::Own, Self::Held, Self::Message].into_iter().find(|&kind| kind as u8 == byte)
+    }
+}
+
+/// The world of one rank.
+pub trait Driver {
+    /// What stands on the channel to `dest` when this incarnation begins.
+    fn extent(&mut self, dest: Rank) -> Extent;
+
+    /// Appends a record to the channel to `dest`, or the rest of one from payload byte `from_byte` on, and publishes it.
+    ///
+    /// # Errors
+    /// [`Fault::OverLimit`] where there is no room, [`Fault::Crashed`] at a crash point.
+    fn append(
+        &mut self,
+        dest: Rank,
+        header: &RecordHeader,
+        piggyback: &[u8],
+        payload: &[u8],
+        from_byte: u64,
+    ) -> Result<(), Fault>;
+
+    /// Compares a re-executed send with the next record on the channel to `dest`, from the first one that was not
+    /// reclaimed on. For a record that was begun and not finished, `payload` is compared as far as it goes.
+    ///
+    /// # Errors
+    /// Any [`Fault`].
+    fn compare(&mut self, dest: Rank, header: &RecordHeader, payload: &[u8]) -> Result<Comparison, Fault>;
+
+    /// How many records of the channel to `dest` its reader has taken knowledge of: piggybacks stored, order fixed.
+    fn acknowledged(&mut self, dest: Rank) -> Ssn;
+
+    /// Begins a stretch of reading. Until [`Driver::leave`] no channel is taken away. Returns a number that changes
+    /// whenever channels may have been taken away or begun anew since the last stretch.
+    fn enter(&mut self) -> u64;
+
+    /// Ends a stretch of reading.
+    fn leave(&mut self);
+
+    /// How often the channel from `source` was begun anew.
+    fn generation(&mut self, source: Rank) -> u32;
+
+    /// Puts the read cursor of the channel from `source` to its first record that was not reclaimed, and says which
+    /// that is.
+    fn rewind(&mut self, source: Rank) -> Ssn;
+
+    /// Adds the sources that may have records at their read cursors.
+    fn ready(&mut self, sources: &mut Vec<Rank>);
+
+    /// The record at the read cursor of the channel from `source`, if one is published there.
+    ///
+    /// # Errors
+    /// [`Fault::CorruptRecord`].
+    fn arrival(&mut self, source: Rank) -> Result<Option<Arrival>, Fault>;
+
+    /// The piggyback of the record at the read cursor.
+    fn piggyback(&self, source: Rank) -> &[u8];
+
+    /// Moves the read cursor past the record there.
+    fn advance(&mut self, source: Rank);
+
+    /// Publishes how far this rank has taken knowledge of the channel from `source`, and what it depends on: the
+    /// greatest [`RecordHeader::events`] so far.
+    fn acknowledge(&mut self, source: Rank, below: Ssn, events: u64);
+
+    /// The bytes at a location, and the location behind them; `None` where they are not published yet.
+    fn bytes(&self, source: Rank, at: Location) -> Option<(&[u8], Location)>;
+
+    /// Tells the writer that this rank needs no record below `below` from `source` again.
+    fn release(&mut self, source: Rank, below: Ssn);
+
+    /// The journal position of `rank` below which all that was to be logged synchronously is stable.
+    fn stable(&self, rank: Rank) -> Position;
+
+    /// Tells `source` that its synchronous message was matched.
+    ///
+    /// # Errors
+    /// Any [`Fault`].
+    fn notify_matched(&mut self, source: Rank, ssn: Ssn) -> Result<(), Fault>;
+
+    /// Adds the numbers of synchronous messages to `dest` that were matched since the last call.
+    fn matched_notices(&mut self, dest: Rank, notices: &mut Vec<Ssn>);
+
+    /// Appends an entry to this rank's journal and returns the position behind it.
+    ///
+    /// # Errors
+    /// [`Fault::OverLimit`] where there is no room, [`Fault::Crashed`] at a crash point.
+    fn log(&mut self, entry: JournalEntry<'_>) -> Result<Position, Fault>;
+
+    /// Asks that a store make the journal stable up to a position soon.
+    fn flush(&mut self, store: StoreId, position: Position);
+
+    /// Makes known how far the rank has come, for whoever watches: a daemon that gates output, a report.
+    fn note(&mut self, progress: Progress);
+
+    /// Called at every place where a test may want the rank to die.
+    ///
+    /// # Errors
+    /// [`Fault::Crashed`] in the simulator; a real driver kills its process.
+    fn crash_point(&mut self, point: CrashPoint) -> Result<(), Fault>;
+}
+
+/// How far a rank has come.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Progress {
+    /// Messages sent, re-executed ones included.
+    pub sends: u64,
+    /// Receives matched, replayed ones included.
+    pub deliveries: u64,
+    /// Observations made, replayed and failed ones included.
+    pub observed: u64,
+    /// Its own non-deterministic events so far.
+    pub events: u64,
+    /// Determinants recovered and not yet replayed.
+    pub to_replay: u64,
+    /// Deliveries that repeated one of an earlier incarnation, as far as the protocol can tell.
+    pub replayed_deliveries: u64,
+    /// Sends that were on the channel already.
+    pub skipped_sends: u64,
+    /// Whether all that was recovered is replayed.
+    pub live: bool,
+}
