@@ -8,4 +8,6 @@ pub mod event;
 pub mod fault;
 pub mod gate;
 pub mod ids;
+pub mod output;
+pub mod recovery;
 pub mod wire;

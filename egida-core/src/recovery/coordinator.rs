@@ -1,0 +1,572 @@
+//! The recovery coordinator: a state machine that is told of deaths and says what to do next.
+//!
+//! ```text
+//!   Died --> Fence the rest of the domain --> (all reaped) --> Seal --> Persist incarnations --> Quiesce survivors
+//!        --> Collect --> Start each --> (Live)
+//! ```
+//!
+//! A death at any moment before `Start` joins the round and begins it anew under a new number; answers that belong to
+//! an earlier number are ignored. A death after `Start` begins another round; until a rank is live again its domain
+//! counts as down. Nothing here waits: the driver performs the actions and feeds their completion back.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use egida_spec::protocol::FailureUnit;
+
+use super::image::{Collected, RecoveryImage, Unrecoverable, assemble};
+use crate::driver::Progress;
+use crate::ids::{Domain, Domains, EventIndex, Incarnation, Rank};
+
+/// What the coordinator may do about a death.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Policy {
+    /// What fails as one.
+    pub unit: FailureUnit,
+    /// Whether the protocol recovers at all.
+    pub recovers: bool,
+    /// How many domains may be down at once under this unit; `None` for any number.
+    pub tolerates: Option<u32>,
+    /// After how many deaths in a row at the same event of a rank to give up: the program itself is at fault.
+    pub deaths_at_one_event: u32,
+}
+
+/// Why a process is gone.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Cause {
+    /// A signal ended it.
+    Signal(i32),
+    /// It was fenced because its domain failed.
+    Fenced,
+}
+
+/// What the driver tells the coordinator.
+#[derive(Debug)]
+pub enum Input {
+    /// A rank died and is reaped: it cannot write any more.
+    Died {
+        /// The rank.
+        rank: Rank,
+        /// Of what.
+        cause: Cause,
+        /// How far it had come.
+        at: Progress,
+    },
+    /// A rank left with this status. `finalized` tells whether it had ended its part of the job properly (or never
+    /// began it: a program that does not use the library).
+    Exited {
+        /// The rank.
+        rank: Rank,
+        /// The exit status.
+        code: i32,
+        /// Whether that was the proper end.
+        finalized: bool,
+    },
+    /// The new incarnation numbers of a round are on stable storage.
+    Durable {
+        /// The round.
+        round: u64,
+    },
+    /// No survivor uses channels of the old state any more.
+    Quiesced {
+        /// The round.
+        round: u64,
+    },
+    /// Determinants and messages of the round are here. `depends` gives, for each rank of the round, how many of its
+    /// events each survivor has seen; `observed`, how many observations its released output may tell of.
+    Collected {
+        /// The round.
+        round: u64,
+        /// What was found.
+        collected: Collected,
+        /// Dependencies of survivors.
+        depends: BTreeMap<Rank, Vec<(Rank, EventIndex)>>,
+        /// Observations told of by released output.
+        observed: BTreeMap<Rank, u64>,
+    },
+    /// A new incarnation has replayed all that it was given.
+    Live {
+        /// The rank.
+        rank: Rank,
+    },
+}
+
+/// What the driver is to do.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Action {
+    /// Kill these ranks and report each as [`Input::Died`] with [`Cause::Fenced`] once it is reaped. Those that have
+    /// left already are not among them.
+    Fence {
+        /// The ranks.
+        ranks: Vec<Rank>,
+    },
+    /// Seal the channels of these ranks; where the memory is lost, discard all that is charged to their domains, else
+    /// drain what they logged to its stores.
+    Seal {
+        /// The ranks.
+        ranks: Vec<Rank>,
+        /// Whether their memory is lost.
+        memory_lost: bool,
+    },
+    /// Make these incarnation numbers durable, then report [`Input::Durable`].
+    Persist {
+        /// The round.
+        round: u64,
+        /// The numbers.
+        incarnations: Vec<(Rank, Incarnation)>,
+    },
+    /// Let every survivor see that channels changed, then report [`Input::Quiesced`].
+    Quiesce {
+        /// The round.
+        round: u64,
+    },
+    /// Run the protocol's retrieval for these ranks, then report [`Input::Collected`].
+    Collect {
+        /// The round.
+        round: u64,
+        /// The ranks.
+        ranks: Vec<Rank>,
+    },
+    /// Start a new incarnation.
+    Start {
+        /// The rank.
+        rank: Rank,
+        /// What it starts from.
+        image: RecoveryImage,
+    },
+    /// Tell the user.
+    Tell(Note),
+    /// Kill what is left and end the job.
+    End(End),
+}
+
+/// News for the user.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Note {
+    /// A rank died.
+    Death {
+        /// The rank.
+        rank: Rank,
+        /// Which life of it.
+        incarnation: Incarnation,
+        /// Of what.
+        cause: Cause,
+    },
+    /// A rank is live again.
+    Recovered {
+        /// The rank.
+        rank: Rank,
+        /// Which life of it.
+        incarnation: Incarnation,
+    },
+}
+
+/// How a job ends.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum End {
+    /// Every rank left; the first status that is not 0, or 0.
+    Done(i32),
+    /// A rank left without its proper end, or aborted the job.
+    Left {
+        /// The rank.
+        rank: Rank,
+        /// Its status.
+        code: i32,
+    },
+    /// A rank died and the protocol does not recover.
+    Died {
+        /// The rank.
+        rank: Rank,
+        /// Of what.
+        cause: Cause,
+    },
+    /// Recovery is impossible.
+    Unrecoverable(Unrecoverable),
+    /// A rank dies again and again at the same event.
+    Hopeless {
+        /// The rank.
+        rank: Rank,
+        /// How often it died there.
+        deaths: u32,
+        /// Where.
+        at: Progress,
+    },
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Life {
+    Running,
+    Replaying,
+    Left(i32),
+    Dead,
+}
+
+#[derive(Debug)]
+struct RankState {
+    life: Life,
+    incarnation: Incarnation,
+    last_death: Option<Progress>,
+    deaths_there: u32,
+}
+
+#[derive(Debug)]
+struct Round {
+    number: u64,
+    dead: BTreeSet<Rank>,
+    to_reap: BTreeSet<Rank>,
+}
+
+/// The coordinator of one job.
+#[derive(Debug)]
+pub struct Coordinator {
+    policy: Policy,
+    domains: Domains,
+    ranks: Vec<RankState>,
+    round: Option<Round>,
+    rounds: u64,
+    ended: bool,
+}
+
+impl Coordinator {
+    /// A coordinator of a job whose ranks have all been started as incarnation 1.
+    #[must_use]
+    pub fn new(policy: Policy, domains: Domains) -> Self {
+        let ranks = (0..domains.ranks())
+            .map(|_| RankState { life: Life::Running, incarnation: 1, last_death: None, deaths_there: 0 })
+            .collect();
+        Self { policy, domains, ranks, round: None, rounds: 0, ended: false }
+    }
+
+    /// The incarnation of a rank.
+    #[must_use]
+    pub fn incarnation(&self, rank: Rank) -> Incarnation {
+        self.ranks[rank as usize].incarnation
+    }
+
+    /// Whether a rank is dead and not yet started anew.
+    #[must_use]
+    pub fn is_dead(&self, rank: Rank) -> bool {
+        self.ranks[rank as usize].life == Life::Dead
+    }
+
+    /// Takes in what happened and says what to do.
+    pub fn handle(&mut self, input: Input) -> Vec<Action> {
+        let mut actions = Vec::new();
+        if !self.ended {
+            self.dispatch(input, &mut actions);
+        }
+        actions
+    }
+
+    fn dispatch(&mut self, input: Input, actions: &mut Vec<Action>) {
+        match input {
+            Input::Died { rank, cause, at } => self.died(rank, cause, at, actions),
+            Input::Exited { rank, code, finalized } => self.exited(rank, code, finalized, actions),
+            Input::Durable { round } if self.is_current(round) => actions.push(Action::Quiesce { round }),
+            Input::Quiesced { round } if self.is_current(round) => {
+                let ranks = self.round.iter().flat_map(|round| round.dead.iter().copied()).collect();
+                actions.push(Action::Collect { round, ranks });
+            }
+            Input::Collected { round, collected, depends, observed } if self.is_current(round) => {
+                self.collected(&collected, &depends, &observed, actions);
+            }
+            Input::Live { rank } => self.live(rank, actions),
+            Input::Durable { .. } | Input::Quiesced { .. } | Input::Collected { .. } => {}
+        }
+    }
+
+    fn is_current(&self, number: u64) -> bool {
+        self.round.as_ref().is_some_and(|round| round.number == number)
+    }
+
+    fn end(&mut self, end: End, actions: &mut Vec<Action>) {
+        self.ended = true;
+        actions.push(Action::End(end));
+    }
+
+    fn died(&mut self, rank: Rank, cause: Cause, at: Progress, actions: &mut Vec<Action>) {
+        let state = &mut self.ranks[rank as usize];
+        state.life = Life::Dead;
+        actions.push(Action::Tell(Note::Death {
+            rank,
+            incarnation: state.incarnation,
+            cause: cause.clone(),
+        }));
+        if !self.policy.recovers {
+            return self.end(End::Died { rank, cause }, actions);
+        }
+        if cause != Cause::Fenced && self.is_hopeless(rank, at) {
+            let deaths = self.ranks[rank as usize].deaths_there;
+            return self.end(End::Hopeless { rank, deaths, at }, actions);
+        }
+        self.join_round(rank, actions);
+    }
+
+    fn is_hopeless(&mut self, rank: Rank, at: Progress) -> bool {
+        let state = &mut self.ranks[rank as usize];
+        let same = state.last_death.is_some_and(|last| {
+            (last.sends, last.deliveries, last.observed, last.events)
+                == (at.sends, at.deliveries, at.observed, at.events)
+        });
+        state.deaths_there = if same { state.deaths_there + 1 } else { 1 };
+        state.last_death = Some(at);
+        state.deaths_there >= self.policy.deaths_at_one_event
+    }
+
+    /// Adds a dead rank, and under failure unit node all that shares its domain, to the round, and goes on where
+    /// nothing is left to reap.
+    fn join_round(&mut self, rank: Rank, actions: &mut Vec<Action>) {
+        self.rounds += 1;
+        let number = self.rounds;
+        let round = self.round.get_or_insert_with(|| Round {
+            number,
+            dead: BTreeSet::new(),
+            to_reap: BTreeSet::new(),
+        });
+        round.number = number;
+        round.to_reap.remove(&rank);
+        round.dead.insert(rank);
+        let mut fence = Vec::new();
+        if self.policy.unit == FailureUnit::Node {
+            for neighbour in self.domains.members(self.domains.of(rank)) {
+                let life = &mut self.ranks[neighbour as usize].life;
+                if !round.dead.insert(neighbour) {
+                    continue;
+                }
+                // One that has left needs no fence, but what it logged is gone: it must be re-executed for its peers.
+                if !matches!(life, Life::Left(_)) {
+                    round.to_reap.insert(neighbour);
+                    fence.push(neighbour);
+                }
+                *life = Life::Dead;
+            }
+        }
+        if !fence.is_empty() {
+            actions.push(Action::Fence { ranks: fence });
+        }
+        if let Some(too_many) = self.too_many() {
+            return self.end(End::Unrecoverable(too_many), actions);
+        }
+        self.seal_when_reaped(actions);
+    }
+
+    fn too_many(&self) -> Option<Unrecoverable> {
+        let tolerated = self.policy.tolerates?;
+        let down: BTreeSet<Domain> = (0..self.domains.ranks())
+            .filter(|&rank| matches!(self.ranks[rank as usize].life, Life::Dead | Life::Replaying))
+            .map(|rank| self.domains.of(rank))
+            .collect();
+        let down = u32::try_from(down.len()).unwrap_or(u32::MAX);
+        let unit = match self.policy.unit {
+            FailureUnit::Process => "processes",
+            FailureUnit::Node => "nodes",
+        };
+        (down > tolerated).then_some(Unrecoverable::TooMany { down, unit, tolerated })
+    }
+
+    fn seal_when_reaped(&mut self, actions: &mut Vec<Action>) {
+        let Some(round) = self.round.as_ref().filter(|round| round.to_reap.is_empty()) else { return };
+        let dead: Vec<Rank> = round.dead.iter().copied().collect();
+        let number = round.number;
+        let memory_lost = self.policy.unit == FailureUnit::Node;
+        for &rank in &dead {
+            self.ranks[rank as usize].incarnation += 1;
+        }
+        let incarnations = dead.iter().map(|&rank| (rank, self.incarnation(rank))).collect();
+        actions.push(Action::Seal { ranks: dead, memory_lost });
+        actions.push(Action::Persist { round: number, incarnations });
+    }
+
+    fn collected(
+        &mut self,
+        collected: &Collected,
+        depends: &BTreeMap<Rank, Vec<(Rank, EventIndex)>>,
+        observed: &BTreeMap<Rank, u64>,
+        actions: &mut Vec<Action>,
+    ) {
+        let Some(round) = self.round.take() else { return };
+        let memory_lost = self.policy.unit == FailureUnit::Node;
+        let mut starts = Vec::new();
+        for &rank in &round.dead {
+            let depends: Vec<_> = depends
+                .get(&rank)
+                .into_iter()
+                .flatten()
+                .copied()
+                .filter(|(survivor, _)| !round.dead.contains(survivor))
+                .collect();
+            let observed = observed.get(&rank).copied().unwrap_or(0);
+            match assemble(rank, self.incarnation(rank), memory_lost, observed, collected, &depends) {
+                Ok(image) => starts.push(Action::Start { rank, image }),
+                Err(why) => return self.end(End::Unrecoverable(why), actions),
+            }
+        }
+        for &rank in &round.dead {
+            self.ranks[rank as usize].life = Life::Replaying;
+        }
+        actions.extend(starts);
+    }
+
+    fn live(&mut self, rank: Rank, actions: &mut Vec<Action>) {
+        let state = &mut self.ranks[rank as usize];
+        if state.life == Life::Replaying {
+            state.life = Life::Running;
+            actions.push(Action::Tell(Note::Recovered { rank, incarnation: state.incarnation }));
+        }
+    }
+
+    fn exited(&mut self, rank: Rank, code: i32, finalized: bool, actions: &mut Vec<Action>) {
+        // A rank that was to be fenced and left first is reaped all the same.
+        if self.round.as_mut().is_some_and(|round| round.to_reap.remove(&rank)) {
+            return self.seal_when_reaped(actions);
+        }
+        self.live(rank, actions);
+        self.ranks[rank as usize].life = Life::Left(code);
+        if !finalized {
+            return self.end(End::Left { rank, code }, actions);
+        }
+        let mut codes = Vec::new();
+        for state in &self.ranks {
+            let Life::Left(code) = state.life else { return };
+            codes.push(code);
+        }
+        let code = codes.into_iter().find(|&code| code != 0).unwrap_or(0);
+        self.end(End::Done(code), actions);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn coordinator(unit: FailureUnit, tolerates: Option<u32>, per_domain: u32) -> Coordinator {
+        let policy = Policy { unit, recovers: true, tolerates, deaths_at_one_event: 3 };
+        Coordinator::new(policy, Domains::blocks(4, per_domain))
+    }
+
+    fn died(rank: Rank, sends: u64) -> Input {
+        Input::Died { rank, cause: Cause::Signal(9), at: Progress { sends, ..Progress::default() } }
+    }
+
+    fn collected(round: u64) -> Input {
+        Input::Collected {
+            round,
+            collected: Collected::default(),
+            depends: BTreeMap::new(),
+            observed: BTreeMap::new(),
+        }
+    }
+
+    /// Feeds completions back until a rank is started; returns the started ranks with their incarnations.
+    fn run_round(coordinator: &mut Coordinator, mut actions: Vec<Action>) -> Vec<(Rank, Incarnation)> {
+        let mut started = Vec::new();
+        while let Some(action) = (!actions.is_empty()).then(|| actions.remove(0)) {
+            let more = match action {
+                Action::Fence { ranks } => ranks
+                    .into_iter()
+                    .flat_map(|rank| {
+                        let at = Progress::default();
+                        coordinator.handle(Input::Died { rank, cause: Cause::Fenced, at })
+                    })
+                    .collect(),
+                Action::Persist { round, .. } => coordinator.handle(Input::Durable { round }),
+                Action::Quiesce { round } => coordinator.handle(Input::Quiesced { round }),
+                Action::Collect { round, .. } => coordinator.handle(collected(round)),
+                Action::Start { rank, image } => {
+                    started.push((rank, image.incarnation));
+                    Vec::new()
+                }
+                Action::Seal { .. } | Action::Tell(_) => Vec::new(),
+                Action::End(end) => panic!("ended: {end:?}"),
+            };
+            actions.extend(more);
+        }
+        started
+    }
+
+    #[test]
+    fn one_death_is_one_round() {
+        let mut coordinator = coordinator(FailureUnit::Process, None, 1);
+        let actions = coordinator.handle(died(2, 5));
+        assert_eq!(run_round(&mut coordinator, actions), [(2, 2)]);
+        let told = coordinator.handle(Input::Live { rank: 2 });
+        assert_eq!(told, [Action::Tell(Note::Recovered { rank: 2, incarnation: 2 })]);
+    }
+
+    #[test]
+    fn a_node_takes_its_neighbours_along() {
+        let mut coordinator = coordinator(FailureUnit::Node, Some(1), 2);
+        let actions = coordinator.handle(died(2, 5));
+        assert!(actions.contains(&Action::Fence { ranks: vec![3] }));
+        assert!(
+            !actions.iter().any(|action| matches!(action, Action::Seal { .. })),
+            "not before 3 is reaped"
+        );
+        assert_eq!(run_round(&mut coordinator, actions), [(2, 2), (3, 2)]);
+    }
+
+    #[test]
+    fn a_neighbour_that_left_is_executed_again() {
+        let mut coordinator = coordinator(FailureUnit::Node, Some(1), 2);
+        coordinator.handle(Input::Exited { rank: 3, code: 0, finalized: true });
+        let actions = coordinator.handle(died(2, 5));
+        assert_eq!(run_round(&mut coordinator, actions), [(2, 2), (3, 2)]);
+    }
+
+    #[test]
+    fn a_death_during_collection_begins_the_round_anew() {
+        let mut coordinator = coordinator(FailureUnit::Process, None, 1);
+        coordinator.handle(died(1, 5));
+        coordinator.handle(Input::Durable { round: 1 });
+        let actions = coordinator.handle(died(3, 6));
+        assert!(coordinator.handle(collected(1)).is_empty(), "an answer of the old round is ignored");
+        assert_eq!(run_round(&mut coordinator, actions), [(1, 3), (3, 2)]);
+    }
+
+    #[test]
+    fn too_many_nodes_at_once_are_unrecoverable() {
+        let mut coordinator = coordinator(FailureUnit::Node, Some(1), 1);
+        let actions = coordinator.handle(died(1, 5));
+        assert_eq!(run_round(&mut coordinator, actions), [(1, 2)]);
+        // Rank 1 is still replaying: its domain counts as down.
+        let actions = coordinator.handle(died(3, 6));
+        assert!(matches!(
+            actions.last(),
+            Some(Action::End(End::Unrecoverable(Unrecoverable::TooMany { down: 2, tolerated: 1, .. })))
+        ));
+        assert!(coordinator.handle(died(0, 1)).is_empty(), "an ended job is over");
+    }
+
+    #[test]
+    fn dying_at_the_same_event_again_and_again_is_hopeless() {
+        let mut coordinator = coordinator(FailureUnit::Process, None, 1);
+        for _ in 0..2 {
+            let actions = coordinator.handle(died(1, 5));
+            run_round(&mut coordinator, actions);
+        }
+        let actions = coordinator.handle(died(1, 5));
+        assert!(matches!(actions.last(), Some(Action::End(End::Hopeless { rank: 1, deaths: 3, .. }))));
+    }
+
+    #[test]
+    fn without_fault_tolerance_a_death_ends_the_job() {
+        let policy = Policy {
+            unit: FailureUnit::Process,
+            recovers: false,
+            tolerates: Some(0),
+            deaths_at_one_event: 3,
+        };
+        let mut coordinator = Coordinator::new(policy, Domains::blocks(2, 1));
+        let actions = coordinator.handle(died(1, 0));
+        assert!(matches!(actions.last(), Some(Action::End(End::Died { rank: 1, .. }))));
+    }
+
+    #[test]
+    fn the_first_bad_status_is_the_jobs() {
+        let mut coordinator = coordinator(FailureUnit::Process, None, 2);
+        for (rank, code) in [(0, 0), (1, 3), (2, 4)] {
+            assert!(coordinator.handle(Input::Exited { rank, code, finalized: true }).is_empty());
+        }
+        let actions = coordinator.handle(Input::Exited { rank: 3, code: 0, finalized: true });
+        assert_eq!(actions, [Action::End(End::Done(3))]);
+    }
+}

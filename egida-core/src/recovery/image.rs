@@ -1,0 +1,272 @@
+//! What a new incarnation is given to replay from, and whether it is enough.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+use crate::event::Determinant;
+use crate::ids::{Domain, EventIndex, Incarnation, Rank, Ssn};
+
+/// A determinant and the failure domains that are known to hold it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HeldDeterminant {
+    /// The determinant.
+    pub determinant: Determinant,
+    /// The domains, ascending.
+    pub holders: Vec<Domain>,
+    /// Whether a stable storage holds it too.
+    pub stable: bool,
+}
+
+/// A message from the log of what a rank delivered.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LoggedMessage {
+    /// The sender.
+    pub source: Rank,
+    /// Its number on the channel.
+    pub ssn: Ssn,
+    /// The communicator's context.
+    pub context: u32,
+    /// The tag.
+    pub tag: i32,
+    /// The payload.
+    #[serde(with = "bytes_as_bin")]
+    pub payload: Vec<u8>,
+}
+
+/// What a new incarnation starts from, beside its checkpoint or the program's beginning.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RecoveryImage {
+    /// Which incarnation it is for.
+    pub incarnation: Incarnation,
+    /// Determinants: its own to replay, and those of others that it holds (again).
+    pub determinants: Vec<HeldDeterminant>,
+    /// Messages that it logged itself.
+    pub messages: Vec<LoggedMessage>,
+    /// Observations below this number that have no determinant failed, because released output may tell of them.
+    pub observed: u64,
+    /// Whether the memory of its node was lost: what is held must be logged anew.
+    pub memory_lost: bool,
+}
+
+impl RecoveryImage {
+    /// MessagePack of the image.
+    ///
+    /// # Errors
+    /// A text where serialization fails.
+    pub fn to_bytes(&self) -> Result<Vec<u8>, String> {
+        rmp_serde::to_vec(self).map_err(|error| error.to_string())
+    }
+
+    /// Reads what [`RecoveryImage::to_bytes`] wrote.
+    ///
+    /// # Errors
+    /// A text where the bytes are not an image.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, String> {
+        rmp_serde::from_slice(bytes).map_err(|error| error.to_string())
+    }
+}
+
+/// All that was collected in one round of recovery.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Collected {
+    determinants: BTreeMap<(Rank, EventIndex), HeldDeterminant>,
+    messages: BTreeMap<Rank, BTreeMap<(Rank, Ssn), LoggedMessage>>,
+    conflict: Option<(Rank, EventIndex)>,
+}
+
+impl Collected {
+    /// Adds a determinant found in the memory of a domain.
+    pub fn add_held(&mut self, determinant: Determinant, holder: Domain) {
+        let entry = self.entry(determinant);
+        if let Err(at) = entry.holders.binary_search(&holder) {
+            entry.holders.insert(at, holder);
+        }
+    }
+
+    /// Adds a determinant found in a stable storage.
+    pub fn add_stable(&mut self, determinant: Determinant) {
+        self.entry(determinant).stable = true;
+    }
+
+    /// Adds a message found in the log of what `rank` delivered.
+    pub fn add_message(&mut self, rank: Rank, message: LoggedMessage) {
+        self.messages.entry(rank).or_default().insert((message.source, message.ssn), message);
+    }
+
+    /// Forgets every determinant: the control of an experiment that shows what they are for.
+    pub fn discard_determinants(&mut self) {
+        self.determinants.clear();
+    }
+
+    fn entry(&mut self, determinant: Determinant) -> &mut HeldDeterminant {
+        let key = (determinant.owner, determinant.index);
+        if self.determinants.get(&key).is_some_and(|known| known.determinant != determinant) {
+            self.conflict = Some(key);
+        }
+        self.determinants.entry(key).or_insert_with(|| HeldDeterminant {
+            determinant,
+            holders: Vec::new(),
+            stable: false,
+        })
+    }
+}
+
+/// Why a rank cannot be recovered.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum Unrecoverable {
+    /// A determinant is missing below one that was found.
+    #[error(
+        "event {missing} of rank {rank} is lost although event {known} is known; \
+         more failures overlapped than the protocol tolerates, or a log was damaged"
+    )]
+    Gap {
+        /// The rank.
+        rank: Rank,
+        /// The first missing event.
+        missing: EventIndex,
+        /// A later event that is known.
+        known: EventIndex,
+    },
+    /// A survivor depends on more events than were found.
+    #[error(
+        "rank {survivor} depends on {needed} events of rank {rank}, of which {found} are known; \
+         more failures overlapped than the protocol tolerates"
+    )]
+    Orphan {
+        /// The rank that died.
+        rank: Rank,
+        /// A rank that depends on it.
+        survivor: Rank,
+        /// How many of its events the survivor depends on.
+        needed: EventIndex,
+        /// How many are known.
+        found: EventIndex,
+    },
+    /// Two holders contradict each other.
+    #[error("two different determinants of event {index} of rank {rank} were found")]
+    Conflict {
+        /// The rank.
+        rank: Rank,
+        /// The event.
+        index: EventIndex,
+    },
+    /// More failure domains are down at once than the specification tolerates.
+    #[error(
+        "{down} {unit} are down at once; the specification tolerates f = {tolerated} under this failure unit"
+    )]
+    TooMany {
+        /// How many are down.
+        down: u32,
+        /// `processes` or `nodes`.
+        unit: &'static str,
+        /// How many may be.
+        tolerated: u32,
+    },
+}
+
+/// Makes the image of one rank from what was collected, and checks that it is enough for everyone who depends on the
+/// rank: `depends` gives, for each surviving rank, how many of its events that one has seen.
+///
+/// # Errors
+/// [`Unrecoverable`], with the reason.
+pub fn assemble(
+    rank: Rank,
+    incarnation: Incarnation,
+    memory_lost: bool,
+    observed: u64,
+    collected: &Collected,
+    depends: &[(Rank, EventIndex)],
+) -> Result<RecoveryImage, Unrecoverable> {
+    if let Some((rank, index)) = collected.conflict {
+        return Err(Unrecoverable::Conflict { rank, index });
+    }
+    let mut found = 0;
+    for (&(_, index), _) in collected.determinants.range((rank, 0)..=(rank, EventIndex::MAX)) {
+        if index != found {
+            return Err(Unrecoverable::Gap { rank, missing: found, known: index });
+        }
+        found += 1;
+    }
+    if let Some(&(survivor, needed)) = depends.iter().find(|&&(_, needed)| needed > found) {
+        return Err(Unrecoverable::Orphan { rank, survivor, needed, found });
+    }
+    let messages =
+        collected.messages.get(&rank).map(|log| log.values().cloned().collect()).unwrap_or_default();
+    Ok(RecoveryImage {
+        incarnation,
+        determinants: collected.determinants.values().cloned().collect(),
+        messages,
+        observed,
+        memory_lost,
+    })
+}
+
+/// Payloads as MessagePack binary, not as arrays of numbers.
+mod bytes_as_bin {
+    use serde::{Deserializer, Serializer, de::Visitor};
+
+    pub fn serialize<S: Serializer>(bytes: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_bytes(bytes)
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<u8>, D::Error> {
+        struct Bytes;
+        impl Visitor<'_> for Bytes {
+            type Value = Vec<u8>;
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("binary data")
+            }
+            fn visit_bytes<E>(self, bytes: &[u8]) -> Result<Vec<u8>, E> {
+                Ok(bytes.to_vec())
+            }
+            fn visit_byte_buf<E>(self, bytes: Vec<u8>) -> Result<Vec<u8>, E> {
+                Ok(bytes)
+            }
+        }
+        deserializer.deserialize_byte_buf(Bytes)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::Happened;
+
+    fn polls(owner: Rank, index: EventIndex) -> Determinant {
+        Determinant { owner, index, observed: 0, what: Happened::Polls }
+    }
+
+    #[test]
+    fn a_contiguous_prefix_is_enough() {
+        let mut collected = Collected::default();
+        collected.add_held(polls(1, 1), 0);
+        collected.add_stable(polls(1, 0));
+        collected.add_held(polls(1, 0), 2);
+        collected.add_held(polls(2, 7), 2);
+        let image = assemble(1, 2, true, 0, &collected, &[(0, 2)]).unwrap();
+        assert_eq!(image.determinants.len(), 3);
+        assert_eq!(RecoveryImage::from_bytes(&image.to_bytes().unwrap()).unwrap(), image);
+    }
+
+    #[test]
+    fn a_gap_an_orphan_and_a_conflict_are_told_apart() {
+        let mut collected = Collected::default();
+        collected.add_held(polls(1, 0), 0);
+        assert!(matches!(
+            assemble(1, 2, true, 0, &collected, &[(0, 1), (3, 2)]),
+            Err(Unrecoverable::Orphan { survivor: 3, needed: 2, found: 1, .. })
+        ));
+        collected.add_held(polls(1, 2), 0);
+        assert!(matches!(
+            assemble(1, 2, true, 0, &collected, &[]),
+            Err(Unrecoverable::Gap { missing: 1, known: 2, .. })
+        ));
+        collected.add_held(Determinant { observed: 9, ..polls(1, 0) }, 2);
+        assert!(matches!(
+            assemble(1, 2, true, 0, &collected, &[]),
+            Err(Unrecoverable::Conflict { index: 0, .. })
+        ));
+    }
+}
