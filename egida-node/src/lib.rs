@@ -1,2 +1,6 @@
-#![forbid(unsafe_code)]
-//! (being laid out)
+#![deny(unsafe_code)]
+//! The node.
+
+pub mod incarnations;
+pub mod kill;
+pub mod storage;
