@@ -118,11 +118,11 @@ impl Inbound {
 
     /// A known record is read again: finds its payload, and says whether the records so far are what they were.
     pub fn repeat(&mut self, header: &RecordHeader, payload: Location) -> bool {
-        if let Some(message) = self.get_mut(header.ssn) {
-            if matches!(message.place, Place::Absent) {
-                message.skip = message.read;
-                message.place = Place::Channel(payload);
-            }
+        if let Some(message) =
+            self.get_mut(header.ssn).filter(|message| matches!(message.place, Place::Absent))
+        {
+            message.skip = message.read;
+            message.place = Place::Channel(payload);
         }
         let Some(again) = &mut self.again else { return true };
         *again = header.fold(*again);
