@@ -4,10 +4,15 @@
 pub mod api;
 pub mod crash;
 pub mod driver;
+pub mod engine;
 pub mod event;
 pub mod fault;
 pub mod gate;
 pub mod ids;
+pub mod matching;
+pub mod module;
 pub mod output;
 pub mod recovery;
+pub mod replay;
+pub mod stack;
 pub mod wire;

@@ -50,6 +50,23 @@ pub struct Phrase {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Params(pub Vec<Param>);
 
+impl Origin {
+    /// The place in the text, if it stands there.
+    #[must_use]
+    pub const fn span(&self) -> Option<Span> {
+        match self {
+            Self::Written(span) => Some(*span),
+            Self::Default(_) => None,
+        }
+    }
+
+    /// Whether a documented default put it there.
+    #[must_use]
+    pub const fn is_default(&self) -> bool {
+        matches!(self, Self::Default(_))
+    }
+}
+
 impl Params {
     /// The parameter of that name, if it was given.
     #[must_use]
@@ -104,6 +121,26 @@ pub enum Tolerance {
     Any,
 }
 
+impl FailureUnit {
+    /// Both, the harder one first.
+    pub const ALL: [Self; 2] = [Self::Node, Self::Process];
+
+    /// Its name in the language.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Process => "process",
+            Self::Node => "node",
+        }
+    }
+}
+
+impl std::fmt::Display for FailureUnit {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
 /// The events of the language: the paper's four and the narrower one beside `receive`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -118,6 +155,35 @@ pub enum Event {
     Send,
     /// Output to the outside.
     Write,
+}
+
+impl Event {
+    /// Every event of the language.
+    pub const ALL: [Self; 5] = [Self::Receive, Self::Choice, Self::Read, Self::Send, Self::Write];
+
+    /// Its name in the language.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Receive => "receive",
+            Self::Choice => "choice",
+            Self::Read => "read",
+            Self::Send => "send",
+            Self::Write => "write",
+        }
+    }
+
+    /// Whether its outcome may differ when the program runs again.
+    #[must_use]
+    pub const fn is_non_deterministic(self) -> bool {
+        matches!(self, Self::Receive | Self::Choice | Self::Read)
+    }
+}
+
+impl std::fmt::Display for Event {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.as_str())
+    }
 }
 
 /// A field of a determinant.
@@ -138,6 +204,24 @@ pub enum Field {
     Event,
 }
 
+impl Field {
+    /// Every field of the language.
+    pub const ALL: [Self; 6] = [Self::Source, Self::Sesn, Self::Dest, Self::Desn, Self::Outcome, Self::Event];
+
+    /// Its name in the language; `ssn` and `rsn` are read as `sesn` and `desn`.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Source => "source",
+            Self::Sesn => "sesn",
+            Self::Dest => "dest",
+            Self::Desn => "desn",
+            Self::Outcome => "outcome",
+            Self::Event => "event",
+        }
+    }
+}
+
 /// What a log statement logs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -146,6 +230,17 @@ pub enum EventInfo {
     Determinant,
     /// The message: envelope and payload.
     Message,
+}
+
+impl EventInfo {
+    /// Its name in the language; `data` is read as `message`.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Determinant => "determinant",
+            Self::Message => "message",
+        }
+    }
 }
 
 /// `Log <what> <how> on <where>`.
@@ -159,6 +254,14 @@ pub struct LogStmt {
     pub storage: Phrase,
     /// The whole statement.
     pub span: Span,
+}
+
+impl LogStmt {
+    /// Whether it logs that.
+    #[must_use]
+    pub fn logs(&self, info: EventInfo) -> bool {
+        self.what.iter().any(|what| what.value == info)
+    }
 }
 
 /// A non-deterministic event and its determinant.
@@ -176,6 +279,19 @@ pub struct NonDetStmt {
     pub origin: Origin,
 }
 
+impl NonDetStmt {
+    /// Whether the program may see the event only when its log record is stable: `before = delivery`, behind the event
+    /// or behind how to log. Otherwise the next send or output waits.
+    #[must_use]
+    pub fn before_delivery(&self) -> bool {
+        let how = self.log.as_ref().and_then(|log| log.how.as_ref()).and_then(|how| how.params.get("before"));
+        [self.params.get("before"), how]
+            .into_iter()
+            .flatten()
+            .any(|param| matches!(&param.value, ParamValue::Words(words) if words == "delivery"))
+    }
+}
+
 /// `<protocol> output commit on <events>`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OutputCommitStmt {
@@ -183,6 +299,9 @@ pub struct OutputCommitStmt {
     pub proto: Phrase,
     /// Write, and for a protocol that gates every message, send.
     pub events: Vec<Spanned<Event>>,
+    /// Parameters of the statement.
+    #[serde(default)]
+    pub params: Params,
     /// Where the statement comes from.
     pub origin: Origin,
 }
@@ -196,6 +315,9 @@ pub struct DepGenStmt {
     pub piggyback: Vec<Phrase>,
     /// What is logged at the sender.
     pub log: Option<LogStmt>,
+    /// Parameters of the statement.
+    #[serde(default)]
+    pub params: Params,
     /// Where the statement comes from.
     pub origin: Origin,
 }
@@ -211,6 +333,9 @@ pub struct CheckpointStmt {
     pub storage: Phrase,
     /// `full` or `incremental`.
     pub implementation: Phrase,
+    /// Parameters of the statement, `every` among them.
+    #[serde(default)]
+    pub params: Params,
     /// The whole statement.
     pub span: Span,
 }
@@ -245,6 +370,9 @@ pub struct RecoveryStmt {
 pub struct Protocol {
     /// Its name: the header's, or the file's stem.
     pub name: Spanned<String>,
+    /// The `///` comments at the head of the file, one line each, without their marks.
+    #[serde(default)]
+    pub doc: Vec<String>,
     /// Parameters of the header, `failure unit` and `f` among them.
     pub params: Params,
     /// The declared failure unit.
@@ -275,4 +403,23 @@ pub enum Class {
     Causal,
     /// Processes communicate only from recoverable states.
     Pessimistic,
+}
+
+impl Class {
+    /// Its name.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Optimistic => "optimistic",
+            Self::Causal => "causal",
+            Self::Pessimistic => "pessimistic",
+        }
+    }
+}
+
+impl std::fmt::Display for Class {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.as_str())
+    }
 }

@@ -1,0 +1,157 @@
+//! The reading end of a channel: which messages are known, where their payloads are, what may be reclaimed.
+//!
+//! Two cursors run over a channel. `known` counts the messages of which the rank has taken knowledge: order fixed,
+//! piggyback logged. `next` is where the driver reads. They are equal until the channel begins anew because its sender's
+//! memory was lost: then `next` runs again from the beginning over what the sender's re-execution writes, the records
+//! below `known` are compared with a digest of what they were, and payloads that were not yet read are found again.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use crate::driver::Location;
+use crate::ids::{Position, Ssn};
+use crate::recovery::LoggedMessage;
+use crate::wire::{RecordHeader, SendMode};
+
+/// Where a payload is.
+#[derive(Debug)]
+pub(super) enum Place {
+    /// On the channel.
+    Channel(Location),
+    /// In this process: sent to itself, or from its own log.
+    Logged(Vec<u8>),
+    /// Lost with the sender's memory; the sender's re-execution brings it back.
+    Absent,
+}
+
+/// A message that is known and not finished.
+#[derive(Debug)]
+pub(super) struct Message {
+    pub mode: SendMode,
+    pub place: Place,
+    /// Bytes that the application has read.
+    pub read: u64,
+    /// Bytes to skip at `place`, because they were read before the channel began anew.
+    pub skip: u64,
+    /// The journal's position behind its log entry.
+    pub logged_at: Option<Position>,
+}
+
+impl Message {
+    pub fn new(mode: SendMode, place: Place) -> Self {
+        Self { mode, place, read: 0, skip: 0, logged_at: None }
+    }
+}
+
+/// The reading end of one channel.
+#[derive(Debug, Default)]
+pub(super) struct Inbound {
+    /// The number of the record at the driver's read cursor.
+    pub next: Ssn,
+    /// How often the channel was begun anew when this end last looked.
+    pub generation: Option<u32>,
+    /// Digest of the heads of all known records, in order.
+    pub digest: u64,
+    /// The most events of the sender that a known record depends on.
+    pub depends: u64,
+    /// Messages of an earlier incarnation's own log that are not yet known to this one.
+    pub logged: BTreeMap<Ssn, LoggedMessage>,
+    /// Digest of the records read again, while the channel is read again from its very beginning.
+    again: Option<u64>,
+    first: Ssn,
+    messages: VecDeque<Option<Message>>,
+    logged_position: Position,
+}
+
+impl Inbound {
+    /// How many messages are known.
+    pub fn known(&self) -> Ssn {
+        self.first + self.messages.len() as u64
+    }
+
+    pub fn is_known(&self, ssn: Ssn) -> bool {
+        ssn < self.known()
+    }
+
+    /// Messages below this number are finished.
+    pub fn finished_below(&self) -> Ssn {
+        self.first
+    }
+
+    /// The journal's position behind the log entries of all finished messages.
+    pub fn logged_position(&self) -> Position {
+        self.logged_position
+    }
+
+    pub fn get_mut(&mut self, ssn: Ssn) -> Option<&mut Message> {
+        let at = usize::try_from(ssn.checked_sub(self.first)?).ok()?;
+        self.messages.get_mut(at)?.as_mut()
+    }
+
+    /// Adds the next message; returns its number.
+    pub fn push(&mut self, message: Message) -> Ssn {
+        self.messages.push_back(Some(message));
+        self.known() - 1
+    }
+
+    /// Forgets a message that is delivered.
+    pub fn finish(&mut self, ssn: Ssn) {
+        let Some(at) = ssn.checked_sub(self.first).and_then(|at| usize::try_from(at).ok()) else { return };
+        if let Some(message) = self.messages.get_mut(at).and_then(Option::take) {
+            self.logged_position = self.logged_position.max(message.logged_at.unwrap_or(0));
+        }
+        while matches!(self.messages.front(), Some(None)) {
+            self.messages.pop_front();
+            self.first += 1;
+        }
+    }
+
+    /// The channel is read again from record `first` on.
+    pub fn rewound(&mut self, first: Ssn) {
+        self.next = first;
+        self.again = (first == 0).then_some(0);
+        for message in self.messages.iter_mut().flatten() {
+            if matches!(message.place, Place::Channel(_)) {
+                message.place = Place::Absent;
+            }
+        }
+    }
+
+    /// A known record is read again: finds its payload, and says whether the records so far are what they were.
+    pub fn repeat(&mut self, header: &RecordHeader, payload: Location) -> bool {
+        if let Some(message) =
+            self.get_mut(header.ssn).filter(|message| matches!(message.place, Place::Absent))
+        {
+            message.skip = message.read;
+            message.place = Place::Channel(payload);
+        }
+        let Some(again) = &mut self.again else { return true };
+        *again = header.fold(*again);
+        header.ssn + 1 < self.known() || self.again == Some(self.digest)
+    }
+
+    /// The next message to know, if the rank's own log has it.
+    pub fn next_logged(&mut self) -> Option<LoggedMessage> {
+        if self.logged.is_empty() {
+            return None;
+        }
+        let known = self.known();
+        let logged = self.logged.remove(&known)?;
+        // Its head counts in the digest as if it had been read from the channel.
+        let header = RecordHeader {
+            ssn: known,
+            requires: 0,
+            events: 0,
+            len: logged.payload.len() as u64,
+            envelope: crate::wire::Envelope { context: logged.context, tag: logged.tag },
+            mode: SendMode::Standard,
+            piggyback_len: 0,
+        };
+        self.digest = header.fold(self.digest);
+        Some(logged)
+    }
+
+    /// Whether the rank's own log has the next message to know.
+    pub fn has_logged(&self) -> bool {
+        self.logged.contains_key(&self.known())
+    }
+}

@@ -1,0 +1,54 @@
+//! The modules of section 4.1 of the Egida paper, one trait each, in sans-IO form.
+//!
+//! Modules never own each other. What a module may call is handed to it per call, in a context that knows the edges of
+//! the paper's Figure 5 and no others:
+//!
+//! ```text
+//!   EventHandler ─┬─ Determinant
+//!                 ├─ LogEventDeterminant ─┐
+//!                 ├─ LogEventInfo ────────┼─ HowToLog ─ WhereToLog ─┬─ VolatileStorage
+//!                 ├─ PiggybackLogging ────┘ (LogEventDeterminant)   └─ StableStorage ─ journal
+//!                 ├─ HowToOutputCommit ─── LogEventDeterminant
+//!                 ├─ PiggybackCheckpointing ─ Checkpoint ─ HowToCheckpoint ─ StableStorage
+//!                 ├─ CollectDeterminants ─── Network
+//!                 └─ OrphanDetection ─────── Network
+//! ```
+//!
+//! No module blocks. What takes time is asked for and answered later by an event; what must wait is a
+//! [`Gate`](crate::gate::Gate) in the answer. A [`Fault`](crate::fault::Fault) from any of them ends the rank.
+
+mod checkpoint;
+mod context;
+mod environment;
+mod logging;
+mod output;
+mod piggyback;
+mod recovery;
+mod storage;
+
+pub use checkpoint::{Checkpoint, HowToCheckpoint, PiggybackCheckpointing};
+pub use context::{
+    Call, Journal, LogContext, MutedJournal, PiggybackContext, PlaceContext, StorageContext, Trace,
+    WriteContext,
+};
+pub use environment::{FailureDetector, Network, Timer};
+pub use logging::{HowToLog, LogEventDeterminant, LogEventInfo, WhereToLog};
+pub use output::HowToOutputCommit;
+pub use piggyback::{PiggybackError, PiggybackLogging};
+pub use recovery::{CollectDeterminants, OrphanDetection, Question, Step};
+pub use storage::{Entry, EntryId, Receipt, StableStorage, VolatileStorage};
+
+use crate::event::{Determinant as EventDeterminant, Happened};
+use crate::ids::{EventIndex, Rank};
+
+/// Creates the determinants of non-deterministic events.
+pub trait Determinant: Send {
+    /// Makes the determinant of an event: number `index` of `owner`, which had completed `observed` observations.
+    fn create_determinant(
+        &mut self,
+        owner: Rank,
+        index: EventIndex,
+        observed: u64,
+        what: Happened,
+    ) -> EventDeterminant;
+}

@@ -1,0 +1,68 @@
+//! PiggybackLogging: what logging protocols append to messages.
+
+use super::context::PiggybackContext;
+use super::storage::EntryId;
+use crate::event::Determinant;
+use crate::fault::Fault;
+use crate::ids::{Domain, Rank, Ssn};
+use crate::wire::WireError;
+
+/// Piggybacks what tracks dependencies, and, in causal logging, the determinants that are not yet stable.
+pub trait PiggybackLogging: Send {
+    /// Appends the piggyback of message `ssn` to `dest`. Called for every message that is really written, in the order
+    /// of the channel.
+    ///
+    /// # Errors
+    /// Any [`Fault`] of the log.
+    fn get_piggyback(
+        &mut self,
+        context: &mut PiggybackContext<'_>,
+        dest: Rank,
+        ssn: Ssn,
+        out: &mut Vec<u8>,
+    ) -> Result<(), Fault>;
+
+    /// Takes in the piggyback of a message from `source`, and logs what is to be logged, before anyone sees the message.
+    ///
+    /// # Errors
+    /// [`PiggybackError::Malformed`] for bytes that are no piggyback of this module, else any fault of the log.
+    fn process_piggyback(
+        &mut self,
+        context: &mut PiggybackContext<'_>,
+        source: Rank,
+        piggyback: &[u8],
+    ) -> Result<(), PiggybackError>;
+
+    /// A determinant of an event of this rank was logged.
+    fn logged(&mut self, id: EntryId, determinant: &Determinant);
+
+    /// A determinant was logged during recovery; these domains hold it.
+    fn restored(&mut self, id: EntryId, determinant: &Determinant, holders: &[Domain], stable: bool);
+
+    /// `dest` has taken in all messages of this rank below `below`.
+    fn acknowledged(&mut self, context: &mut PiggybackContext<'_>, dest: Rank, below: Ssn);
+
+    /// The memory of a domain is lost, and with it all that it held.
+    fn lost(&mut self, domain: Domain);
+}
+
+/// Why a piggyback could not be taken in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PiggybackError {
+    /// It is not of the format.
+    Malformed(WireError),
+    /// The log failed.
+    Log(Fault),
+}
+
+impl From<WireError> for PiggybackError {
+    fn from(error: WireError) -> Self {
+        Self::Malformed(error)
+    }
+}
+
+impl From<Fault> for PiggybackError {
+    fn from(fault: Fault) -> Self {
+        Self::Log(fault)
+    }
+}

@@ -1,0 +1,86 @@
+//! StableStorage and VolatileStorage: where logged information comes to lie.
+
+use super::context::StorageContext;
+use crate::event::Determinant;
+use crate::fault::Fault;
+use crate::gate::{Gate, StoreId};
+use crate::ids::{Domain, Position, Rank, Ssn};
+use crate::wire::Envelope;
+
+/// Names a determinant within one rank's logs: how many were logged before it in this incarnation.
+pub type EntryId = u64;
+
+/// What is logged.
+#[derive(Debug, Clone, Copy)]
+pub enum Entry<'a> {
+    /// A determinant of an event of this rank.
+    Own(&'a Determinant),
+    /// A determinant of another rank's event, learned from a piggyback.
+    Held(&'a Determinant),
+    /// A message that this rank delivers.
+    Delivered {
+        /// The sender.
+        source: Rank,
+        /// Its number on the channel.
+        ssn: Ssn,
+        /// Context and tag.
+        envelope: Envelope,
+        /// The payload.
+        payload: &'a [u8],
+    },
+    /// A message that this rank sends; the payload goes into the channel, which is a log already.
+    Sent {
+        /// The receiver.
+        dest: Rank,
+        /// Its number on the channel.
+        ssn: Ssn,
+        /// The payload's length in bytes.
+        len: u64,
+    },
+}
+
+/// Where an entry went.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Receipt {
+    /// The journal's position behind the entry; 0 where the journal does not hold it.
+    pub position: Position,
+    /// The store that will come to hold it, if it is a stable one.
+    pub store: Option<StoreId>,
+}
+
+/// Stable storage: the placement half, which runs in the rank. The backend that owns the disk runs in the node.
+pub trait StableStorage: Send {
+    /// Submits an entry.
+    ///
+    /// # Errors
+    /// Any [`Fault`] of the journal.
+    fn write(&mut self, context: &mut StorageContext<'_>, entry: Entry<'_>) -> Result<Receipt, Fault>;
+
+    /// Shows the determinant of that number, in its encoded form, from the mirror of what is not yet collected.
+    fn read(&self, id: EntryId) -> Option<&[u8]>;
+
+    /// Drops determinants below that number from the mirror.
+    fn forget(&mut self, below: EntryId);
+
+    /// Asks that the journal be made stable up to a position soon, and says what will be true then.
+    fn flush(&mut self, context: &mut StorageContext<'_>, position: Position) -> Gate;
+}
+
+/// Volatile storage: lost with its failure domain.
+pub trait VolatileStorage: Send {
+    /// Keeps an entry.
+    ///
+    /// # Errors
+    /// Any [`Fault`] of the journal.
+    fn write(&mut self, context: &mut StorageContext<'_>, entry: Entry<'_>) -> Result<Receipt, Fault>;
+
+    /// Shows the determinant of that number, in its encoded form.
+    fn read(&self, id: EntryId) -> Option<&[u8]>;
+
+    /// Drops determinants below that number from the mirror.
+    fn forget(&mut self, below: EntryId);
+
+    /// Volatile memory does not become stable by waiting: says how many failure domains must hold the journal up to the
+    /// position instead (`copies`, as the binder computed it from failure unit and f).
+    fn flush(&mut self, position: Position, copies: Domain) -> Gate;
+}

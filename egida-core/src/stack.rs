@@ -1,0 +1,443 @@
+//! A stack: one module in each slot, and the event handler that runs them (Figure 5 of the Egida paper).
+//!
+//! ```text
+//!   event of the application ──> EventHandler method ──> modules, each through its context ──> Outcome
+//! ```
+//!
+//! The stack knows nothing of channels, matching or processes: the engine calls it at every event and does what the
+//! outcome says. It is deterministic: same calls, same outcomes.
+
+use crate::event::{Answer, Happened};
+use crate::fault::Fault;
+use crate::gate::{Condition, Gate};
+use crate::ids::{Domain, EventIndex, Position, Rank, Ssn};
+use crate::module::{
+    self, Call, Entry, HowToLog, HowToOutputCommit, Journal, LogContext, LogEventDeterminant, LogEventInfo,
+    MutedJournal, PiggybackContext, PiggybackError, PiggybackLogging, PlaceContext, StableStorage,
+    StorageContext, Trace, VolatileStorage, WhereToLog, WriteContext,
+};
+use crate::recovery::HeldDeterminant;
+use crate::wire::Envelope;
+
+/// Which non-deterministic events make determinants.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scope {
+    /// None: nothing is ever replayed.
+    Nothing,
+    /// What the library chose, and input from outside: the `choice` event.
+    Choices,
+    /// Every delivery besides: the paper's `receive` event.
+    Deliveries,
+}
+
+/// What an event handler decides about an event.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Verdict {
+    /// The event takes effect.
+    Accept,
+    /// It takes effect when the gate opens.
+    Hold(Gate),
+    /// It is dropped, for this reason.
+    Drop(&'static str),
+    /// A checkpoint must be taken first.
+    CheckpointFirst,
+    /// The process must roll back to this event.
+    RollBack(EventIndex),
+}
+
+/// The event handler of section 4.1: what the engine calls at each of the relevant events of section 3.1.
+pub trait EventHandler {
+    /// A non-deterministic event has happened.
+    ///
+    /// # Errors
+    /// Any [`Fault`] of a module.
+    fn non_deterministic(&mut self, journal: &mut dyn Journal, what: Happened) -> Result<Verdict, Fault>;
+
+    /// A message was delivered whole to the library; the application has not seen it.
+    ///
+    /// # Errors
+    /// Any [`Fault`] of a module.
+    fn delivered(
+        &mut self,
+        journal: &mut dyn Journal,
+        source: Rank,
+        ssn: Ssn,
+        envelope: Envelope,
+        payload: &[u8],
+    ) -> Result<Verdict, Fault>;
+
+    /// A message is about to be sent: a dependency-generating event. Appends its piggyback where it is really written
+    /// (`fresh`); one that stands on its channel already keeps the piggyback that it has. Returns the gate that readers
+    /// of the message honour.
+    ///
+    /// # Errors
+    /// Any [`Fault`] of a module.
+    fn send(
+        &mut self,
+        journal: &mut dyn Journal,
+        dest: Rank,
+        ssn: Ssn,
+        len: u64,
+        fresh: bool,
+        piggyback: &mut Vec<u8>,
+    ) -> Result<Gate, Fault>;
+
+    /// A message has arrived; its piggyback is taken in before anyone can see the message.
+    ///
+    /// # Errors
+    /// [`PiggybackError`] where the piggyback is malformed or a module fails.
+    fn arrival(
+        &mut self,
+        journal: &mut dyn Journal,
+        source: Rank,
+        piggyback: &[u8],
+    ) -> Result<(), PiggybackError>;
+
+    /// Output that depends on everything below `position` of the rank's journal is about to leave. Called by the node,
+    /// on the node's own instance of the stack.
+    fn output(&mut self, journal: &mut dyn Journal, position: Position) -> Gate;
+
+    /// A failure was detected: the memory of a domain is lost.
+    fn failure(&mut self, domain: Domain);
+}
+
+/// One log statement of the specification, bound: how, where, and the storages there.
+pub struct LogPath {
+    /// Synchronously or asynchronously.
+    pub how: Box<dyn HowToLog>,
+    /// The way to the storage.
+    pub place: Box<dyn WhereToLog>,
+    /// Stable storage, if the statement names one.
+    pub stable: Option<Box<dyn StableStorage>>,
+    /// Volatile storage, if the statement names one.
+    pub volatile: Option<Box<dyn VolatileStorage>>,
+    /// How many failure domains must hold what lies in volatile memory before output may depend on it.
+    pub copies: Domain,
+}
+
+impl LogPath {
+    fn context<'a>(&'a mut self, journal: &'a mut dyn Journal, trace: &'a mut Trace) -> LogContext<'a> {
+        LogContext {
+            how: &mut *self.how,
+            below: WriteContext {
+                place: &mut *self.place,
+                below: PlaceContext {
+                    stable: self.stable.as_deref_mut().map(|stable| stable as _),
+                    volatile: self.volatile.as_deref_mut().map(|volatile| volatile as _),
+                    storage: StorageContext { journal, trace },
+                    copies: self.copies,
+                },
+            },
+        }
+    }
+}
+
+/// The modules of a stack. The binder fills it.
+pub struct Slots {
+    /// Makes determinants.
+    pub determinant: Box<dyn module::Determinant>,
+    /// Logs determinants.
+    pub log_determinant: Box<dyn LogEventDeterminant>,
+    /// Where they go.
+    pub determinant_path: LogPath,
+    /// Logs delivered messages.
+    pub log_delivered: Option<(Box<dyn LogEventInfo>, LogPath)>,
+    /// Logs sent messages.
+    pub log_sent: Option<(Box<dyn LogEventInfo>, LogPath)>,
+    /// Piggybacks.
+    pub piggyback: Option<Box<dyn PiggybackLogging>>,
+    /// Commits output.
+    pub output_commit: Option<Box<dyn HowToOutputCommit>>,
+}
+
+/// A live stack of one rank.
+pub struct Stack {
+    rank: Rank,
+    scope: Scope,
+    strict: bool,
+    slots: Slots,
+    trace: Trace,
+    next_event: EventIndex,
+    observed: u64,
+    observed_known: u64,
+    gate: Gate,
+}
+
+impl Stack {
+    /// A stack for `rank`. Where `strict`, a delivery waits for its own determinant (`before = delivery`).
+    #[must_use]
+    pub fn new(rank: Rank, scope: Scope, strict: bool, slots: Slots) -> Self {
+        Self {
+            rank,
+            scope,
+            strict,
+            slots,
+            trace: Trace::default(),
+            next_event: 0,
+            observed: 0,
+            observed_known: 0,
+            gate: Gate::open(),
+        }
+    }
+
+    /// Which events make determinants.
+    #[must_use]
+    pub fn scope(&self) -> Scope {
+        self.scope
+    }
+
+    /// Whether delivered messages are logged at the receiver.
+    #[must_use]
+    pub fn logs_delivered(&self) -> bool {
+        self.slots.log_delivered.is_some()
+    }
+
+    /// Whether sent messages must be kept by their sender for as long as their receiver may ask for them again.
+    #[must_use]
+    pub fn keeps_sent(&self) -> bool {
+        self.scope != Scope::Nothing
+    }
+
+    /// How many non-deterministic events have determinants.
+    #[must_use]
+    pub fn events(&self) -> EventIndex {
+        self.next_event
+    }
+
+    /// Records every call of a module from now on.
+    pub fn instrument(&mut self) {
+        self.trace.enable();
+    }
+
+    /// Takes the recorded calls.
+    pub fn take_calls(&mut self) -> Vec<Call> {
+        self.trace.take()
+    }
+
+    /// Completes an observation that found nothing or whose determinant is known: a run of failures costs no entry until
+    /// something may come to depend on it.
+    pub fn observation_completed(&mut self) {
+        self.observed += 1;
+    }
+
+    /// How many observations were completed.
+    #[must_use]
+    pub fn observed(&self) -> u64 {
+        self.observed
+    }
+
+    /// Recovered observations below this number need no determinant any more.
+    pub fn observations_known(&mut self, below: u64) {
+        self.observed_known = self.observed_known.max(below);
+    }
+
+    /// Puts a recovered determinant back: into the journal too where the memory that held it was lost.
+    ///
+    /// # Errors
+    /// Any [`Fault`] of a module.
+    pub fn restore(
+        &mut self,
+        journal: &mut dyn Journal,
+        held: &HeldDeterminant,
+        memory_lost: bool,
+    ) -> Result<(), Fault> {
+        let own = held.determinant.owner == self.rank;
+        let mut muted = MutedJournal;
+        let journal: &mut dyn Journal = if memory_lost { journal } else { &mut muted };
+        let mut context = self.slots.determinant_path.context(journal, &mut self.trace);
+        let (id, gate) = self.slots.log_determinant.log(&mut context, &held.determinant, own)?;
+        if own {
+            self.next_event = self.next_event.max(held.determinant.index + 1);
+            if !held.stable {
+                self.gate.join(&gate);
+            }
+        }
+        if let Some(piggyback) = &mut self.slots.piggyback {
+            piggyback.restored(id, &held.determinant, &held.holders, held.stable);
+        }
+        Ok(())
+    }
+
+    /// `dest` has taken in all messages below `below`.
+    pub fn acknowledged(&mut self, journal: &mut dyn Journal, dest: Rank, below: Ssn) {
+        if let Some((piggyback, mut context)) = self.piggyback(journal) {
+            piggyback.acknowledged(&mut context, dest, below);
+        }
+    }
+
+    fn piggyback<'a>(
+        &'a mut self,
+        journal: &'a mut dyn Journal,
+    ) -> Option<(&'a mut Box<dyn PiggybackLogging>, PiggybackContext<'a>)> {
+        let piggyback = self.slots.piggyback.as_mut()?;
+        let context = PiggybackContext {
+            log_determinant: &mut *self.slots.log_determinant,
+            below: self.slots.determinant_path.context(journal, &mut self.trace),
+        };
+        Some((piggyback, context))
+    }
+
+    /// Creates and logs a determinant; returns the gate of its storage.
+    fn log_event(&mut self, journal: &mut dyn Journal, what: Happened) -> Result<Gate, Fault> {
+        let observation = matches!(what, Happened::Observation { .. });
+        self.trace.enter("Determinant", "CreateDeterminant");
+        let determinant =
+            self.slots.determinant.create_determinant(self.rank, self.next_event, self.observed, what);
+        self.trace.leave();
+        self.trace.enter("LogEventDeterminant", "Log");
+        let mut context = self.slots.determinant_path.context(journal, &mut self.trace);
+        let logged = self.slots.log_determinant.log(&mut context, &determinant, true);
+        self.trace.leave();
+        let (id, gate) = logged?;
+        self.next_event += 1;
+        // An observation's determinant answers for its own call, besides all before it.
+        self.observed_known = self.observed_known.max(self.observed + u64::from(observation));
+        if let Some(piggyback) = &mut self.slots.piggyback {
+            piggyback.logged(id, &determinant);
+        }
+        self.gate.join(&gate);
+        Ok(gate)
+    }
+
+    fn verdict(&self, gate: Gate) -> Verdict {
+        if self.strict && !gate.is_open() { Verdict::Hold(gate) } else { Verdict::Accept }
+    }
+
+    /// Makes failed polls known before something comes to depend on them.
+    fn close_polls(&mut self, journal: &mut dyn Journal) -> Result<(), Fault> {
+        if self.scope != Scope::Nothing && self.observed > self.observed_known {
+            self.log_event(journal, Happened::Polls)?;
+        }
+        Ok(())
+    }
+}
+
+impl EventHandler for Stack {
+    fn non_deterministic(&mut self, journal: &mut dyn Journal, what: Happened) -> Result<Verdict, Fault> {
+        if self.scope == Scope::Nothing
+            || matches!(&what, Happened::Observation { answer: Answer::Nothing, .. })
+        {
+            return Ok(Verdict::Accept);
+        }
+        self.trace.enter("EventHandler", "NonDeterministicEvent");
+        let gate = self.log_event(journal, what);
+        self.trace.leave();
+        gate.map(|gate| self.verdict(gate))
+    }
+
+    fn delivered(
+        &mut self,
+        journal: &mut dyn Journal,
+        source: Rank,
+        ssn: Ssn,
+        envelope: Envelope,
+        payload: &[u8],
+    ) -> Result<Verdict, Fault> {
+        let Some((log, path)) = &mut self.slots.log_delivered else { return Ok(Verdict::Accept) };
+        self.trace.enter("EventHandler", "Delivered");
+        self.trace.enter("LogEventInfo", "Log");
+        let mut context = path.context(journal, &mut self.trace);
+        let logged = log.log(&mut context, Entry::Delivered { source, ssn, envelope, payload });
+        self.trace.leave();
+        self.trace.leave();
+        let (_, gate) = logged?;
+        self.gate.join(&gate);
+        Ok(self.verdict(gate))
+    }
+
+    fn send(
+        &mut self,
+        journal: &mut dyn Journal,
+        dest: Rank,
+        ssn: Ssn,
+        len: u64,
+        fresh: bool,
+        piggyback: &mut Vec<u8>,
+    ) -> Result<Gate, Fault> {
+        self.trace.enter("EventHandler", "Send");
+        self.close_polls(journal)?;
+        if let Some((log, path)) = &mut self.slots.log_sent {
+            self.trace.enter("LogEventInfo", "Log");
+            let mut context = path.context(journal, &mut self.trace);
+            let logged = log.log(&mut context, Entry::Sent { dest, ssn, len });
+            self.trace.leave();
+            let (_, gate) = logged?;
+            self.gate.join(&gate);
+        }
+        if fresh {
+            let enabled = self.slots.piggyback.is_some();
+            if enabled {
+                self.trace.enter("PiggybackLogging", "GetPiggyback");
+            }
+            let got = match self.piggyback(journal) {
+                Some((module, mut context)) => module.get_piggyback(&mut context, dest, ssn, piggyback),
+                None => Ok(()),
+            };
+            if enabled {
+                self.trace.leave();
+            }
+            got?;
+        }
+        self.trace.leave();
+        Ok(self.gate.clone())
+    }
+
+    fn arrival(
+        &mut self,
+        journal: &mut dyn Journal,
+        source: Rank,
+        piggyback: &[u8],
+    ) -> Result<(), PiggybackError> {
+        if self.slots.piggyback.is_none() {
+            return Ok(());
+        }
+        self.trace.enter("EventHandler", "Arrival");
+        self.trace.enter("PiggybackLogging", "ProcessPiggyback");
+        let processed = match self.piggyback(journal) {
+            Some((module, mut context)) => module.process_piggyback(&mut context, source, piggyback),
+            None => Ok(()),
+        };
+        self.trace.leave();
+        self.trace.leave();
+        processed
+    }
+
+    fn output(&mut self, journal: &mut dyn Journal, position: Position) -> Gate {
+        self.trace.enter("EventHandler", "Output");
+        let mut gate = Gate::open();
+        if let Some(commit) = &mut self.slots.output_commit {
+            self.trace.enter("HowToOutputCommit", "OutputCommit");
+            let mut context = PiggybackContext {
+                log_determinant: &mut *self.slots.log_determinant,
+                below: self.slots.determinant_path.context(journal, &mut self.trace),
+            };
+            gate.join(&commit.output_commit(&mut context, position));
+            self.trace.leave();
+        }
+        self.trace.leave();
+        gate
+    }
+
+    fn failure(&mut self, domain: Domain) {
+        if let Some(piggyback) = &mut self.slots.piggyback {
+            piggyback.lost(domain);
+        }
+    }
+}
+
+/// The single journal position that a record's header can carry: all stores that the gate names must have reached it.
+///
+/// # Errors
+/// A gate on copies in other domains cannot be honoured by readers in this build.
+pub fn required_position(gate: &Gate) -> Result<Position, Fault> {
+    let mut required = 0;
+    for condition in gate.conditions() {
+        match condition {
+            Condition::Stable { position, .. } => required = required.max(position),
+            Condition::Held { .. } => {
+                return Err(Fault::Unsupported("a send gated on other domains' memory"));
+            }
+        }
+    }
+    Ok(required)
+}
