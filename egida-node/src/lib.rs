@@ -3,4 +3,8 @@
 
 pub mod incarnations;
 pub mod kill;
+pub mod output;
+pub mod process;
+pub mod report;
+pub mod sink;
 pub mod storage;
