@@ -4,8 +4,8 @@
 //! pessimistic, causal, optimistic). It depends on the failure unit, because that says which storage survives.
 
 use crate::protocol::{
-    Class, DepGenStmt, Event, EventInfo, FailureUnit, LogStmt, NonDetStmt, Origin, ParamValue, Phrase, Protocol,
-    Tolerance,
+    Class, DepGenStmt, Event, EventInfo, FailureUnit, LogStmt, NonDetStmt, Origin, ParamValue, Phrase,
+    Protocol, Tolerance,
 };
 use crate::tolerance;
 use crate::vocabulary::{Piggyback, Survives, Vocabulary, display_form};
@@ -80,7 +80,10 @@ fn class_of(
         let synchronous = is_synchronous(log, vocabulary);
         if synchronous || unit == FailureUnit::Process {
             let how = if synchronous { "synchronously " } else { "" };
-            let why = format!("the determinant of `{event}` is logged {how}on `{storage}`, which survives {}", loss(unit));
+            let why = format!(
+                "the determinant of `{event}` is logged {how}on `{storage}`, which survives {}",
+                loss(unit)
+            );
             return (Class::Pessimistic, DecidedBy { origin: place(log), why });
         }
         if let Some(commit) = protocol.output_commit.iter().find(|stmt| commits_on(stmt, Event::Send)) {
@@ -91,7 +94,9 @@ fn class_of(
     let piggybacked = piggybacked(protocol, vocabulary, |traits| traits.determinants);
     if let Some(determinants) = piggybacked {
         if tolerance(protocol) != Tolerance::Any || stable_log.is_some() {
-            let why = format!("every message carries the determinants of `{event}` that its receiver would depend on");
+            let why = format!(
+                "every message carries the determinants of `{event}` that its receiver would depend on"
+            );
             return (Class::Causal, DecidedBy { origin: determinants.origin.clone(), why });
         }
     }
@@ -102,12 +107,17 @@ fn class_of(
     }
     match (piggybacked, log) {
         (Some(determinants), _) => {
-            let why = format!("with `f = any` all holders of a determinant of `{event}` may die, and no stable log has it");
+            let why = format!(
+                "with `f = any` all holders of a determinant of `{event}` may die, and no stable log has it"
+            );
             (Class::None, DecidedBy { origin: determinants.origin.clone(), why })
         }
         (None, Some(log)) => {
             let storage = display_form(&log.storage.text);
-            let why = format!("the determinant of `{event}` is logged on `{storage}`, which does not survive {}", loss(unit));
+            let why = format!(
+                "the determinant of `{event}` is logged on `{storage}`, which does not survive {}",
+                loss(unit)
+            );
             (Class::None, DecidedBy { origin: place(log), why })
         }
         (None, None) => {
@@ -164,7 +174,10 @@ pub fn relies_on_peers(protocol: &Protocol, unit: FailureUnit, vocabulary: &Voca
         !log.is_some_and(|log| keeps(protocol, &log.storage, unit, vocabulary))
     });
     (classification.class == Class::Causal && no_stable_log)
-        .then(|| piggybacked(protocol, vocabulary, |traits| traits.determinants).map(|phrase| phrase.origin.clone()))
+        .then(|| {
+            piggybacked(protocol, vocabulary, |traits| traits.determinants)
+                .map(|phrase| phrase.origin.clone())
+        })
         .flatten()
 }
 

@@ -14,8 +14,8 @@
 
 use crate::class::{classify, commits_on};
 use crate::protocol::{
-    Class, Event, EventInfo, FailureUnit, Field, LogStmt, NonDetStmt, Origin, OutputCommitStmt, Params, Phrase, Protocol,
-    Spanned, Tolerance,
+    Class, Event, EventInfo, FailureUnit, Field, LogStmt, NonDetStmt, Origin, OutputCommitStmt, Params,
+    Phrase, Protocol, Spanned, Tolerance,
 };
 use crate::tolerance;
 use crate::vocabulary::Vocabulary;
@@ -80,9 +80,13 @@ fn default_output_commit(protocol: &Protocol, class: Class) -> Option<OutputComm
     let (proto, why) = match class {
         Class::Pessimistic => ("independent", "a pessimistic protocol commits output on its own"),
         Class::Causal => ("independent", "a causal protocol flushes what it holds of the output's past"),
-        Class::Optimistic => ("co-ordinated", "an optimistic protocol asks all processes that the output depends on"),
+        Class::Optimistic => {
+            ("co-ordinated", "an optimistic protocol asks all processes that the output depends on")
+        }
         Class::None if tolerance(protocol) == Tolerance::AtMost(0) => return None,
-        Class::None => ("co-ordinated", "without recoverable determinants output waits for the next committed line"),
+        Class::None => {
+            ("co-ordinated", "without recoverable determinants output waits for the next committed line")
+        }
     };
     let origin = Origin::Default(why.to_owned());
     Some(OutputCommitStmt {
@@ -103,7 +107,8 @@ fn default_retrieval(protocol: &Protocol, class: Class, vocabulary: &Vocabulary)
 
 /// Whether a recovering process must ask others for its determinants (rule 9).
 pub(crate) fn needs_retrieval(protocol: &Protocol, class: Class, vocabulary: &Vocabulary) -> bool {
-    let on_peers = |phrase: &Phrase| vocabulary.storage.get(&phrase.text).is_some_and(|value| value.traits.on_peers);
+    let on_peers =
+        |phrase: &Phrase| vocabulary.storage.get(&phrase.text).is_some_and(|value| value.traits.on_peers);
     class == Class::Causal
         || protocol
             .non_deterministic

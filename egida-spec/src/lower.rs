@@ -6,8 +6,9 @@ use std::path::Path;
 
 use crate::diagnostic::{Code, Diagnostic, did_you_mean, one_of};
 use crate::protocol::{
-    CheckpointStmt, DepGenStmt, Event, EventInfo, FailureUnit, Field, LogStmt, NonDetStmt, Origin, OutputCommitStmt,
-    Param, ParamValue, Params, Phrase, Protocol, RecoveryStmt, RollbackStmt, Span, Spanned, Tolerance,
+    CheckpointStmt, DepGenStmt, Event, EventInfo, FailureUnit, Field, LogStmt, NonDetStmt, Origin,
+    OutputCommitStmt, Param, ParamValue, Params, Phrase, Protocol, RecoveryStmt, RollbackStmt, Span, Spanned,
+    Tolerance,
 };
 use crate::quantity;
 use crate::syntax::{self, CommentKind, EventPart, File, Item, RollbackAction, Words};
@@ -19,7 +20,8 @@ const HEADER_PARAMS: [&str; 2] = ["f", "failure unit"];
 /// Gives a syntax tree its meaning. Whatever is wrong with it, the protocol holds the statements that have one.
 #[must_use]
 pub fn lower(file_name: &str, file: &File<'_>) -> (Protocol, Vec<Diagnostic>) {
-    let mut lowering = Lowering { protocol: empty_protocol(file_name), diagnostics: Vec::new(), header: None };
+    let mut lowering =
+        Lowering { protocol: empty_protocol(file_name), diagnostics: Vec::new(), header: None };
     lowering.protocol.doc = head_comments(file);
     let mut recovery = RecoverySpans::default();
     for item in &file.items {
@@ -175,7 +177,8 @@ impl Lowering {
                 EventPart::Piggyback(part) => {
                     let mut seen = piggyback.as_ref().map(|(span, _)| *span);
                     if self.first(&mut seen, part.span, "`Piggyback`, for this event,") {
-                        let values: Vec<Phrase> = part.values.iter().map(|value| self.phrase(value)).collect();
+                        let values: Vec<Phrase> =
+                            part.values.iter().map(|value| self.phrase(value)).collect();
                         piggyback = Some((part.span, values));
                     }
                 }
@@ -260,7 +263,12 @@ impl Lowering {
             };
             match field {
                 Some(field) => self.push_once(&mut fields, field, word.span, field.as_str()),
-                None => self.unknown_word("field of a determinant", &name, word.span, Field::ALL.map(Field::as_str)),
+                None => self.unknown_word(
+                    "field of a determinant",
+                    &name,
+                    word.span,
+                    Field::ALL.map(Field::as_str),
+                ),
             }
         }
         fields
@@ -320,9 +328,11 @@ impl Lowering {
         let implementation = stmt.implementation.as_ref().map(|keyed| self.phrase(&keyed.value));
         let stmt = CheckpointStmt {
             proto: self.phrase(&stmt.proto),
-            how: how.unwrap_or_else(|| default_phrase("synchronously", "a checkpoint is written synchronously")),
+            how: how
+                .unwrap_or_else(|| default_phrase("synchronously", "a checkpoint is written synchronously")),
             storage: self.phrase(&stmt.storage),
-            implementation: implementation.unwrap_or_else(|| default_phrase("full", "a checkpoint is a full one")),
+            implementation: implementation
+                .unwrap_or_else(|| default_phrase("full", "a checkpoint is a full one")),
             params: self.params(stmt.params.as_ref()),
             span: stmt.span,
         };
@@ -400,8 +410,9 @@ impl Lowering {
 
     fn string(&mut self, quoted: &str, span: Span) -> String {
         quantity::unquote(quoted).unwrap_or_else(|reason| {
-            self.diagnostics
-                .push(Diagnostic::new(Code::Parameter, "this text has an unknown escape").label(span, reason));
+            self.diagnostics.push(
+                Diagnostic::new(Code::Parameter, "this text has an unknown escape").label(span, reason),
+            );
             String::new()
         })
     }
@@ -462,7 +473,9 @@ pub(crate) const fn required_fields(event: Event) -> &'static [Field] {
             &[Field::Source, Field::Sesn, Field::Dest, Field::Desn, Field::Outcome, Field::Event]
         }
         Event::Read => &[Field::Outcome, Field::Event],
-        Event::Receive | Event::Send | Event::Write => &[Field::Source, Field::Sesn, Field::Dest, Field::Desn],
+        Event::Receive | Event::Send | Event::Write => {
+            &[Field::Source, Field::Sesn, Field::Dest, Field::Desn]
+        }
     }
 }
 

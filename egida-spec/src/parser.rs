@@ -10,8 +10,8 @@ use pest::iterators::Pair;
 use crate::diagnostic::{Code, Diagnostic, MAX_DIAGNOSTICS, join_or};
 use crate::protocol::Span;
 use crate::syntax::{
-    Checkpoint, Comment, CommentKind, Determinant, EventPart, EventStmt, File, Header, Item, Keyed, Log, OutputCommit,
-    Param, ParamList, ParamValue, Piggyback, Rollback, RollbackAction, Value, Words,
+    Checkpoint, Comment, CommentKind, Determinant, EventPart, EventStmt, File, Header, Item, Keyed, Log,
+    OutputCommit, Param, ParamList, ParamValue, Piggyback, Rollback, RollbackAction, Value, Words,
 };
 
 /// The largest specification that is read. The paper's are half a kilobyte.
@@ -34,8 +34,11 @@ pub fn parse(text: &str) -> (File<'_>, Vec<Diagnostic>) {
     let mut items = Vec::new();
     if text.len() > MAX_BYTES {
         reader.diagnostics.push(
-            Diagnostic::new(Code::Limit, format!("the specification has {} bytes, {MAX_BYTES} are allowed", text.len()))
-                .help("a specification names a protocol in some ten lines; is this the right file?"),
+            Diagnostic::new(
+                Code::Limit,
+                format!("the specification has {} bytes, {MAX_BYTES} are allowed", text.len()),
+            )
+            .help("a specification names a protocol in some ten lines; is this the right file?"),
         );
         return (File { items, comments: Vec::new() }, reader.diagnostics);
     }
@@ -74,7 +77,8 @@ impl<'a> Reader<'a> {
                 _ => continue,
             };
             let span = span_of(&pair);
-            if let Some(unclosed) = pair.clone().into_inner().find(|inner| inner.as_rule() == Rule::unclosed) {
+            if let Some(unclosed) = pair.clone().into_inner().find(|inner| inner.as_rule() == Rule::unclosed)
+            {
                 let mark = if kind == CommentKind::Block { "*/" } else { "}" };
                 let opening = if kind == CommentKind::Block { span.start + 2 } else { span.start + 1 };
                 self.diagnostics.push(
@@ -114,8 +118,13 @@ impl<'a> Reader<'a> {
 
     fn event_stmt(&mut self, pair: Pair<'a, Rule>) -> EventStmt<'a> {
         let span = span_of(&pair);
-        let mut stmt =
-            EventStmt { event: Words { words: Vec::new(), span }, params: None, head: span, parts: Vec::new(), span };
+        let mut stmt = EventStmt {
+            event: Words { words: Vec::new(), span },
+            params: None,
+            head: span,
+            parts: Vec::new(),
+            span,
+        };
         for child in inner(pair) {
             let child_span = span_of(&child);
             match child.as_rule() {
@@ -154,9 +163,10 @@ impl<'a> Reader<'a> {
             let piece = text.get(start..)?;
             Grammar::parse(Rule::only_statement, piece).err().map(|error| (start, error))
         };
-        let with_previous = previous
-            .and_then(|previous| error_from(previous.start))
-            .filter(|(start, error)| start + error_offset(error) > span.start || starts_inside_line(text, span.start));
+        let with_previous =
+            previous.and_then(|previous| error_from(previous.start)).filter(|(start, error)| {
+                start + error_offset(error) > span.start || starts_inside_line(text, span.start)
+            });
         let found = match with_previous.or_else(|| error_from(span.start)) {
             Some((start, error)) => syntax_error(&error, start, self.text),
             // It parses when it stands alone: it is in the wrong place, as an `Implementation` line without checkpoint.
@@ -204,7 +214,9 @@ fn determinant(pair: Pair<'_, Rule>) -> Determinant<'_> {
     for child in inner(pair) {
         match child.as_rule() {
             Rule::word => determinant.key = one_word(&child),
-            Rule::determinant_structure => determinant.fields = inner(child).map(|field| one_word(&field)).collect(),
+            Rule::determinant_structure => {
+                determinant.fields = inner(child).map(|field| one_word(&field)).collect()
+            }
             _ => {}
         }
     }
@@ -270,7 +282,8 @@ fn checkpoint(pair: Pair<'_, Rule>) -> Checkpoint<'_> {
 
 fn keyed(pair: Pair<'_, Rule>) -> Keyed<'_> {
     let span = span_of(&pair);
-    let value = inner(pair).find(|child| child.as_rule() == Rule::value).map_or_else(|| no_value(span), value);
+    let value =
+        inner(pair).find(|child| child.as_rule() == Rule::value).map_or_else(|| no_value(span), value);
     Keyed { value, span }
 }
 
@@ -301,7 +314,10 @@ fn value(pair: Pair<'_, Rule>) -> Value<'_> {
 
 fn params(pair: Pair<'_, Rule>) -> ParamList<'_> {
     let span = span_of(&pair);
-    ParamList { params: inner(pair).filter(|child| child.as_rule() == Rule::param).filter_map(param).collect(), span }
+    ParamList {
+        params: inner(pair).filter(|child| child.as_rule() == Rule::param).filter_map(param).collect(),
+        span,
+    }
 }
 
 fn param(pair: Pair<'_, Rule>) -> Option<Param<'_>> {
@@ -355,7 +371,8 @@ fn span_of(pair: &Pair<'_, Rule>) -> Span {
         .filter(|child| is_comment(child.as_rule()))
         .map(|child| Span { start: child.as_span().start(), end: child.as_span().end() })
         .collect();
-    let trimmed = |end: usize| start + text.get(..end - start).unwrap_or(text).trim_end_matches(is_blank).len();
+    let trimmed =
+        |end: usize| start + text.get(..end - start).unwrap_or(text).trim_end_matches(is_blank).len();
     let mut end = trimmed(start + text.len());
     for comment in comments.iter().rev() {
         if comment.end == end {
@@ -372,7 +389,12 @@ const fn is_blank(c: char) -> bool {
 const fn is_comment(rule: Rule) -> bool {
     matches!(
         rule,
-        Rule::doc_comment | Rule::line_comment | Rule::block_comment | Rule::brace_comment | Rule::unclosed | Rule::EOI
+        Rule::doc_comment
+            | Rule::line_comment
+            | Rule::block_comment
+            | Rule::brace_comment
+            | Rule::unclosed
+            | Rule::EOI
     )
 }
 
@@ -404,7 +426,11 @@ fn syntax_error(error: &pest::error::Error<Rule>, start: usize, text: &str) -> D
     } else {
         format!("unexpected `{}`", text.get(found.start..found.end).unwrap_or_default())
     };
-    let label = if expected.is_empty() { "not understood".to_owned() } else { format!("expected {}", join_or(&expected)) };
+    let label = if expected.is_empty() {
+        "not understood".to_owned()
+    } else {
+        format!("expected {}", join_or(&expected))
+    };
     let diagnostic = Diagnostic::new(Code::Syntax, message).label(visible(text, found), label);
     if statement.is_some() {
         diagnostic.help(

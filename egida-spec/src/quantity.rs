@@ -3,12 +3,25 @@
 use crate::protocol::ParamValue;
 
 /// Units of time, in nanoseconds, the largest first.
-const DURATIONS: [(&str, u64); 6] =
-    [("h", 3_600_000_000_000), ("min", 60_000_000_000), ("s", 1_000_000_000), ("ms", 1_000_000), ("us", 1_000), ("ns", 1)];
+const DURATIONS: [(&str, u64); 6] = [
+    ("h", 3_600_000_000_000),
+    ("min", 60_000_000_000),
+    ("s", 1_000_000_000),
+    ("ms", 1_000_000),
+    ("us", 1_000),
+    ("ns", 1),
+];
 
 /// Units of size, in bytes, in the order in which the printer tries them.
-const SIZES: [(&str, u64); 7] =
-    [("GiB", 1 << 30), ("GB", 1_000_000_000), ("MiB", 1 << 20), ("MB", 1_000_000), ("KiB", 1 << 10), ("kB", 1_000), ("B", 1)];
+const SIZES: [(&str, u64); 7] = [
+    ("GiB", 1 << 30),
+    ("GB", 1_000_000_000),
+    ("MiB", 1 << 20),
+    ("MB", 1_000_000),
+    ("KiB", 1 << 10),
+    ("kB", 1_000),
+    ("B", 1),
+];
 
 /// More digits than any time or size has; so that the arithmetic below stays exact in 128 bits.
 const MAX_DIGITS: usize = 20;
@@ -109,7 +122,8 @@ pub fn unquote(quoted: &str) -> Result<String, String> {
             Some('t') => text.push('\t'),
             Some('u') => {
                 let rest = chars.as_str();
-                let digits = rest.strip_prefix('{').and_then(|rest| rest.split_once('}')).map(|(digits, _)| digits);
+                let digits =
+                    rest.strip_prefix('{').and_then(|rest| rest.split_once('}')).map(|(digits, _)| digits);
                 let c = digits
                     .filter(|digits| digits.len() <= 6)
                     .and_then(|digits| u32::from_str_radix(digits, 16).ok())

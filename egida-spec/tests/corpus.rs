@@ -5,16 +5,24 @@ fn specs_load() {
     for dir in [root.clone(), root.join("paper")] {
         for entry in std::fs::read_dir(dir).unwrap() {
             let path = entry.unwrap().path();
-            if path.extension().is_none_or(|e| e != "egd") { continue; }
+            if path.extension().is_none_or(|e| e != "egd") {
+                continue;
+            }
             let text = std::fs::read_to_string(&path).unwrap();
             let name = path.file_name().unwrap().to_str().unwrap();
             let loaded = egida_spec::load(name, &text);
-            println!("{}", egida_spec::diagnostic::render(name, &text, &loaded.diagnostics, Default::default()));
-            println!("{:#?}", loaded.protocol.as_ref().map(|p| (&p.recovery, &p.output_commit, &p.checkpoint)));
+            println!(
+                "{}",
+                egida_spec::diagnostic::render(name, &text, &loaded.diagnostics, Default::default())
+            );
+            println!(
+                "{:#?}",
+                loaded.protocol.as_ref().map(|p| (&p.recovery, &p.output_commit, &p.checkpoint))
+            );
             assert!(loaded.protocol.is_some());
             let p = loaded.protocol.unwrap();
             for unit in egida_spec::protocol::FailureUnit::ALL {
-              println!("{name} {unit} {:?}", egida_spec::class::classify(&p, unit, &Default::default()));
+                println!("{name} {unit} {:?}", egida_spec::class::classify(&p, unit, &Default::default()));
             }
         }
     }
