@@ -26,9 +26,7 @@ fn all_protocols() -> impl Iterator<Item = &'static Protocol> {
 
 /// A ring that runs until it is stopped, with all its ranks started.
 fn endless(protocol: &Protocol) -> (Running, HashSet<Pid>) {
-    let job = Job::of(&ENDLESS_RING)
-        .under(protocol, FailureUnit::Process)
-        .start();
+    let job = Job::of(&ENDLESS_RING).under(protocol, FailureUnit::Process).start();
     let deadline = Instant::now() + SOON;
     loop {
         let children = descendants(job.pid());
@@ -46,19 +44,11 @@ fn endless(protocol: &Protocol) -> (Running, HashSet<Pid>) {
 fn a_launcher_that_is_killed_leaves_nothing_behind() {
     for protocol in all_protocols() {
         let (job, children) = endless(protocol);
-        let shared: BTreeSet<_> = children
-            .iter()
-            .chain([&job.pid()])
-            .flat_map(|&pid| named_shared_memory(pid))
-            .collect();
+        let shared: BTreeSet<_> =
+            children.iter().chain([&job.pid()]).flat_map(|&pid| named_shared_memory(pid)).collect();
         signal(job.pid(), Signal::KILL);
         let left = outlive(&children, SOON);
-        assert_eq!(
-            left,
-            HashSet::new(),
-            "{}: ranks outlive the launcher",
-            protocol.name
-        );
+        assert_eq!(left, HashSet::new(), "{}: ranks outlive the launcher", protocol.name);
         let left: Vec<_> = shared.iter().filter(|path| path.exists()).collect();
         assert!(left.is_empty(), "{}: {left:?} is left", protocol.name);
         job.finish();
@@ -72,19 +62,8 @@ fn an_interrupt_or_a_termination_ends_the_job() {
             let (job, children) = endless(protocol);
             signal(job.pid(), sent);
             let ended = job.finish();
-            assert_eq!(
-                ended.code(),
-                Some(code),
-                "{}: {}",
-                protocol.name,
-                ended.stderr_tail()
-            );
-            assert_eq!(
-                outlive(&children, SOON),
-                HashSet::new(),
-                "{}",
-                protocol.name
-            );
+            assert_eq!(ended.code(), Some(code), "{}: {}", protocol.name, ended.stderr_tail());
+            assert_eq!(outlive(&children, SOON), HashSet::new(), "{}", protocol.name);
         }
     }
 }
@@ -94,13 +73,7 @@ fn an_abort_ends_the_job_with_its_code() {
     let abort = Program::outside("abort", 3, &["1", "42"]);
     for protocol in all_protocols() {
         let ended = Job::of(&abort).under(protocol, FailureUnit::Process).run();
-        assert_eq!(
-            ended.code(),
-            Some(42),
-            "{}: {}",
-            protocol.name,
-            ended.stderr_tail()
-        );
+        assert_eq!(ended.code(), Some(42), "{}: {}", protocol.name, ended.stderr_tail());
         assert!(ended.stderr.contains("rank 1"), "{}", ended.stderr);
     }
 }
@@ -109,16 +82,8 @@ fn an_abort_ends_the_job_with_its_code() {
 fn an_exit_without_finalize_ends_the_job_with_its_code() {
     for protocol in all_protocols() {
         let program = Program::outside("exit_without_finalize", 3, &["2", "17"]);
-        let ended = Job::of(&program)
-            .under(protocol, FailureUnit::Process)
-            .run();
-        assert_eq!(
-            ended.code(),
-            Some(17),
-            "{}: {}",
-            protocol.name,
-            ended.stderr_tail()
-        );
+        let ended = Job::of(&program).under(protocol, FailureUnit::Process).run();
+        assert_eq!(ended.code(), Some(17), "{}: {}", protocol.name, ended.stderr_tail());
         assert!(ended.stderr.contains("rank 2"), "{}", ended.stderr);
         assert!(ended.stderr.contains("MPI_Finalize"), "{}", ended.stderr);
     }
@@ -128,16 +93,8 @@ fn an_exit_without_finalize_ends_the_job_with_its_code() {
 fn an_exit_code_after_finalize_is_the_job_s() {
     let program = Program::outside("exit_code", 3, &["1", "23"]);
     for protocol in all_protocols() {
-        let ended = Job::of(&program)
-            .under(protocol, FailureUnit::Process)
-            .run();
-        assert_eq!(
-            ended.code(),
-            Some(23),
-            "{}: {}",
-            protocol.name,
-            ended.stderr_tail()
-        );
+        let ended = Job::of(&program).under(protocol, FailureUnit::Process).run();
+        assert_eq!(ended.code(), Some(23), "{}: {}", protocol.name, ended.stderr_tail());
     }
 }
 
@@ -146,25 +103,14 @@ fn standard_input_reaches_rank_0_and_survives_its_death() {
     let echo = Program::outside("stdin_echo", 3, &[]);
     for protocol in PROTOCOLS {
         for unit in FailureUnit::ALL {
-            let job = Job::of(&echo)
-                .under(protocol, unit)
-                .piped_stdin()
-                .kill("0@send:9");
+            let job = Job::of(&echo).under(protocol, unit).piped_stdin().kill("0@send:9");
             let mut running = job.start();
             for line in 0..40 {
-                running
-                    .write(&format!("line {line}\n"))
-                    .expect("the job reads");
+                running.write(&format!("line {line}\n")).expect("the job reads");
                 thread::sleep(Duration::from_millis(5));
             }
             let ended = running.finish();
-            assert_eq!(
-                ended.code(),
-                Some(0),
-                "{}: {}",
-                protocol.name,
-                ended.stderr_tail()
-            );
+            assert_eq!(ended.code(), Some(0), "{}: {}", protocol.name, ended.stderr_tail());
             assert!(ended.report.killed(0, 1, "0@send:9"), "{:?}", ended.report);
             let transcript = Transcript::parse(&ended.stdout).expect("whole lines");
             for rank in 0..3 {
@@ -185,37 +131,16 @@ fn a_rank_that_always_dies_at_the_same_event_is_given_up_with_a_reason() {
     for protocol in PROTOCOLS {
         let ended = Job::of(&crash).under(protocol, FailureUnit::Process).run();
         let code = ended.code().expect("the job ends");
-        assert!(
-            [UNRECOVERABLE, 128 + 11].contains(&code),
-            "{}: {code}",
-            protocol.name
-        );
-        assert!(
-            ended.report.deaths() >= 2,
-            "{}: recovery was not tried",
-            protocol.name
-        );
-        assert!(
-            ended.report.deaths() <= 10,
-            "{}: {} deaths",
-            protocol.name,
-            ended.report.deaths()
-        );
-        assert!(
-            ended.stderr.contains("same event"),
-            "{}",
-            ended.stderr_tail()
-        );
+        assert!([UNRECOVERABLE, 128 + 11].contains(&code), "{}: {code}", protocol.name);
+        assert!(ended.report.deaths() >= 2, "{}: recovery was not tried", protocol.name);
+        assert!(ended.report.deaths() <= 10, "{}: {} deaths", protocol.name, ended.report.deaths());
+        assert!(ended.stderr.contains("same event"), "{}", ended.stderr_tail());
     }
 }
 
 #[test]
 fn a_program_starts_alone_without_a_launcher() {
-    let alone = |program: &str| {
-        Command::new(installation().executable(program))
-            .output()
-            .expect("starts")
-    };
+    let alone = |program: &str| Command::new(installation().executable(program)).output().expect("starts");
     for program in ["ring", "stencil", "cg", "collectives", "types", "printing"] {
         let output = alone(program);
         let stderr = String::from_utf8_lossy(&output.stderr);
@@ -223,10 +148,7 @@ fn a_program_starts_alone_without_a_launcher() {
         let stdout = String::from_utf8(output.stdout).expect("text");
         assert!(stdout.starts_with("0: result "), "{program}: {stdout}");
     }
-    let output = Command::new(installation().executable("abort"))
-        .args(["0", "42"])
-        .output()
-        .expect("starts");
+    let output = Command::new(installation().executable("abort")).args(["0", "42"]).output().expect("starts");
     assert_eq!(output.status.code(), Some(42));
 }
 
@@ -235,34 +157,23 @@ fn a_file_opened_for_writing_is_warned_of_once_and_is_whole_after_a_death() {
     let program = Program::outside("writes_file", 3, &[]);
     let written = |kill: Option<&str>| {
         let directory = tempfile::tempdir().expect("a temporary directory");
-        let job = Job::of(&program)
-            .under(CAUSAL, FailureUnit::Process)
-            .arg(directory.path());
+        let job = Job::of(&program).under(CAUSAL, FailureUnit::Process).arg(directory.path());
         let ended = kill.into_iter().fold(job, |job, kill| job.kill(kill)).run();
         assert_eq!(ended.code(), Some(0), "{}", ended.stderr_tail());
         let files: Vec<_> = (0..3)
             .map(|rank| {
-                fs::read_to_string(directory.path().join(format!("rank-{rank}.txt")))
-                    .expect("the file")
+                fs::read_to_string(directory.path().join(format!("rank-{rank}.txt"))).expect("the file")
             })
             .collect();
         (files, ended)
     };
     let (undisturbed, _) = written(None);
     let (disturbed, ended) = written(Some("1@deliver:30"));
-    assert!(
-        ended.report.killed(1, 1, "1@deliver:30"),
-        "{:?}",
-        ended.report
-    );
+    assert!(ended.report.killed(1, 1, "1@deliver:30"), "{:?}", ended.report);
     assert_eq!(disturbed, undisturbed);
     for rank in 0..3 {
         let name = format!("rank-{rank}.txt");
-        let warnings = ended
-            .stderr
-            .lines()
-            .filter(|line| line.contains(&name))
-            .count();
+        let warnings = ended.stderr.lines().filter(|line| line.contains(&name)).count();
         assert_eq!(warnings, 1, "{name}: {}", ended.stderr);
     }
 }
@@ -283,24 +194,11 @@ fn a_wrong_option_is_an_error_of_usage() {
         vec!["--failure-unit", "building"],
         vec!["--no-such-option"],
     ] {
-        let output = egida()
-            .arg("--spec")
-            .arg(&spec)
-            .args(&wrong)
-            .arg(&ring)
-            .output()
-            .expect("starts");
+        let output = egida().arg("--spec").arg(&spec).args(&wrong).arg(&ring).output().expect("starts");
         let stderr = String::from_utf8_lossy(&output.stderr);
         assert_eq!(output.status.code(), Some(2), "{wrong:?}: {stderr}");
-        assert!(
-            stderr.contains(wrong[wrong.len() - 1]),
-            "{wrong:?} is not named: {stderr}"
-        );
+        assert!(stderr.contains(wrong[wrong.len() - 1]), "{wrong:?} is not named: {stderr}");
     }
-    let output = egida()
-        .args(["--spec", "no-such.egd"])
-        .arg(&ring)
-        .output()
-        .expect("starts");
+    let output = egida().args(["--spec", "no-such.egd"]).arg(&ring).output().expect("starts");
     assert_eq!(output.status.code(), Some(2));
 }

@@ -24,35 +24,23 @@ use libtest_mimic::{Arguments, Failed, Trial};
 const SEED: &str = "20260401";
 
 fn main() {
-    let mut trials = vec![Trial::test(
-        "every-failpoint-is-killed-at",
-        every_failpoint_is_killed_at,
-    )];
+    let mut trials = vec![Trial::test("every-failpoint-is-killed-at", every_failpoint_is_killed_at)];
     for program in PROGRAMS {
-        trials.push(trial(
-            format!("none/process/{}/ends-at-a-death", program.name),
-            move || ends_at_a_death(program),
-        ));
+        trials.push(trial(format!("none/process/{}/ends-at-a-death", program.name), move || {
+            ends_at_a_death(program)
+        }));
     }
     for (protocol, unit) in protocols_and_units() {
         for program in PROGRAMS {
             let name = format!("{}/{unit}/{}/undisturbed", protocol.name, program.name);
-            trials.push(trial(name, move || {
-                runs_undisturbed(program, protocol, unit)
-            }));
+            trials.push(trial(name, move || runs_undisturbed(program, protocol, unit)));
             if program.choice != Choice::Nobody {
                 let name = format!("{}/{unit}/{}/control", protocol.name, program.name);
-                trials.push(trial(name, move || {
-                    fails_without_determinants(program, protocol, unit)
-                }));
+                trials.push(trial(name, move || fails_without_determinants(program, protocol, unit)));
             }
         }
     }
-    trials.extend(
-        runs()
-            .into_iter()
-            .map(|run| trial(run.name(), move || survives(&run))),
-    );
+    trials.extend(runs().into_iter().map(|run| trial(run.name(), move || survives(&run))));
     libtest_mimic::run(&Arguments::from_args(), trials).exit();
 }
 
@@ -60,23 +48,15 @@ fn main() {
 fn survives(run: &Run) -> Result<(), String> {
     let reference = reference(run.program, run.protocol, run.unit)?;
     let kills = run.schedule.kills(run.victim, &reference.counts);
-    let job = Job::of(run.program)
-        .under(run.protocol, run.unit)
-        .option("--seed", SEED);
+    let job = Job::of(run.program).under(run.protocol, run.unit).option("--seed", SEED);
     let ended = kills.iter().fold(job, |job, kill| job.kill(kill)).run();
 
-    if run
-        .protocol
-        .may_give_up(run.schedule.dead_at_once, run.unit)
-        && verdict::gave_up(&ended)
-    {
+    if run.protocol.may_give_up(run.schedule.dead_at_once, run.unit) && verdict::gave_up(&ended) {
         return Ok(());
     }
     verdict::same_result(run.program, &ended, &reference)
         .and_then(|()| verdict::all_landed(&ended, &kills))
-        .and_then(|()| {
-            verdict::all_recovered(&ended, &kills, run.schedule.replays, &reference.counts)
-        })
+        .and_then(|()| verdict::all_recovered(&ended, &kills, run.schedule.replays, &reference.counts))
         .map_err(|failure| told(&failure, &ended))
 }
 
@@ -95,21 +75,12 @@ fn runs_undisturbed(
 fn ends_at_a_death(program: &'static Program) -> Result<(), String> {
     let reference = reference(program, &NONE, FailureUnit::Process)?;
     let victim = program.ranks - 1;
-    let halfway = SCHEDULES
-        .iter()
-        .find(|schedule| schedule.name == "halfway")
-        .ok_or("no `halfway`")?;
+    let halfway = SCHEDULES.iter().find(|schedule| schedule.name == "halfway").ok_or("no `halfway`")?;
     let kills = halfway.kills(victim, &reference.counts);
-    let ended = Job::of(program)
-        .under(&NONE, FailureUnit::Process)
-        .kill(&kills[0])
-        .run();
+    let ended = Job::of(program).under(&NONE, FailureUnit::Process).kill(&kills[0]).run();
     verdict::all_landed(&ended, &kills).map_err(|failure| told(&failure, &ended))?;
     if ended.code() != Some(128 + 9) {
-        return Err(told(
-            &format!("ended with {:?}, not with 137", ended.code()),
-            &ended,
-        ));
+        return Err(told(&format!("ended with {:?}, not with 137", ended.code()), &ended));
     }
     if !ended.stderr.contains(&format!("rank {victim}")) {
         return Err(told(&"the message does not name the rank", &ended));
@@ -129,9 +100,7 @@ fn fails_without_determinants(
     for schedule in CONTROLS {
         for victim in (0..program.ranks).filter(|&victim| schedule.fits(program, victim)) {
             let kills = schedule.kills(victim, &reference.counts);
-            let job = Job::of(program)
-                .under(protocol, unit)
-                .option("--control", "discard-determinants");
+            let job = Job::of(program).under(protocol, unit).option("--control", "discard-determinants");
             let ended = job.kill(&kills[0]).within(Duration::from_secs(20)).run();
             verdict::all_landed(&ended, &kills).map_err(|failure| told(&failure, &ended))?;
             if verdict::same_result(program, &ended, &reference).is_err() {
@@ -140,37 +109,24 @@ fn fails_without_determinants(
             tried += &format!("\n  {}", kills[0]);
         }
     }
-    Err(format!(
-        "the determinants were not missed under any of{tried}"
-    ))
+    Err(format!("the determinants were not missed under any of{tried}"))
 }
 
 /// The table leaves out none of the launcher's failpoints.
 fn every_failpoint_is_killed_at() -> Result<(), Failed> {
-    let listed = Command::new(&installation().egida)
-        .args(["run", "--list-failpoints"])
-        .output()?;
+    let listed = Command::new(&installation().egida).args(["run", "--list-failpoints"]).output()?;
     let listed = String::from_utf8(listed.stdout)?;
-    let names: Vec<_> = listed
-        .lines()
-        .filter_map(|line| line.split_whitespace().next())
-        .collect();
+    let names: Vec<_> = listed.lines().filter_map(|line| line.split_whitespace().next()).collect();
     if names.is_empty() {
         return Err("no failpoint is listed".into());
     }
     let killed_at = |name: &str| {
-        let moments = SCHEDULES
-            .iter()
-            .flat_map(|schedule| schedule.kills.split_whitespace());
+        let moments = SCHEDULES.iter().flat_map(|schedule| schedule.kills.split_whitespace());
         let mut points = moments.filter_map(|kill| kill.split_once("@point:"));
         points.any(|(_, point)| point.split(':').next() == Some(name))
     };
     let missing: Vec<_> = names.into_iter().filter(|name| !killed_at(name)).collect();
-    if missing.is_empty() {
-        Ok(())
-    } else {
-        Err(format!("no schedule kills at {missing:?}").into())
-    }
+    if missing.is_empty() { Ok(()) } else { Err(format!("no schedule kills at {missing:?}").into()) }
 }
 
 /// The undisturbed run of a program, made once per protocol and unit.
@@ -191,17 +147,13 @@ fn reference(
     made.get_or_init(|| {
         let ended = Job::of(program).under(protocol, unit).run();
         let judged = verdict::undisturbed(program, &ended);
-        judged
-            .map(Arc::new)
-            .map_err(|failure| told(&failure, &ended))
+        judged.map(Arc::new).map_err(|failure| told(&failure, &ended))
     })
     .clone()
 }
 
 fn protocols_and_units() -> impl Iterator<Item = (&'static Protocol, FailureUnit)> {
-    PROTOCOLS
-        .iter()
-        .flat_map(|protocol| FailureUnit::ALL.map(|unit| (protocol, unit)))
+    PROTOCOLS.iter().flat_map(|protocol| FailureUnit::ALL.map(|unit| (protocol, unit)))
 }
 
 fn trial(name: String, test: impl FnOnce() -> Result<(), String> + Send + 'static) -> Trial {

@@ -56,10 +56,7 @@ impl Installation {
 
     /// A specification's file.
     pub fn spec(&self, name: &str) -> PathBuf {
-        workspace_dir()
-            .join("specs")
-            .join(name)
-            .with_extension("egd")
+        workspace_dir().join("specs").join(name).with_extension("egd")
     }
 
     /// The compiler wrapper.
@@ -76,10 +73,7 @@ impl Installation {
         if self.prefix.exists() {
             fs::remove_dir_all(&self.prefix).expect("the old prefix can be removed");
         }
-        run(Command::new(&self.egida)
-            .arg("install")
-            .arg("--prefix")
-            .arg(&self.prefix));
+        run(Command::new(&self.egida).arg("install").arg("--prefix").arg(&self.prefix));
         File::create(stamp).expect("the prefix can be written");
     }
 
@@ -119,14 +113,7 @@ fn egida_command() -> PathBuf {
     }
     let profile_dir = profile_dir();
     let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    cargo.current_dir(workspace_dir()).args([
-        "build",
-        "--quiet",
-        "-p",
-        "egida-cli",
-        "-p",
-        "egida-mpi",
-    ]);
+    cargo.current_dir(workspace_dir()).args(["build", "--quiet", "-p", "egida-cli", "-p", "egida-mpi"]);
     cargo.arg("--target-dir").arg(target_dir());
     if profile_dir.ends_with("release") {
         cargo.arg("--release");
@@ -139,23 +126,15 @@ fn egida_command() -> PathBuf {
 fn profile_dir() -> PathBuf {
     let test = env::current_exe().expect("a test knows where it is");
     let deps = test.ancestors().find(|path| path.ends_with("deps"));
-    deps.and_then(Path::parent)
-        .expect("a test runs from `deps/`")
-        .to_owned()
+    deps.and_then(Path::parent).expect("a test runs from `deps/`").to_owned()
 }
 
 fn target_dir() -> PathBuf {
-    profile_dir()
-        .parent()
-        .expect("a profile has a target directory")
-        .to_owned()
+    profile_dir().parent().expect("a profile has a target directory").to_owned()
 }
 
 fn workspace_dir() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .parent()
-        .expect("the workspace")
-        .to_owned()
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the workspace").to_owned()
 }
 
 fn is_newer(product: &Path, sources: &[PathBuf]) -> bool {
@@ -163,10 +142,7 @@ fn is_newer(product: &Path, sources: &[PathBuf]) -> bool {
     let Some(made) = modified(product) else {
         return false;
     };
-    sources
-        .iter()
-        .filter_map(|source| modified(source))
-        .all(|changed| changed <= made)
+    sources.iter().filter_map(|source| modified(source)).all(|changed| changed <= made)
 }
 
 /// Runs a tool.
@@ -174,9 +150,7 @@ fn is_newer(product: &Path, sources: &[PathBuf]) -> bool {
 /// # Panics
 /// It fails.
 pub fn run(command: &mut Command) {
-    let output = command
-        .output()
-        .unwrap_or_else(|error| panic!("{command:?}: {error}"));
+    let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
     assert!(
         output.status.success(),
         "{command:?}: {}\n{}{}",

@@ -43,9 +43,7 @@ enum Input {
 impl Job {
     /// A program of the table with its own number of ranks and arguments.
     pub fn of(program: &Program) -> Self {
-        let options = ["-n", &program.ranks.to_string()]
-            .map(OsString::from)
-            .to_vec();
+        let options = ["-n", &program.ranks.to_string()].map(OsString::from).to_vec();
         Self {
             program: *program,
             executable: installation().executable(program.name),
@@ -60,8 +58,7 @@ impl Job {
     #[must_use]
     pub fn under(self, protocol: &Protocol, unit: FailureUnit) -> Self {
         let spec = installation().spec(protocol.name);
-        self.option("--spec", spec)
-            .option("--failure-unit", unit.to_string())
+        self.option("--spec", spec).option("--failure-unit", unit.to_string())
     }
 
     /// With that `--kill`.
@@ -122,14 +119,8 @@ impl Job {
         command.arg("--state-dir").arg(scratch.path().join("state"));
         command.arg("--report").arg(&report);
         command.arg(&self.executable).args(&self.args);
-        command
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped());
-        let mut child = command
-            .process_group(0)
-            .spawn()
-            .expect("`egida run` starts");
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.process_group(0).spawn().expect("`egida run` starts");
 
         let stdout = collect(child.stdout.take());
         let stderr = collect(child.stderr.take());
@@ -140,16 +131,7 @@ impl Job {
         }
         let command_line = self.command_line();
         let deadline = Instant::now() + self.patience;
-        Running {
-            child,
-            stdin,
-            stdout,
-            stderr,
-            report,
-            scratch,
-            command_line,
-            deadline,
-        }
+        Running { child, stdin, stdout, stderr, report, scratch, command_line, deadline }
     }
 
     /// The command that a reader of a failure can repeat.
@@ -212,11 +194,7 @@ impl Running {
         drop(self.stdin.take());
         let started = Instant::now();
         let status = loop {
-            if let Some(status) = self
-                .child
-                .try_wait()
-                .expect("the launcher can be waited for")
-            {
+            if let Some(status) = self.child.try_wait().expect("the launcher can be waited for") {
                 break Some(status);
             }
             if Instant::now() >= self.deadline {
@@ -230,10 +208,7 @@ impl Running {
         };
         let report = fs::read_to_string(&self.report).unwrap_or_default();
         // A launcher that was killed may leave half a line.
-        let report = match (
-            Report::parse(&report),
-            status.and_then(|status| status.code()),
-        ) {
+        let report = match (Report::parse(&report), status.and_then(|status| status.code())) {
             (Ok(report), _) => report,
             (Err(_), None) => Report::default(),
             (Err(bad), Some(_)) => panic!("{bad}\n{report}"),

@@ -29,17 +29,8 @@ pub struct Run {
 impl Run {
     /// A name that says all.
     pub fn name(&self) -> String {
-        let Self {
-            program,
-            protocol,
-            unit,
-            schedule,
-            victim,
-        } = self;
-        format!(
-            "{}/{unit}/{}/rank-{victim}-killed-{}",
-            protocol.name, program.name, schedule.name
-        )
+        let Self { program, protocol, unit, schedule, victim } = self;
+        format!("{}/{unit}/{}/rank-{victim}-killed-{}", protocol.name, program.name, schedule.name)
     }
 }
 
@@ -56,13 +47,7 @@ fn product() -> Vec<Run> {
             for schedule in SCHEDULES {
                 for program in PROGRAMS {
                     let victims = (0..program.ranks).filter(|&rank| schedule.fits(program, rank));
-                    runs.extend(victims.map(|victim| Run {
-                        program,
-                        protocol,
-                        unit,
-                        schedule,
-                        victim,
-                    }));
+                    runs.extend(victims.map(|victim| Run { program, protocol, unit, schedule, victim }));
                 }
             }
         }
@@ -74,11 +59,7 @@ fn product() -> Vec<Run> {
 /// turns; another protocol or unit starts at another program.
 fn selection() -> Vec<Run> {
     let mut selected = Vec::new();
-    let most_ranks = PROGRAMS
-        .iter()
-        .map(|program| program.ranks)
-        .max()
-        .unwrap_or(0);
+    let most_ranks = PROGRAMS.iter().map(|program| program.ranks).max().unwrap_or(0);
     for (p, protocol) in PROTOCOLS.iter().enumerate() {
         for (u, unit) in FailureUnit::ALL.into_iter().enumerate() {
             let mut turns = [0_usize; PROGRAMS.len()];
@@ -88,19 +69,12 @@ fn selection() -> Vec<Run> {
                         let program = &PROGRAMS[*at];
                         victim < program.ranks && schedule.fits(program, victim)
                     };
-                    let from_here =
-                        (0..PROGRAMS.len()).map(|i| (i + 5 * p + 7 * u) % PROGRAMS.len());
+                    let from_here = (0..PROGRAMS.len()).map(|i| (i + 5 * p + 7 * u) % PROGRAMS.len());
                     let Some(at) = from_here.filter(fits).min_by_key(|&at| turns[at]) else {
                         continue;
                     };
                     turns[at] += 1;
-                    selected.push(Run {
-                        program: &PROGRAMS[at],
-                        protocol,
-                        unit,
-                        schedule,
-                        victim,
-                    });
+                    selected.push(Run { program: &PROGRAMS[at], protocol, unit, schedule, victim });
                 }
             }
         }
@@ -114,13 +88,8 @@ mod tests {
 
     use super::*;
 
-    fn of<'a>(
-        runs: &'a [Run],
-        protocol: &'a Protocol,
-        unit: FailureUnit,
-    ) -> impl Iterator<Item = &'a Run> {
-        runs.iter()
-            .filter(move |run| run.protocol == protocol && run.unit == unit)
+    fn of<'a>(runs: &'a [Run], protocol: &'a Protocol, unit: FailureUnit) -> impl Iterator<Item = &'a Run> {
+        runs.iter().filter(move |run| run.protocol == protocol && run.unit == unit)
     }
 
     #[test]
@@ -133,11 +102,7 @@ mod tests {
                         .filter(|run| run.victim == rank)
                         .map(|run| run.schedule.name)
                         .collect();
-                    assert!(
-                        ways.len() >= 20,
-                        "{} {unit} rank {rank}: {ways:?}",
-                        protocol.name
-                    );
+                    assert!(ways.len() >= 20, "{} {unit} rank {rank}: {ways:?}", protocol.name);
                 }
             }
         }
@@ -149,21 +114,12 @@ mod tests {
         for protocol in PROTOCOLS {
             for unit in FailureUnit::ALL {
                 for schedule in SCHEDULES {
-                    let runs = of(&runs, protocol, unit)
-                        .filter(|run| run.schedule == schedule)
-                        .count();
+                    let runs = of(&runs, protocol, unit).filter(|run| run.schedule == schedule).count();
                     assert!(runs > 0, "{} {unit} {}", protocol.name, schedule.name);
                 }
                 for program in PROGRAMS {
-                    let runs = of(&runs, protocol, unit)
-                        .filter(|run| run.program == program)
-                        .count();
-                    assert!(
-                        runs >= 5,
-                        "{} {unit} {}: {runs}",
-                        protocol.name,
-                        program.name
-                    );
+                    let runs = of(&runs, protocol, unit).filter(|run| run.program == program).count();
+                    assert!(runs >= 5, "{} {unit} {}: {runs}", protocol.name, program.name);
                 }
             }
         }

@@ -48,17 +48,10 @@ pub fn outlive(pids: &HashSet<Pid>, patience: Duration) -> HashSet<Pid> {
 pub fn named_shared_memory(pid: Pid) -> BTreeSet<PathBuf> {
     let proc = PathBuf::from(format!("/proc/{}", pid.as_raw_nonzero()));
     let maps = fs::read_to_string(proc.join("maps")).unwrap_or_default();
-    let mapped = maps
-        .lines()
-        .filter_map(|line| line.find("/dev/shm/").map(|at| PathBuf::from(&line[at..])));
-    let open = fs::read_dir(proc.join("fd"))
-        .into_iter()
-        .flatten()
-        .flatten();
+    let mapped = maps.lines().filter_map(|line| line.find("/dev/shm/").map(|at| PathBuf::from(&line[at..])));
+    let open = fs::read_dir(proc.join("fd")).into_iter().flatten().flatten();
     let open = open.filter_map(|entry| fs::read_link(entry.path()).ok());
-    mapped
-        .chain(open.filter(|path| path.starts_with("/dev/shm")))
-        .collect()
+    mapped.chain(open.filter(|path| path.starts_with("/dev/shm"))).collect()
 }
 
 /// Sends a signal; a process that is gone already is no error.
@@ -97,10 +90,7 @@ mod tests {
         assert!(descendants(me).contains(&pid));
         assert!(runs(pid));
         child.kill().unwrap();
-        assert_eq!(
-            outlive(&HashSet::from([pid]), Duration::from_secs(5)),
-            HashSet::new()
-        );
+        assert_eq!(outlive(&HashSet::from([pid]), Duration::from_secs(5)), HashSet::new());
         child.wait().unwrap();
     }
 }

@@ -47,29 +47,11 @@ pub const PROGRAMS: &[Program] = &[
     one_result("ring", 3, &["100"]),
     one_result("stencil", 4, &["60", "16"]),
     order_dependent("workers", 4, &["40"], Choice::Rank(0), &[Oracle::Matches]),
-    order_dependent(
-        "polling",
-        4,
-        &["42"],
-        Choice::Everybody,
-        &[Oracle::Choices, Oracle::Messages],
-    ),
+    order_dependent("polling", 4, &["42"], Choice::Everybody, &[Oracle::Choices, Oracle::Messages]),
     one_result("cg", 4, &["200"]),
     one_result("printing", 3, &["40"]),
-    order_dependent(
-        "seeded",
-        3,
-        &["60"],
-        Choice::Everybody,
-        &[Oracle::Messages, Oracle::Clocks],
-    ),
-    order_dependent(
-        "wildcard",
-        4,
-        &["8", "5"],
-        Choice::Everybody,
-        &[Oracle::Matches, Oracle::Messages],
-    ),
+    order_dependent("seeded", 3, &["60"], Choice::Everybody, &[Oracle::Messages, Oracle::Clocks]),
+    order_dependent("wildcard", 4, &["8", "5"], Choice::Everybody, &[Oracle::Matches, Oracle::Messages]),
     one_result("large", 3, &["2", "3000"]).with_large_messages(),
     one_result("collectives", 4, &["3"]),
     one_result("types", 4, &["2"]),
@@ -111,10 +93,7 @@ impl Program {
     }
 
     const fn with_large_messages(self) -> Self {
-        Self {
-            large: true,
-            ..self
-        }
+        Self { large: true, ..self }
     }
 
     /// Whether that rank meets a non-deterministic event that matters.
@@ -137,15 +116,7 @@ impl Program {
 
 const fn one_result(name: &'static str, ranks: usize, args: &'static [&'static str]) -> Program {
     let (kind, choice) = (Kind::OneResult, Choice::Nobody);
-    Program {
-        name,
-        ranks,
-        args,
-        stdin: "",
-        kind,
-        choice,
-        large: false,
-    }
+    Program { name, ranks, args, stdin: "", kind, choice, large: false }
 }
 
 const fn order_dependent(
@@ -156,15 +127,7 @@ const fn order_dependent(
     oracles: &'static [Oracle],
 ) -> Program {
     let kind = Kind::OrderDependent(oracles);
-    Program {
-        name,
-        ranks,
-        args,
-        stdin: "",
-        kind,
-        choice,
-        large: false,
-    }
+    Program { name, ranks, args, stdin: "", kind, choice, large: false }
 }
 
 #[cfg(test)]

@@ -13,25 +13,13 @@ pub struct Protocol {
 }
 
 /// The protocol that does not recover.
-pub const NONE: Protocol = Protocol {
-    name: "none",
-    tolerates: 0,
-};
+pub const NONE: Protocol = Protocol { name: "none", tolerates: 0 };
 
 /// Every protocol that must survive the schedules.
 pub const PROTOCOLS: &[Protocol] = &[
-    Protocol {
-        name: "pessimistic-receiver",
-        tolerates: usize::MAX,
-    },
-    Protocol {
-        name: "pessimistic-sender",
-        tolerates: usize::MAX,
-    },
-    Protocol {
-        name: "causal",
-        tolerates: 1,
-    },
+    Protocol { name: "pessimistic-receiver", tolerates: usize::MAX },
+    Protocol { name: "pessimistic-sender", tolerates: usize::MAX },
+    Protocol { name: "causal", tolerates: 1 },
 ];
 
 impl Protocol {

@@ -85,16 +85,9 @@ impl Report {
     /// The first line that is not an event.
     pub fn parse(text: &str) -> Result<Self, BadReport> {
         let event = |(index, line): (usize, &str)| {
-            serde_json::from_str(line).map_err(|source| BadReport {
-                line: index + 1,
-                source,
-            })
+            serde_json::from_str(line).map_err(|source| BadReport { line: index + 1, source })
         };
-        let events = text
-            .lines()
-            .enumerate()
-            .map(event)
-            .collect::<Result<_, _>>()?;
+        let events = text.lines().enumerate().map(event).collect::<Result<_, _>>()?;
         Ok(Self { events })
     }
 
@@ -108,21 +101,15 @@ impl Report {
 
     /// How many ranks died, all told.
     pub fn deaths(&self) -> usize {
-        self.events
-            .iter()
-            .filter(|event| matches!(event, Event::Death { .. }))
-            .count()
+        self.events.iter().filter(|event| matches!(event, Event::Death { .. })).count()
     }
 
     /// Deliveries and sends that a rank replayed, over all of its recoveries.
     pub fn replayed(&self, rank: usize) -> Option<(u64, u64)> {
         let recoveries = self.events.iter().filter_map(|event| match event {
-            Event::Recovered {
-                rank: r,
-                replayed_deliveries,
-                replayed_sends,
-                ..
-            } if *r == rank => Some((*replayed_deliveries, *replayed_sends)),
+            Event::Recovered { rank: r, replayed_deliveries, replayed_sends, .. } if *r == rank => {
+                Some((*replayed_deliveries, *replayed_sends))
+            }
             _ => None,
         });
         recoveries.reduce(|a, b| (a.0 + b.0, a.1 + b.1))
@@ -170,14 +157,7 @@ mod tests {
         assert!(!report.killed(2, 2, "2@send:100"));
         assert_eq!(report.replayed(2), Some((5, 9)));
         assert_eq!(report.replayed(1), None);
-        assert_eq!(
-            report.counts()[0],
-            Counts {
-                rank: 0,
-                sends: 3,
-                deliveries: 5
-            }
-        );
+        assert_eq!(report.counts()[0], Counts { rank: 0, sends: 3, deliveries: 5 });
         assert_eq!(report.events.last(), Some(&Event::End { exit_code: 0 }));
     }
 

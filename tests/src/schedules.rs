@@ -45,80 +45,26 @@ pub const SCHEDULES: &[Schedule] = &[
     at("at-its-last-delivery", "V@deliver:100%", Traffic).replays(),
     at("at-random", "V@random", Traffic),
     at("in-init", "V@point:init", Traffic),
-    at(
-        "between-reserving-and-publishing",
-        "V@point:channel.reserved:3",
-        Traffic,
-    ),
-    at(
-        "between-publishing-and-the-wake",
-        "V@point:channel.published:3",
-        Traffic,
-    ),
-    at(
-        "inside-a-large-message",
-        "V@point:channel.piece:3",
-        LargeMessages,
-    ),
-    at(
-        "while-a-segment-is-added",
-        "V@point:channel.segment",
-        LargeMessages,
-    ),
+    at("between-reserving-and-publishing", "V@point:channel.reserved:3", Traffic),
+    at("between-publishing-and-the-wake", "V@point:channel.published:3", Traffic),
+    at("inside-a-large-message", "V@point:channel.piece:3", LargeMessages),
+    at("while-a-segment-is-added", "V@point:channel.segment", LargeMessages),
     at("while-reading", "V@point:channel.read:3", Traffic),
     at("at-a-match", "V@point:match:5", Traffic),
-    at(
-        "before-its-determinant-is-logged",
-        "V@point:determinant.created:5",
-        Choice,
-    ),
-    at(
-        "after-its-determinant-is-logged",
-        "V@point:determinant.logged:5",
-        Choice,
-    ),
-    at(
-        "as-its-replay-starts",
-        "V@deliver:50% V.2@point:replay.start",
-        Traffic,
-    )
-    .replays(),
-    at(
-        "in-the-middle-of-its-replay",
-        "V@deliver:60% V.2@point:replay.middle",
-        Traffic,
-    )
-    .replays(),
-    at(
-        "as-its-replay-ends",
-        "V@deliver:70% V.2@point:replay.end",
-        Traffic,
-    )
-    .replays(),
+    at("before-its-determinant-is-logged", "V@point:determinant.created:5", Choice),
+    at("after-its-determinant-is-logged", "V@point:determinant.logged:5", Choice),
+    at("as-its-replay-starts", "V@deliver:50% V.2@point:replay.start", Traffic).replays(),
+    at("in-the-middle-of-its-replay", "V@deliver:60% V.2@point:replay.middle", Traffic).replays(),
+    at("as-its-replay-ends", "V@deliver:70% V.2@point:replay.end", Traffic).replays(),
     at("twice", "V@deliver:30% V.2@deliver:60%", Traffic).replays(),
-    at(
-        "three-times",
-        "V@send:20% V.2@send:50% V.3@send:80%",
-        Traffic,
-    )
-    .replays(),
-    at(
-        "and-then-its-neighbours",
-        "V@deliver:20% N@deliver:50% M@deliver:80%",
-        Traffic,
-    )
-    .replays()
-    .dead_at_once(3),
-    at("together-with-its-neighbour", "V+N@deliver:50%", Traffic)
+    at("three-times", "V@send:20% V.2@send:50% V.3@send:80%", Traffic).replays(),
+    at("and-then-its-neighbours", "V@deliver:20% N@deliver:50% M@deliver:80%", Traffic)
+        .replays()
+        .dead_at_once(3),
+    at("together-with-its-neighbour", "V+N@deliver:50%", Traffic).replays().dead_at_once(2),
+    at("while-its-neighbour-recovers", "N@deliver:40% N.2+V@point:replay.middle", Traffic)
         .replays()
         .dead_at_once(2),
-    at(
-        "while-its-neighbour-recovers",
-        "N@deliver:40% N.2+V@point:replay.middle",
-        Traffic,
-    )
-    .replays()
-    .dead_at_once(2),
     at("entering-finalize", "V@point:finalize.enter", Traffic).replays(),
     at("leaving-finalize", "V@point:finalize.exit", Traffic).replays(),
 ];
@@ -133,17 +79,11 @@ pub const CONTROLS: &[Schedule] = &[
 
 impl Schedule {
     const fn replays(self) -> Self {
-        Self {
-            replays: true,
-            ..self
-        }
+        Self { replays: true, ..self }
     }
 
     const fn dead_at_once(self, ranks: usize) -> Self {
-        Self {
-            dead_at_once: ranks,
-            ..self
-        }
+        Self { dead_at_once: ranks, ..self }
     }
 
     /// Whether the kills can land when that rank of the program is the victim.
@@ -161,31 +101,16 @@ impl Schedule {
     /// # Panics
     /// The schedule is not written as described above.
     pub fn kills(&self, victim: usize, counts: &[Counts]) -> Vec<String> {
-        self.kills
-            .split_whitespace()
-            .map(|kill| concrete(kill, victim, counts))
-            .collect()
+        self.kills.split_whitespace().map(|kill| concrete(kill, victim, counts)).collect()
     }
 }
 
 fn concrete(kill: &str, victim: usize, counts: &[Counts]) -> String {
-    let (who, when) = kill
-        .split_once('@')
-        .unwrap_or_else(|| panic!("no `@` in `{kill}`"));
-    let ranks: Vec<String> = who
-        .split('+')
-        .map(|who| concrete_rank(who, victim, counts.len()))
-        .collect();
-    let first = ranks[0]
-        .split('.')
-        .next()
-        .and_then(|rank| rank.parse::<usize>().ok());
+    let (who, when) = kill.split_once('@').unwrap_or_else(|| panic!("no `@` in `{kill}`"));
+    let ranks: Vec<String> = who.split('+').map(|who| concrete_rank(who, victim, counts.len())).collect();
+    let first = ranks[0].split('.').next().and_then(|rank| rank.parse::<usize>().ok());
     let first = first.unwrap_or_else(|| panic!("`{who}` names no rank"));
-    format!(
-        "{}@{}",
-        ranks.join("+"),
-        concrete_moment(when, counts[first])
-    )
+    format!("{}@{}", ranks.join("+"), concrete_moment(when, counts[first]))
 }
 
 fn concrete_rank(who: &str, victim: usize, ranks: usize) -> String {
@@ -208,9 +133,7 @@ fn concrete_moment(when: &str, counts: Counts) -> String {
     let Some(percent) = part.strip_suffix('%') else {
         return when.to_owned();
     };
-    let percent: u64 = percent
-        .parse()
-        .unwrap_or_else(|_| panic!("`{part}` is no part"));
+    let percent: u64 = percent.parse().unwrap_or_else(|_| panic!("`{part}` is no part"));
     let (event, total) = match event {
         "send" if counts.sends > 0 => ("send", counts.sends),
         "deliver" if counts.deliveries > 0 => ("deliver", counts.deliveries),
@@ -221,13 +144,7 @@ fn concrete_moment(when: &str, counts: Counts) -> String {
 }
 
 const fn at(name: &'static str, kills: &'static str, needs: Needs) -> Schedule {
-    Schedule {
-        name,
-        kills,
-        needs,
-        replays: false,
-        dead_at_once: 1,
-    }
+    Schedule { name, kills, needs, replays: false, dead_at_once: 1 }
 }
 
 #[cfg(test)]
@@ -235,21 +152,9 @@ mod tests {
     use super::*;
 
     const COUNTS: [Counts; 3] = [
-        Counts {
-            rank: 0,
-            sends: 10,
-            deliveries: 20,
-        },
-        Counts {
-            rank: 1,
-            sends: 0,
-            deliveries: 7,
-        },
-        Counts {
-            rank: 2,
-            sends: 100,
-            deliveries: 0,
-        },
+        Counts { rank: 0, sends: 10, deliveries: 20 },
+        Counts { rank: 1, sends: 0, deliveries: 7 },
+        Counts { rank: 2, sends: 100, deliveries: 0 },
     ];
 
     fn kills(line: &'static str, victim: usize) -> Vec<String> {

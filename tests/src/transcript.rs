@@ -30,10 +30,7 @@ impl Transcript {
     pub fn parse(output: &str) -> Result<Self, BrokenLine> {
         let mut by_rank: BTreeMap<usize, Vec<String>> = BTreeMap::new();
         for (index, text) in output.lines().enumerate() {
-            let broken = || BrokenLine {
-                number: index + 1,
-                text: text.to_owned(),
-            };
+            let broken = || BrokenLine { number: index + 1, text: text.to_owned() };
             let (rank, rest) = text.split_once(": ").ok_or_else(broken)?;
             let rank = rank.parse().map_err(|_| broken())?;
             by_rank.entry(rank).or_default().push(rest.to_owned());
@@ -48,18 +45,12 @@ impl Transcript {
 
     /// One rank's lines.
     pub fn lines_of(&self, rank: usize) -> impl Iterator<Item = Line<'_>> {
-        self.by_rank
-            .get(&rank)
-            .into_iter()
-            .flatten()
-            .map(|text| Line::new(text))
+        self.by_rank.get(&rank).into_iter().flatten().map(|text| Line::new(text))
     }
 
     /// All lines with their ranks, rank by rank.
     pub fn lines(&self) -> impl Iterator<Item = (usize, Line<'_>)> {
-        self.by_rank
-            .iter()
-            .flat_map(|(&rank, lines)| lines.iter().map(move |text| (rank, Line::new(text))))
+        self.by_rank.iter().flat_map(|(&rank, lines)| lines.iter().map(move |text| (rank, Line::new(text))))
     }
 
     /// How often each rank printed each word.
@@ -123,10 +114,7 @@ impl<'a> Line<'a> {
     }
 
     fn bad(&self, key: &'static str) -> BadField {
-        BadField {
-            key,
-            line: self.text.to_owned(),
-        }
+        BadField { key, line: self.text.to_owned() }
     }
 }
 

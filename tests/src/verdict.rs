@@ -68,9 +68,7 @@ pub enum Failure {
         contradiction: Contradiction,
     },
     /// The test did not test: nobody died of the kill.
-    #[error(
-        "`--kill {kill}` did not land: no death of rank {rank}, incarnation {incarnation}, by it"
-    )]
+    #[error("`--kill {kill}` did not land: no death of rank {rank}, incarnation {incarnation}, by it")]
     NotKilled {
         /// The kill.
         kill: String,
@@ -121,10 +119,7 @@ pub fn undisturbed(program: &Program, run: &Finished) -> Result<Undisturbed, Fai
     }
     let counts = run.report.counts();
     if counts.len() != program.ranks {
-        return Err(Failure::Uncounted {
-            found: counts.len(),
-            wanted: program.ranks,
-        });
+        return Err(Failure::Uncounted { found: counts.len(), wanted: program.ranks });
     }
     Ok(Undisturbed { transcript, counts })
 }
@@ -133,11 +128,7 @@ pub fn undisturbed(program: &Program, run: &Finished) -> Result<Undisturbed, Fai
 ///
 /// # Errors
 /// Whatever is wrong with it.
-pub fn same_result(
-    program: &Program,
-    run: &Finished,
-    undisturbed: &Undisturbed,
-) -> Result<(), Failure> {
+pub fn same_result(program: &Program, run: &Finished, undisturbed: &Undisturbed) -> Result<(), Failure> {
     let transcript = right_end(program, run)?;
     same_lines(program, &transcript, &undisturbed.transcript)
 }
@@ -150,11 +141,7 @@ pub fn all_landed(run: &Finished, kills: &[String]) -> Result<(), Failure> {
     for kill in kills {
         for (rank, incarnation) in victims(kill) {
             if !run.report.killed(rank, incarnation, kill) {
-                return Err(Failure::NotKilled {
-                    kill: kill.clone(),
-                    rank,
-                    incarnation,
-                });
+                return Err(Failure::NotKilled { kill: kill.clone(), rank, incarnation });
             }
         }
     }
@@ -173,21 +160,10 @@ pub fn all_recovered(
     delivered: bool,
     counts: &[Counts],
 ) -> Result<(), Failure> {
-    let killed: BTreeSet<usize> = kills
-        .iter()
-        .flat_map(|kill| victims(kill))
-        .map(|(rank, _)| rank)
-        .collect();
+    let killed: BTreeSet<usize> = kills.iter().flat_map(|kill| victims(kill)).map(|(rank, _)| rank).collect();
     for rank in killed {
-        let (deliveries, sends) = run
-            .report
-            .replayed(rank)
-            .ok_or(Failure::NotRecovered { rank })?;
-        let replayed = if counts[rank].deliveries > 0 {
-            deliveries
-        } else {
-            sends
-        };
+        let (deliveries, sends) = run.report.replayed(rank).ok_or(Failure::NotRecovered { rank })?;
+        let replayed = if counts[rank].deliveries > 0 { deliveries } else { sends };
         if delivered && replayed == 0 {
             return Err(Failure::NothingReplayed { rank });
         }
@@ -219,18 +195,13 @@ fn right_end(program: &Program, run: &Finished) -> Result<Transcript, Failure> {
     match run.code() {
         Some(0) => {}
         Some(code) if code == UNRECOVERABLE || code == DIVERGENCE => {
-            let told = run.report.events.iter().any(|event| {
-                matches!(
-                    event,
-                    Event::Unrecoverable { .. } | Event::Divergence { .. }
-                )
-            });
+            let told = run
+                .report
+                .events
+                .iter()
+                .any(|event| matches!(event, Event::Unrecoverable { .. } | Event::Divergence { .. }));
             let unreported = Failure::Unreported { code };
-            return Err(if told {
-                Failure::ExitCode { found: Some(code) }
-            } else {
-                unreported
-            });
+            return Err(if told { Failure::ExitCode { found: Some(code) } } else { unreported });
         }
         found => return Err(Failure::ExitCode { found }),
     }
@@ -238,10 +209,7 @@ fn right_end(program: &Program, run: &Finished) -> Result<Transcript, Failure> {
     for &oracle in program.oracles() {
         oracle
             .judge(&transcript)
-            .map_err(|contradiction| Failure::Contradiction {
-                oracle,
-                contradiction,
-            })?;
+            .map_err(|contradiction| Failure::Contradiction { oracle, contradiction })?;
     }
     Ok(transcript)
 }
@@ -251,22 +219,12 @@ fn same_lines(program: &Program, found: &Transcript, wanted: &Transcript) -> Res
     let comparable = |word: &str| program.kind == Kind::OneResult || word == "result";
     for rank in 0..program.ranks {
         let lines = |transcript: &Transcript| -> Vec<String> {
-            let lines = transcript
-                .lines_of(rank)
-                .filter(|line| comparable(line.word));
+            let lines = transcript.lines_of(rank).filter(|line| comparable(line.word));
             lines.map(|line| line.text.to_owned()).collect()
         };
         let (found, wanted) = (lines(found), lines(wanted));
-        if let Some((found, wanted)) = found
-            .iter()
-            .zip(&wanted)
-            .find(|(found, wanted)| found != wanted)
-        {
-            return Err(Failure::Differs {
-                rank,
-                found: found.clone(),
-                wanted: wanted.clone(),
-            });
+        if let Some((found, wanted)) = found.iter().zip(&wanted).find(|(found, wanted)| found != wanted) {
+            return Err(Failure::Differs { rank, found: found.clone(), wanted: wanted.clone() });
         }
     }
     let (found, wanted) = (found.census(), wanted.census());
@@ -276,12 +234,7 @@ fn same_lines(program: &Program, found: &Transcript, wanted: &Transcript) -> Res
         };
         let (found, wanted) = (times(&found), times(&wanted));
         if found != wanted {
-            return Err(Failure::Census {
-                rank,
-                word: word.to_owned(),
-                found,
-                wanted,
-            });
+            return Err(Failure::Census { rank, word: word.to_owned(), found, wanted });
         }
     }
     Ok(())
@@ -309,13 +262,7 @@ mod tests {
     }
 
     fn reference() -> Undisturbed {
-        let counts = [0, 1]
-            .map(|rank| Counts {
-                rank,
-                sends: 5,
-                deliveries: 5,
-            })
-            .to_vec();
+        let counts = [0, 1].map(|rank| Counts { rank, sends: 5, deliveries: 5 }).to_vec();
         Undisturbed {
             transcript: Transcript::parse("0: result a\n0: result b\n1: result c\n").unwrap(),
             counts,
@@ -339,44 +286,30 @@ mod tests {
         let mixed = finished(Some(0), "1: result c\n0: result a\n0: result b\n", "");
         assert!(same_result(&ONE, &mixed, &reference()).is_ok());
         let swapped = finished(Some(0), "0: result b\n0: result a\n1: result c\n", "");
-        assert!(matches!(
-            same_result(&ONE, &swapped, &reference()),
-            Err(Failure::Differs { rank: 0, .. })
-        ));
+        assert!(matches!(same_result(&ONE, &swapped, &reference()), Err(Failure::Differs { rank: 0, .. })));
     }
 
     #[test]
     fn a_line_lost_or_printed_again_is_found() {
-        for output in [
-            "0: result a\n1: result c\n",
-            "0: result a\n0: result b\n0: result b\n1: result c\n",
-            "",
-        ] {
+        for output in
+            ["0: result a\n1: result c\n", "0: result a\n0: result b\n0: result b\n1: result c\n", ""]
+        {
             let run = finished(Some(0), output, "");
-            assert!(matches!(
-                same_result(&ONE, &run, &reference()),
-                Err(Failure::Census { rank: 0, .. })
-            ));
+            assert!(matches!(same_result(&ONE, &run, &reference()), Err(Failure::Census { rank: 0, .. })));
         }
     }
 
     #[test]
     fn hangs_and_exit_codes_are_failures() {
         let hung = finished(None, "", "");
-        assert!(matches!(
-            same_result(&ONE, &hung, &reference()),
-            Err(Failure::Hang)
-        ));
+        assert!(matches!(same_result(&ONE, &hung, &reference()), Err(Failure::Hang)));
         let failed = finished(Some(3), "", "");
         assert!(matches!(
             same_result(&ONE, &failed, &reference()),
             Err(Failure::ExitCode { found: Some(3) })
         ));
         let mute = finished(Some(UNRECOVERABLE), "", "");
-        assert!(matches!(
-            same_result(&ONE, &mute, &reference()),
-            Err(Failure::Unreported { .. })
-        ));
+        assert!(matches!(same_result(&ONE, &mute, &reference()), Err(Failure::Unreported { .. })));
     }
 
     #[test]
@@ -393,14 +326,7 @@ mod tests {
         let both = [death(0, "0+1@send:3"), death(1, "0+1@send:3")].join("\n");
         assert!(all_landed(&finished(Some(0), "", &both), &kills).is_ok());
         let one = finished(Some(0), "", &death(0, "0+1@send:3"));
-        assert!(matches!(
-            all_landed(&one, &kills),
-            Err(Failure::NotKilled {
-                rank: 1,
-                incarnation: 1,
-                ..
-            })
-        ));
+        assert!(matches!(all_landed(&one, &kills), Err(Failure::NotKilled { rank: 1, incarnation: 1, .. })));
         let another = [death(0, "0+1@send:3"), death(1, "1@send:4")].join("\n");
         assert!(all_landed(&finished(Some(0), "", &another), &kills).is_err());
     }
@@ -409,23 +335,12 @@ mod tests {
     fn replay_must_be_reported_where_there_was_something_to_replay() {
         let kills = ["1@send:3".to_owned()];
         let judged = |report: &str, delivered| {
-            all_recovered(
-                &finished(Some(0), "", report),
-                &kills,
-                delivered,
-                &reference().counts,
-            )
+            all_recovered(&finished(Some(0), "", report), &kills, delivered, &reference().counts)
         };
         assert!(judged(&recovery(1, 4), true).is_ok());
         assert!(judged(&recovery(1, 0), false).is_ok());
-        assert!(matches!(
-            judged(&recovery(1, 0), true),
-            Err(Failure::NothingReplayed { rank: 1 })
-        ));
-        assert!(matches!(
-            judged(&recovery(0, 4), true),
-            Err(Failure::NotRecovered { rank: 1 })
-        ));
+        assert!(matches!(judged(&recovery(1, 0), true), Err(Failure::NothingReplayed { rank: 1 })));
+        assert!(matches!(judged(&recovery(0, 4), true), Err(Failure::NotRecovered { rank: 1 })));
     }
 
     #[test]

@@ -6,9 +6,7 @@ use super::{Contradiction, initial_state, mix};
 use crate::transcript::Transcript;
 
 /// The ways of polling, numbered as in `polling.c`.
-const KINDS: [&str; 7] = [
-    "waitany", "waitsome", "test", "testany", "testsome", "testall", "iprobe",
-];
+const KINDS: [&str; 7] = ["waitany", "waitsome", "test", "testany", "testsome", "testall", "iprobe"];
 
 /// Accepts iff each rank's rounds are 0, 1, 2, ..., what it gave in a round is
 /// the state in which it entered it, each completion order names every source
@@ -22,10 +20,7 @@ pub(super) fn judge(transcript: &Transcript) -> Result<(), Contradiction> {
         let mut round = 0_u64;
         let mut values: BTreeMap<usize, u64> = BTreeMap::new();
         for line in transcript.lines_of(rank) {
-            let does_not_follow = || Contradiction::DoesNotFollow {
-                rank,
-                line: line.to_string(),
-            };
+            let does_not_follow = || Contradiction::DoesNotFollow { rank, line: line.to_string() };
             match line.word {
                 "gave" if line.hex("value")? != state => return Err(does_not_follow()),
                 "got" => {
@@ -34,10 +29,7 @@ pub(super) fn judge(transcript: &Transcript) -> Result<(), Contradiction> {
                 "outcome" => {
                     said = true;
                     if line.number::<u64>("round")? != round {
-                        return Err(Contradiction::Gap {
-                            rank,
-                            missing: format!("round {round}"),
-                        });
+                        return Err(Contradiction::Gap { rank, missing: format!("round {round}") });
                     }
                     let kind = line.text_of("kind")?;
                     let kind = KINDS.iter().position(|&known| known == kind);
@@ -57,11 +49,7 @@ pub(super) fn judge(transcript: &Transcript) -> Result<(), Contradiction> {
             }
         }
     }
-    if said {
-        Ok(())
-    } else {
-        Err(Contradiction::NothingSaid("outcome"))
-    }
+    if said { Ok(()) } else { Err(Contradiction::NothingSaid("outcome")) }
 }
 
 #[cfg(test)]
@@ -107,29 +95,20 @@ mod tests {
     #[test]
     fn another_number_of_failed_polls_does_not_follow() {
         let output = good().replace("fails=10", "fails=11");
-        assert!(matches!(
-            judged(&output),
-            Err(Contradiction::DoesNotFollow { rank: 0, .. })
-        ));
+        assert!(matches!(judged(&output), Err(Contradiction::DoesNotFollow { rank: 0, .. })));
     }
 
     #[test]
     fn another_order_does_not_follow() {
         let output = good().replace("order=1,2", "order=2,1");
-        assert!(matches!(
-            judged(&output),
-            Err(Contradiction::DoesNotFollow { rank: 0, .. })
-        ));
+        assert!(matches!(judged(&output), Err(Contradiction::DoesNotFollow { rank: 0, .. })));
     }
 
     #[test]
     fn a_source_left_out_or_named_twice_does_not_follow() {
         for order in ["order=1", "order=1,1", "order=1,2,3"] {
             let output = good().replace("order=1,2", order);
-            assert!(
-                matches!(judged(&output), Err(Contradiction::DoesNotFollow { .. })),
-                "{order}"
-            );
+            assert!(matches!(judged(&output), Err(Contradiction::DoesNotFollow { .. })), "{order}");
         }
     }
 
@@ -142,14 +121,8 @@ mod tests {
     #[test]
     fn a_round_printed_twice_is_a_gap() {
         let good = good();
-        let again = good
-            .lines()
-            .find(|line| line.contains("outcome round=0"))
-            .unwrap();
+        let again = good.lines().find(|line| line.contains("outcome round=0")).unwrap();
         let output = good.replace(again, &format!("{again}\n{again}"));
-        assert!(matches!(
-            judged(&output),
-            Err(Contradiction::Gap { rank: 0, .. })
-        ));
+        assert!(matches!(judged(&output), Err(Contradiction::Gap { rank: 0, .. })));
     }
 }

@@ -41,29 +41,12 @@ fn receivers_side(transcript: &Transcript) -> Result<BTreeMap<Message, Claim>, C
     for to in transcript.ranks() {
         let mut state = initial_state(to);
         for line in transcript.lines_of(to).filter(|line| line.word == "match") {
-            let message = Message {
-                from: line.number("from")?,
-                to,
-                seq: line.number("seq")?,
-            };
-            let claim = Claim {
-                n: line.number("n")?,
-                tag: line.number("tag")?,
-                value: line.hex("value")?,
-            };
-            let fields = [
-                claim.n,
-                message.from as u64,
-                message.seq,
-                claim.tag as u64,
-                claim.value,
-            ];
+            let message = Message { from: line.number("from")?, to, seq: line.number("seq")? };
+            let claim = Claim { n: line.number("n")?, tag: line.number("tag")?, value: line.hex("value")? };
+            let fields = [claim.n, message.from as u64, message.seq, claim.tag as u64, claim.value];
             state = fields.into_iter().fold(state, mix);
             if state != line.hex("state")? {
-                return Err(Contradiction::DoesNotFollow {
-                    rank: to,
-                    line: line.to_string(),
-                });
+                return Err(Contradiction::DoesNotFollow { rank: to, line: line.to_string() });
             }
             insert_once(&mut matched, message, claim)?;
         }
@@ -74,16 +57,8 @@ fn receivers_side(transcript: &Transcript) -> Result<BTreeMap<Message, Claim>, C
 fn senders_side(transcript: &Transcript) -> Result<BTreeMap<Message, Claim>, Contradiction> {
     let mut told = BTreeMap::new();
     for (from, line) in transcript.lines().filter(|(_, line)| line.word == "told") {
-        let message = Message {
-            from,
-            to: line.number("to")?,
-            seq: line.number("seq")?,
-        };
-        let claim = Claim {
-            n: line.number("n")?,
-            tag: line.number("tag")?,
-            value: line.hex("value")?,
-        };
+        let message = Message { from, to: line.number("to")?, seq: line.number("seq")? };
+        let claim = Claim { n: line.number("n")?, tag: line.number("tag")?, value: line.hex("value")? };
         insert_once(&mut told, message, claim)?;
     }
     Ok(told)
@@ -103,18 +78,13 @@ fn insert_once(
     }
 }
 
-fn agree(
-    matched: &BTreeMap<Message, Claim>,
-    told: &BTreeMap<Message, Claim>,
-) -> Result<(), Contradiction> {
+fn agree(matched: &BTreeMap<Message, Claim>, told: &BTreeMap<Message, Claim>) -> Result<(), Contradiction> {
     let one_sided = |message: &Message, claim: &Claim| Contradiction::OneSided {
         what: format!("{message:?}"),
         said: format!("{claim:?}"),
     };
     for (message, receivers) in matched {
-        let senders = told
-            .get(message)
-            .ok_or_else(|| one_sided(message, receivers))?;
+        let senders = told.get(message).ok_or_else(|| one_sided(message, receivers))?;
         if senders != receivers {
             return Err(Contradiction::Disagreement {
                 what: format!("{message:?}"),
@@ -123,10 +93,7 @@ fn agree(
             });
         }
     }
-    match told
-        .iter()
-        .find(|(message, _)| !matched.contains_key(message))
-    {
+    match told.iter().find(|(message, _)| !matched.contains_key(message)) {
         Some((message, claim)) => Err(one_sided(message, claim)),
         None => Ok(()),
     }
@@ -139,14 +106,8 @@ fn numbers_have_no_gap(matched: &BTreeMap<Message, Claim>) -> Result<(), Contrad
     }
     for (rank, mut numbers) in numbers {
         numbers.sort_unstable();
-        if let Some(missing) = (0..)
-            .zip(&numbers)
-            .find_map(|(i, &n)| (i != n).then_some(i))
-        {
-            return Err(Contradiction::Gap {
-                rank,
-                missing: format!("match {missing}"),
-            });
+        if let Some(missing) = (0..).zip(&numbers).find_map(|(i, &n)| (i != n).then_some(i)) {
+            return Err(Contradiction::Gap { rank, missing: format!("match {missing}") });
         }
     }
     Ok(())
@@ -158,11 +119,7 @@ fn nothing_overtakes(matched: &BTreeMap<Message, Claim>) -> Result<(), Contradic
     for pair in in_order.windows(2) {
         let [(earlier, first), (later, second)] = [pair[0], pair[1]];
         if (earlier.from, earlier.to) == (later.from, later.to) && first.n > second.n {
-            return Err(Contradiction::Overtaking {
-                rank: earlier.to,
-                from: earlier.from,
-                seq: earlier.seq,
-            });
+            return Err(Contradiction::Overtaking { rank: earlier.to, from: earlier.from, seq: earlier.seq });
         }
     }
     Ok(())
@@ -191,10 +148,7 @@ mod tests {
     }
 
     fn told(from: usize, seq: u64, n: u64) -> String {
-        format!(
-            "{from}: told to=0 seq={seq} tag=1 value={:016x} n={n}\n",
-            value_of(from, seq)
-        )
+        format!("{from}: told to=0 seq={seq} tag=1 value={:016x} n={n}\n", value_of(from, seq))
     }
 
     fn judged(output: &str) -> Result<(), Contradiction> {
@@ -203,46 +157,33 @@ mod tests {
 
     #[test]
     fn one_history_told_at_both_ends_is_accepted() {
-        let output =
-            receiver(&[(1, 0), (2, 0), (1, 1)]) + &told(1, 0, 0) + &told(1, 1, 2) + &told(2, 0, 1);
+        let output = receiver(&[(1, 0), (2, 0), (1, 1)]) + &told(1, 0, 0) + &told(1, 1, 2) + &told(2, 0, 1);
         assert_eq!(judged(&output), Ok(()));
     }
 
     #[test]
     fn a_sender_that_was_told_of_another_order_is_a_disagreement() {
         let output = receiver(&[(1, 0), (2, 0)]) + &told(1, 0, 1) + &told(2, 0, 0);
-        assert!(matches!(
-            judged(&output),
-            Err(Contradiction::Disagreement { .. })
-        ));
+        assert!(matches!(judged(&output), Err(Contradiction::Disagreement { .. })));
     }
 
     #[test]
     fn a_value_that_the_sender_never_sent_is_a_disagreement() {
         let sent = told(1, 0, 0).replace("value=0", "value=f");
         let output = receiver(&[(1, 0)]) + &sent;
-        assert!(matches!(
-            judged(&output),
-            Err(Contradiction::Disagreement { .. })
-        ));
+        assert!(matches!(judged(&output), Err(Contradiction::Disagreement { .. })));
     }
 
     #[test]
     fn a_match_that_no_sender_knows_is_one_sided() {
         let output = receiver(&[(1, 0), (2, 0)]) + &told(1, 0, 0);
-        assert!(matches!(
-            judged(&output),
-            Err(Contradiction::OneSided { .. })
-        ));
+        assert!(matches!(judged(&output), Err(Contradiction::OneSided { .. })));
     }
 
     #[test]
     fn a_message_that_was_never_matched_is_one_sided() {
         let output = receiver(&[(1, 0)]) + &told(1, 0, 0) + &told(1, 1, 1);
-        assert!(matches!(
-            judged(&output),
-            Err(Contradiction::OneSided { .. })
-        ));
+        assert!(matches!(judged(&output), Err(Contradiction::OneSided { .. })));
     }
 
     #[test]
@@ -254,27 +195,17 @@ mod tests {
     #[test]
     fn overtaking_is_refused() {
         let output = receiver(&[(1, 1), (1, 0)]) + &told(1, 0, 1) + &told(1, 1, 0);
-        let overtaking = Contradiction::Overtaking {
-            rank: 0,
-            from: 1,
-            seq: 0,
-        };
+        let overtaking = Contradiction::Overtaking { rank: 0, from: 1, seq: 0 };
         assert_eq!(judged(&output), Err(overtaking));
     }
 
     #[test]
     fn a_lost_line_of_the_receiver_does_not_follow() {
         let all = receiver(&[(1, 0), (2, 0), (1, 1)]);
-        let without_second: String = all
-            .lines()
-            .filter(|line| !line.contains("n=1 "))
-            .map(|line| format!("{line}\n"))
-            .collect();
+        let without_second: String =
+            all.lines().filter(|line| !line.contains("n=1 ")).map(|line| format!("{line}\n")).collect();
         let output = without_second + &told(1, 0, 0) + &told(1, 1, 2);
-        assert!(matches!(
-            judged(&output),
-            Err(Contradiction::DoesNotFollow { rank: 0, .. })
-        ));
+        assert!(matches!(judged(&output), Err(Contradiction::DoesNotFollow { rank: 0, .. })));
     }
 
     #[test]
@@ -284,9 +215,6 @@ mod tests {
         let state = [1, 1, 0, 1, value].into_iter().fold(initial_state(0), mix);
         let line = shifted.split(" state=").next().unwrap();
         let output = format!("{line} state={state:016x}\n") + &told(1, 0, 1);
-        assert!(matches!(
-            judged(&output),
-            Err(Contradiction::Gap { rank: 0, .. })
-        ));
+        assert!(matches!(judged(&output), Err(Contradiction::Gap { rank: 0, .. })));
     }
 }

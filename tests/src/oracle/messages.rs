@@ -16,10 +16,7 @@ pub(super) fn judge(transcript: &Transcript) -> Result<(), Contradiction> {
     for (rank, line) in transcript.lines() {
         let (claims, message) = match line.word {
             "gave" => (&mut given, (rank, line.number("to")?, line.number("seq")?)),
-            "got" => (
-                &mut gotten,
-                (line.number("from")?, rank, line.number("seq")?),
-            ),
+            "got" => (&mut gotten, (line.number("from")?, rank, line.number("seq")?)),
             _ => continue,
         };
         if claims.insert(message, line.hex("value")?).is_some() {
@@ -72,10 +69,7 @@ mod tests {
     #[test]
     fn another_value_is_a_disagreement() {
         let output = "0: gave to=1 seq=0 value=0a\n1: got from=0 seq=0 value=0c\n";
-        assert!(matches!(
-            judged(output),
-            Err(Contradiction::Disagreement { .. })
-        ));
+        assert!(matches!(judged(output), Err(Contradiction::Disagreement { .. })));
     }
 
     #[test]
@@ -84,10 +78,7 @@ mod tests {
             "0: gave to=1 seq=0 value=0a\n",
             "0: gave to=1 seq=0 value=0a\n1: got from=0 seq=0 value=0a\n1: got from=0 seq=1 value=0a\n",
         ] {
-            assert!(
-                matches!(judged(output), Err(Contradiction::OneSided { .. })),
-                "{output}"
-            );
+            assert!(matches!(judged(output), Err(Contradiction::OneSided { .. })), "{output}");
         }
     }
 

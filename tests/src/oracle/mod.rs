@@ -113,27 +113,16 @@ fn judge_clocks(transcript: &Transcript) -> Result<(), Contradiction> {
     let mut said = false;
     for rank in transcript.ranks() {
         let mut before = i64::MIN;
-        for line in transcript
-            .lines_of(rank)
-            .filter(|line| line.word == "clock")
-        {
+        for line in transcript.lines_of(rank).filter(|line| line.word == "clock") {
             said = true;
             let after = line.number("now")?;
             if after < before {
-                return Err(Contradiction::Backwards {
-                    rank,
-                    before,
-                    after,
-                });
+                return Err(Contradiction::Backwards { rank, before, after });
             }
             before = after;
         }
     }
-    if said {
-        Ok(())
-    } else {
-        Err(Contradiction::NothingSaid("clock"))
-    }
+    if said { Ok(()) } else { Err(Contradiction::NothingSaid("clock")) }
 }
 
 /// Folds a value into a state, as `mix` of the test programs does.
@@ -157,37 +146,16 @@ mod tests {
 
     #[test]
     fn clocks_run_forwards() {
-        assert_eq!(
-            judge(
-                Oracle::Clocks,
-                "0: clock now=1\n1: clock now=0\n0: clock now=1\n"
-            ),
-            Ok(())
-        );
+        assert_eq!(judge(Oracle::Clocks, "0: clock now=1\n1: clock now=0\n0: clock now=1\n"), Ok(()));
         let found = judge(Oracle::Clocks, "0: clock now=5\n0: clock now=4\n");
-        assert_eq!(
-            found,
-            Err(Contradiction::Backwards {
-                rank: 0,
-                before: 5,
-                after: 4
-            })
-        );
+        assert_eq!(found, Err(Contradiction::Backwards { rank: 0, before: 5, after: 4 }));
     }
 
     #[test]
     fn silence_is_not_agreement() {
-        for oracle in [
-            Oracle::Matches,
-            Oracle::Messages,
-            Oracle::Choices,
-            Oracle::Clocks,
-        ] {
+        for oracle in [Oracle::Matches, Oracle::Messages, Oracle::Choices, Oracle::Clocks] {
             let found = judge(oracle, "0: result nothing\n");
-            assert!(
-                matches!(found, Err(Contradiction::NothingSaid(_))),
-                "{oracle:?}: {found:?}"
-            );
+            assert!(matches!(found, Err(Contradiction::NothingSaid(_))), "{oracle:?}: {found:?}");
         }
     }
 }
