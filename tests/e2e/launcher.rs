@@ -12,8 +12,9 @@ use egida_e2e::job::{Job, Running};
 use egida_e2e::processes::{descendants, named_shared_memory, outlive, signal};
 use egida_e2e::programs::Program;
 use egida_e2e::protocols::{FailureUnit, NONE, PROTOCOLS, Protocol};
+use egida_e2e::report::Event;
 use egida_e2e::transcript::Transcript;
-use egida_e2e::verdict::UNRECOVERABLE;
+use egida_e2e::verdict::{DIVERGENCE, UNRECOVERABLE};
 use rustix::process::{Pid, Signal};
 
 const SOON: Duration = Duration::from_secs(10);
@@ -135,6 +136,82 @@ fn a_rank_that_always_dies_at_the_same_event_is_given_up_with_a_reason() {
         assert!(ended.report.deaths() >= 2, "{}: recovery was not tried", protocol.name);
         assert!(ended.report.deaths() <= 10, "{}: {} deaths", protocol.name, ended.report.deaths());
         assert!(ended.stderr.contains("same event"), "{}", ended.stderr_tail());
+    }
+}
+
+#[test]
+fn a_choice_that_nobody_can_see_is_reported_as_divergence() {
+    let unseen = Program::outside("unseen", 3, &[]);
+    for protocol in PROTOCOLS {
+        let job = Job::of(&unseen).under(protocol, FailureUnit::Process).kill("1@send:25");
+        let stopped = job.clone().run();
+        assert_eq!(stopped.code(), Some(DIVERGENCE), "{}: {}", protocol.name, stopped.stderr_tail());
+        let diverged = |event: &Event| matches!(event, Event::Divergence { rank: 1, .. });
+        assert!(stopped.report.events.iter().any(diverged), "{:?}", stopped.report);
+
+        let warned = job.option("--on-divergence", "warn").run();
+        assert_eq!(warned.code(), Some(0), "{}: {}", protocol.name, warned.stderr_tail());
+        assert!(warned.report.events.iter().any(diverged), "{:?}", warned.report);
+    }
+}
+
+#[test]
+fn a_rank_is_killed_at_a_time_of_the_clock() {
+    let echo = Program::outside("stdin_echo", 3, &[]);
+    let mut running = Job::of(&echo).under(CAUSAL, FailureUnit::Node).piped_stdin().kill("1@0.5s").start();
+    for line in 0..100 {
+        running.write(&format!("line {line}\n")).expect("the job reads");
+        thread::sleep(Duration::from_millis(10));
+    }
+    let ended = running.finish();
+    assert_eq!(ended.code(), Some(0), "{}", ended.stderr_tail());
+    assert!(ended.report.killed(1, 1, "1@0.5s"), "{:?}", ended.report);
+    let transcript = Transcript::parse(&ended.stdout).expect("whole lines");
+    assert!((0..3).all(|rank| transcript.lines_of(rank).count() == 101), "{}", ended.stdout);
+}
+
+#[test]
+fn a_random_kill_tells_its_seed() {
+    let ring = Program::named("ring");
+    let ended = Job::of(&ring).under(CAUSAL, FailureUnit::Process).kill("1@random").run();
+    assert_eq!(ended.code(), Some(0), "{}", ended.stderr_tail());
+    assert!(ended.report.killed(1, 1, "1@random"), "{:?}", ended.report);
+    assert!(ended.stderr.contains("seed"), "{}", ended.stderr);
+}
+
+#[test]
+fn ranks_that_share_a_node_survive_its_loss() {
+    let stencil = Program::named("stencil");
+    for protocol in PROTOCOLS {
+        let job = Job::of(&stencil).under(protocol, FailureUnit::Node).option("--ranks-per-node", "2");
+        let undisturbed = job.run();
+        assert_eq!(undisturbed.code(), Some(0), "{}: {}", protocol.name, undisturbed.stderr_tail());
+        let disturbed = job.kill("1@deliver:60").run();
+        assert_eq!(disturbed.code(), Some(0), "{}: {}", protocol.name, disturbed.stderr_tail());
+        assert!(disturbed.report.killed(1, 1, "1@deliver:60"), "{:?}", disturbed.report);
+        assert_eq!(Transcript::parse(&disturbed.stdout), Transcript::parse(&undisturbed.stdout));
+    }
+}
+
+#[test]
+fn a_job_that_takes_too_long_is_ended() {
+    let ended = Job::of(&ENDLESS_RING).under(CAUSAL, FailureUnit::Process).option("--timeout", "1s").run();
+    assert!(ended.code().is_some_and(|code| code != 0), "{:?}", ended.status);
+    assert!(ended.stderr.contains("timeout"), "{}", ended.stderr_tail());
+}
+
+#[test]
+fn output_can_be_tagged_with_the_rank() {
+    let ring = Program::named("ring");
+    let job = Job::of(&ring).under(CAUSAL, FailureUnit::Process);
+    let plain = job.run();
+    let tagged = job.flag("--tag-output").run();
+    assert_eq!(tagged.code(), Some(0), "{}", tagged.stderr_tail());
+    for line in plain.stdout.lines() {
+        let rank = line.split(':').next().expect("a rank");
+        let found = tagged.stdout.lines().find(|tagged| tagged.ends_with(line));
+        let tag = found.and_then(|found| found.strip_suffix(line)).expect("the line with a tag");
+        assert!(tag.contains(rank), "`{tag}` does not name rank {rank}");
     }
 }
 

@@ -74,6 +74,13 @@ impl Job {
         self
     }
 
+    /// With an option that takes no value.
+    #[must_use]
+    pub fn flag(mut self, name: &str) -> Self {
+        self.options.push(name.into());
+        self
+    }
+
     /// With another argument for the program.
     #[must_use]
     pub fn arg(mut self, arg: impl Into<OsString>) -> Self {
