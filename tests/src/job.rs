@@ -21,10 +21,12 @@ use crate::report::Report;
 /// busy machine and a recovery make it a few.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// The file in a job's directory that the launcher reports to.
+const REPORT: &str = "report.jsonl";
+
 /// What to run, before it runs.
 #[derive(Debug, Clone)]
 pub struct Job {
-    program: Program,
     executable: PathBuf,
     args: Vec<OsString>,
     options: Vec<OsString>,
@@ -45,7 +47,6 @@ impl Job {
     pub fn of(program: &Program) -> Self {
         let options = ["-n", &program.ranks.to_string()].map(OsString::from).to_vec();
         Self {
-            program: *program,
             executable: installation().executable(program.name),
             args: program.args.iter().map(OsString::from).collect(),
             options,
@@ -120,17 +121,16 @@ impl Job {
     /// The launcher cannot be started.
     pub fn start(&self) -> Running {
         let scratch = TempDir::new().expect("a temporary directory");
-        let report = scratch.path().join("report.jsonl");
         let mut command = Command::new(&installation().egida);
         command.arg("run").args(&self.options);
         command.arg("--state-dir").arg(scratch.path().join("state"));
-        command.arg("--report").arg(&report);
+        command.arg("--report").arg(scratch.path().join(REPORT));
         command.arg(&self.executable).args(&self.args);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.process_group(0).spawn().expect("`egida run` starts");
 
-        let stdout = collect(child.stdout.take());
-        let stderr = collect(child.stderr.take());
+        let stdout = Some(collect(child.stdout.take()));
+        let stderr = Some(collect(child.stderr.take()));
         let mut stdin = child.stdin.take();
         if let Input::Given(bytes) = &self.stdin {
             // A job that ends early closes its end, which is for the verdict to see.
@@ -138,7 +138,7 @@ impl Job {
         }
         let command_line = self.command_line();
         let deadline = Instant::now() + self.patience;
-        Running { child, stdin, stdout, stderr, report, scratch, command_line, deadline }
+        Running { child, stdin, stdout, stderr, scratch, command_line, deadline }
     }
 
     /// The command that a reader of a failure can repeat.
@@ -149,11 +149,6 @@ impl Job {
         let words: Vec<_> = words.iter().map(|word| word.to_string_lossy()).collect();
         format!("{} run {}", installation().egida.display(), words.join(" "))
     }
-
-    /// The program that is run.
-    pub fn program(&self) -> &Program {
-        &self.program
-    }
 }
 
 /// A job that has been started.
@@ -161,9 +156,8 @@ impl Job {
 pub struct Running {
     child: Child,
     stdin: Option<std::process::ChildStdin>,
-    stdout: JoinHandle<Vec<u8>>,
-    stderr: JoinHandle<Vec<u8>>,
-    report: PathBuf,
+    stdout: Option<JoinHandle<Vec<u8>>>,
+    stderr: Option<JoinHandle<Vec<u8>>>,
     scratch: TempDir,
     command_line: String,
     deadline: Instant,
@@ -173,11 +167,6 @@ impl Running {
     /// The launcher's process.
     pub fn pid(&self) -> Pid {
         Pid::from_child(&self.child)
-    }
-
-    /// Where the job keeps its state.
-    pub fn state_dir(&self) -> PathBuf {
-        self.scratch.path().join("state")
     }
 
     /// Writes to the job's standard input.
@@ -210,10 +199,11 @@ impl Running {
             }
             thread::sleep(Duration::from_millis(2));
         };
-        let text = |thread: JoinHandle<Vec<u8>>| {
-            String::from_utf8_lossy(&thread.join().expect("a reader of output")).into_owned()
+        let text = |thread: Option<JoinHandle<Vec<u8>>>| {
+            let bytes = thread.map(|thread| thread.join().expect("a reader of output"));
+            String::from_utf8_lossy(&bytes.unwrap_or_default()).into_owned()
         };
-        let report = fs::read_to_string(&self.report).unwrap_or_default();
+        let report = fs::read_to_string(self.scratch.path().join(REPORT)).unwrap_or_default();
         // A launcher that was killed may leave half a line.
         let report = match (Report::parse(&report), status.and_then(|status| status.code())) {
             (Ok(report), _) => report,
@@ -222,11 +212,11 @@ impl Running {
         };
         Finished {
             status,
-            stdout: text(self.stdout),
-            stderr: text(self.stderr),
+            stdout: text(self.stdout.take()),
+            stderr: text(self.stderr.take()),
             report,
             took: started.elapsed(),
-            command_line: self.command_line,
+            command_line: self.command_line.clone(),
         }
     }
 
@@ -239,6 +229,15 @@ impl Running {
             crate::processes::signal(stray, Signal::KILL);
         }
         let _ = self.child.wait();
+    }
+}
+
+impl Drop for Running {
+    /// A test that fails before its job has ended leaves no job behind.
+    fn drop(&mut self) {
+        if let Ok(None) = self.child.try_wait() {
+            self.kill_all();
+        }
     }
 }
 

@@ -77,16 +77,6 @@ impl Program {
         one_result(name, ranks, args)
     }
 
-    /// The same with other arguments.
-    pub const fn with_args(self, args: &'static [&'static str]) -> Self {
-        Self { args, ..self }
-    }
-
-    /// The same with another number of ranks.
-    pub const fn with_ranks(self, ranks: usize) -> Self {
-        Self { ranks, ..self }
-    }
-
     /// The same with this on standard input.
     pub const fn reading(self, stdin: &'static str) -> Self {
         Self { stdin, ..self }
