@@ -20,9 +20,6 @@ use egida_e2e::schedules::{CONTROLS, SCHEDULES};
 use egida_e2e::verdict::{self, Undisturbed};
 use libtest_mimic::{Arguments, Failed, Trial};
 
-/// A kill at random is the same kill when the test is run again.
-const SEED: &str = "20260401";
-
 fn main() {
     let mut trials = vec![Trial::test("every-failpoint-is-killed-at", every_failpoint_is_killed_at)];
     for program in PROGRAMS {
@@ -48,7 +45,7 @@ fn main() {
 fn survives(run: &Run) -> Result<(), String> {
     let reference = reference(run.program, run.protocol, run.unit)?;
     let kills = run.schedule.kills(run.victim, &reference.counts);
-    let job = Job::of(run.program).under(run.protocol, run.unit).option("--seed", SEED);
+    let job = Job::of(run.program).under(run.protocol, run.unit);
     let ended = kills.iter().fold(job, |job, kill| job.kill(kill)).run();
 
     if run.protocol.may_give_up(run.schedule.dead_at_once, run.unit) && verdict::gave_up(&ended) {
@@ -98,7 +95,7 @@ fn fails_without_determinants(
     let reference = reference(program, protocol, unit)?;
     let mut tried = String::new();
     for schedule in CONTROLS {
-        for victim in (0..program.ranks).filter(|&victim| schedule.fits(program, victim)) {
+        for victim in (0..program.ranks).filter(|&victim| schedule.fits(program, protocol, victim)) {
             let kills = schedule.kills(victim, &reference.counts);
             let job = Job::of(program).under(protocol, unit).option("--control", "discard-determinants");
             let ended = job.kill(&kills[0]).within(Duration::from_secs(20)).run();

@@ -46,7 +46,7 @@ fn product() -> Vec<Run> {
         for unit in FailureUnit::ALL {
             for schedule in SCHEDULES {
                 for program in PROGRAMS {
-                    let victims = (0..program.ranks).filter(|&rank| schedule.fits(program, rank));
+                    let victims = (0..program.ranks).filter(|&rank| schedule.fits(program, protocol, rank));
                     runs.extend(victims.map(|victim| Run { program, protocol, unit, schedule, victim }));
                 }
             }
@@ -67,7 +67,7 @@ fn selection() -> Vec<Run> {
                 for victim in 0..most_ranks {
                     let fits = |at: &usize| {
                         let program = &PROGRAMS[*at];
-                        victim < program.ranks && schedule.fits(program, victim)
+                        victim < program.ranks && schedule.fits(program, protocol, victim)
                     };
                     let from_here = (0..PROGRAMS.len()).map(|i| (i + 5 * p + 7 * u) % PROGRAMS.len());
                     let Some(at) = from_here.filter(fits).min_by_key(|&at| turns[at]) else {

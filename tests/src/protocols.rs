@@ -10,16 +10,23 @@ pub struct Protocol {
     /// How many ranks may be dead at the same time under the failure unit `node`
     /// before the launcher may call it unrecoverable.
     pub tolerates: usize,
+    /// Whether every delivery has a determinant, or only what was chosen.
+    pub of_every_delivery: bool,
 }
 
 /// The protocol that does not recover.
-pub const NONE: Protocol = Protocol { name: "none", tolerates: 0 };
+pub const NONE: Protocol = Protocol { name: "none", tolerates: 0, of_every_delivery: false };
+
+/// The protocol for tests in which any that recovers will do.
+pub const CAUSAL: Protocol = Protocol { name: "causal", tolerates: 1, of_every_delivery: false };
 
 /// Every protocol that must survive the schedules.
 pub const PROTOCOLS: &[Protocol] = &[
-    Protocol { name: "pessimistic-receiver", tolerates: usize::MAX },
-    Protocol { name: "pessimistic-sender", tolerates: usize::MAX },
-    Protocol { name: "causal", tolerates: 1 },
+    Protocol { name: "pessimistic-receiver", tolerates: usize::MAX, of_every_delivery: true },
+    Protocol { name: "pessimistic-sender", tolerates: usize::MAX, of_every_delivery: false },
+    Protocol { name: "pessimistic-sender-receive", tolerates: usize::MAX, of_every_delivery: true },
+    CAUSAL,
+    Protocol { name: "causal-receive", tolerates: 1, of_every_delivery: true },
 ];
 
 impl Protocol {

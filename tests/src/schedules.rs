@@ -5,7 +5,9 @@
 //! second incarnation; `send:50%` is half of all the sends that the rank makes in
 //! an undisturbed run. Each line becomes the `--kill` options of one run.
 
+use crate::oracle::Oracle;
 use crate::programs::Program;
+use crate::protocols::Protocol;
 use crate::report::Counts;
 
 /// One way of killing ranks during a run.
@@ -31,11 +33,15 @@ pub enum Needs {
     Traffic,
     /// The victim meets non-deterministic events.
     Choice,
+    /// The victim meets events of which the protocol makes determinants.
+    Determinants,
+    /// The victim asks by `MPI_Test*`, `MPI_Iprobe`, `MPI_Waitany`, ...
+    Polling,
     /// Send messages of many pieces and more than a segment of them.
     LargeMessages,
 }
 
-use Needs::{Choice, LargeMessages, Traffic};
+use Needs::{Choice, Determinants, LargeMessages, Polling, Traffic};
 
 /// All schedules. The names of failpoints are those of `egida run --list-failpoints`.
 pub const SCHEDULES: &[Schedule] = &[
@@ -43,26 +49,28 @@ pub const SCHEDULES: &[Schedule] = &[
     at("late", "V@send:95%", Traffic).replays(),
     at("halfway", "V@deliver:50%", Traffic).replays(),
     at("at-its-last-delivery", "V@deliver:100%", Traffic).replays(),
-    at("at-random", "V@random", Traffic),
+    at("at-an-odd-moment", "V@send:37%", Traffic),
     at("in-init", "V@point:init", Traffic),
     at("between-reserving-and-publishing", "V@point:channel.reserved:3", Traffic),
     at("between-publishing-and-the-wake", "V@point:channel.published:3", Traffic),
     at("inside-a-large-message", "V@point:channel.piece:3", LargeMessages),
     at("while-a-segment-is-added", "V@point:channel.segment", LargeMessages),
+    at("while-it-reads-a-large-payload", "V@point:channel.payload:2", LargeMessages),
     at("while-reading", "V@point:channel.read:3", Traffic),
     at("at-a-match", "V@point:match:5", Traffic),
-    at("before-its-determinant-is-logged", "V@point:determinant.created:5", Choice),
-    at("after-its-determinant-is-logged", "V@point:determinant.logged:5", Choice),
+    at("before-its-determinant-is-logged", "V@point:determinant.created:5", Determinants),
+    at("after-its-determinant-is-logged", "V@point:determinant.logged:5", Determinants),
+    at("after-polling", "V@point:observe:5", Polling),
     at("as-its-replay-starts", "V@deliver:50% V.2@point:replay.start", Traffic).replays(),
-    at("in-the-middle-of-its-replay", "V@deliver:60% V.2@point:replay.middle", Traffic).replays(),
-    at("as-its-replay-ends", "V@deliver:70% V.2@point:replay.end", Traffic).replays(),
+    at("in-the-middle-of-its-replay", "V@deliver:60% V.2@point:replay.middle", Determinants).replays(),
+    at("as-its-replay-ends", "V@deliver:70% V.2@point:replay.end", Determinants).replays(),
     at("twice", "V@deliver:30% V.2@deliver:60%", Traffic).replays(),
     at("three-times", "V@send:20% V.2@send:50% V.3@send:80%", Traffic).replays(),
     at("and-then-its-neighbours", "V@deliver:20% N@deliver:50% M@deliver:80%", Traffic)
         .replays()
         .dead_at_once(3),
     at("together-with-its-neighbour", "V+N@deliver:50%", Traffic).replays().dead_at_once(2),
-    at("while-its-neighbour-recovers", "N@deliver:40% N.2+V@point:replay.middle", Traffic)
+    at("while-its-neighbour-recovers", "N@deliver:40% N.2+V@point:replay.start", Traffic)
         .replays()
         .dead_at_once(2),
     at("entering-finalize", "V@point:finalize.enter", Traffic).replays(),
@@ -87,10 +95,12 @@ impl Schedule {
     }
 
     /// Whether the kills can land when that rank of the program is the victim.
-    pub fn fits(&self, program: &Program, victim: usize) -> bool {
+    pub fn fits(&self, program: &Program, protocol: &Protocol, victim: usize) -> bool {
         match self.needs {
             Traffic => true,
             Choice => program.chooses(victim),
+            Determinants => protocol.of_every_delivery || program.chooses(victim),
+            Polling => program.oracles().contains(&Oracle::Choices),
             LargeMessages => program.large,
         }
     }
@@ -169,7 +179,6 @@ mod tests {
         );
         assert_eq!(kills("V+N@send:95%", 2), ["2+0@send:95"]);
         assert_eq!(kills("N.2+V@point:match:5", 2), ["0.2+2@point:match:5"]);
-        assert_eq!(kills("V@random", 1), ["1@random"]);
     }
 
     #[test]
