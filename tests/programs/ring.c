@@ -65,7 +65,8 @@ int main(int argc, char **argv) {
     uint64_t token = 0, seen = 0;
     for (long round = 0; round < rounds; round++) {
         uint64_t before = token;
-        token = round % 2 == 0 ? pass_blocking(token, round) : pass_nonblocking(token, round);
+        int blocking = round % 2 == 0 && size > 1; /* a blocking send to oneself may wait forever */
+        token = blocking ? pass_blocking(token, round) : pass_nonblocking(token, round);
         if (rank == 0) REQUIRE(token == expected_after(before, round), "round %ld", round);
         seen = mix(seen, token);
         shift(round);
