@@ -2,6 +2,7 @@
 //! Everything of Egida that decides, without input or output.
 
 pub mod api;
+pub mod binder;
 pub mod crash;
 pub mod driver;
 pub mod engine;
@@ -13,6 +14,8 @@ pub mod matching;
 pub mod module;
 pub mod output;
 pub mod recovery;
+pub mod registry;
 pub mod replay;
+pub mod setting;
 pub mod stack;
 pub mod wire;

@@ -4,8 +4,8 @@
 //! pessimistic, causal, optimistic). It depends on the failure unit, because that says which storage survives.
 
 use crate::protocol::{
-    Class, DepGenStmt, Event, EventInfo, FailureUnit, LogStmt, NonDetStmt, Origin, ParamValue, Phrase, Protocol,
-    Tolerance,
+    Class, DepGenStmt, Event, EventInfo, FailureUnit, LogStmt, NonDetStmt, Origin, ParamValue,
+    Phrase, Protocol, Tolerance,
 };
 use crate::tolerance;
 use crate::vocabulary::{Piggyback, Survives, Vocabulary, display_form};
@@ -47,17 +47,28 @@ pub fn classify(protocol: &Protocol, unit: FailureUnit, vocabulary: &Vocabulary)
     let events: Vec<EventClass> = protocol
         .non_deterministic
         .iter()
+        .filter(|stmt| stmt.event.value.is_non_deterministic())
         .map(|stmt| {
             let (class, decided_by) = class_of(protocol, stmt, unit, vocabulary);
-            EventClass { event: stmt.event.value, class, decided_by }
+            EventClass {
+                event: stmt.event.value,
+                class,
+                decided_by,
+            }
         })
         .collect();
     // Of several equally weak the first decides.
     match events.iter().min_by_key(|event| event.class) {
-        Some(weakest) => {
-            Classification { class: weakest.class, decided_by: Some(weakest.decided_by.clone()), events }
-        }
-        None => Classification { class: Class::None, decided_by: None, events },
+        Some(weakest) => Classification {
+            class: weakest.class,
+            decided_by: Some(weakest.decided_by.clone()),
+            events,
+        },
+        None => Classification {
+            class: Class::None,
+            decided_by: None,
+            events,
+        },
     }
 }
 
@@ -68,7 +79,10 @@ fn class_of(
     vocabulary: &Vocabulary,
 ) -> (Class, DecidedBy) {
     let event = stmt.event.value;
-    let log = stmt.log.as_ref().filter(|log| log.logs(EventInfo::Determinant));
+    let log = stmt
+        .log
+        .as_ref()
+        .filter(|log| log.logs(EventInfo::Determinant));
     let stable_log = log.filter(|log| keeps(protocol, &log.storage, unit, vocabulary));
     let place = |log: &LogStmt| match &stmt.origin {
         Origin::Written(_) => Origin::Written(log.span),
@@ -80,39 +94,99 @@ fn class_of(
         let synchronous = is_synchronous(log, vocabulary);
         if synchronous || unit == FailureUnit::Process {
             let how = if synchronous { "synchronously " } else { "" };
-            let why = format!("the determinant of `{event}` is logged {how}on `{storage}`, which survives {}", loss(unit));
-            return (Class::Pessimistic, DecidedBy { origin: place(log), why });
+            let why = format!(
+                "the determinant of `{event}` is logged {how}on `{storage}`, which survives {}",
+                loss(unit)
+            );
+            return (
+                Class::Pessimistic,
+                DecidedBy {
+                    origin: place(log),
+                    why,
+                },
+            );
         }
-        if let Some(commit) = protocol.output_commit.iter().find(|stmt| commits_on(stmt, Event::Send)) {
-            let why = format!("every `send` waits until the determinants logged on `{storage}` are stable");
-            return (Class::Pessimistic, DecidedBy { origin: commit.origin.clone(), why });
+        if let Some(commit) = protocol
+            .output_commit
+            .iter()
+            .find(|stmt| commits_on(stmt, Event::Send))
+        {
+            let why = format!(
+                "every `send` waits until the determinants logged on `{storage}` are stable"
+            );
+            return (
+                Class::Pessimistic,
+                DecidedBy {
+                    origin: commit.origin.clone(),
+                    why,
+                },
+            );
         }
     }
     let piggybacked = piggybacked(protocol, vocabulary, |traits| traits.determinants);
     if let Some(determinants) = piggybacked {
         if tolerance(protocol) != Tolerance::Any || stable_log.is_some() {
-            let why = format!("every message carries the determinants of `{event}` that its receiver would depend on");
-            return (Class::Causal, DecidedBy { origin: determinants.origin.clone(), why });
+            let why = format!(
+                "every message carries the determinants of `{event}` that its receiver would depend on"
+            );
+            return (
+                Class::Causal,
+                DecidedBy {
+                    origin: determinants.origin.clone(),
+                    why,
+                },
+            );
         }
     }
     if let Some(log) = stable_log {
         let storage = display_form(&log.storage.text);
-        let why = format!("the determinant of `{event}` reaches `{storage}` only some time after the event");
-        return (Class::Optimistic, DecidedBy { origin: place(log), why });
+        let why = format!(
+            "the determinant of `{event}` reaches `{storage}` only some time after the event"
+        );
+        return (
+            Class::Optimistic,
+            DecidedBy {
+                origin: place(log),
+                why,
+            },
+        );
     }
     match (piggybacked, log) {
         (Some(determinants), _) => {
-            let why = format!("with `f = any` all holders of a determinant of `{event}` may die, and no stable log has it");
-            (Class::None, DecidedBy { origin: determinants.origin.clone(), why })
+            let why = format!(
+                "with `f = any` all holders of a determinant of `{event}` may die, and no stable log has it"
+            );
+            (
+                Class::None,
+                DecidedBy {
+                    origin: determinants.origin.clone(),
+                    why,
+                },
+            )
         }
         (None, Some(log)) => {
             let storage = display_form(&log.storage.text);
-            let why = format!("the determinant of `{event}` is logged on `{storage}`, which does not survive {}", loss(unit));
-            (Class::None, DecidedBy { origin: place(log), why })
+            let why = format!(
+                "the determinant of `{event}` is logged on `{storage}`, which does not survive {}",
+                loss(unit)
+            );
+            (
+                Class::None,
+                DecidedBy {
+                    origin: place(log),
+                    why,
+                },
+            )
         }
         (None, None) => {
             let why = format!("the determinant of `{event}` is neither logged nor piggybacked");
-            (Class::None, DecidedBy { origin: stmt.origin.clone(), why })
+            (
+                Class::None,
+                DecidedBy {
+                    origin: stmt.origin.clone(),
+                    why,
+                },
+            )
         }
     }
 }
@@ -121,8 +195,15 @@ fn class_of(
 ///
 /// A storage that the vocabulary does not know keeps nothing.
 #[must_use]
-pub fn keeps(protocol: &Protocol, storage: &Phrase, unit: FailureUnit, vocabulary: &Vocabulary) -> bool {
-    let Some(value) = vocabulary.storage.get(&storage.text) else { return false };
+pub fn keeps(
+    protocol: &Protocol,
+    storage: &Phrase,
+    unit: FailureUnit,
+    vocabulary: &Vocabulary,
+) -> bool {
+    let Some(value) = vocabulary.storage.get(&storage.text) else {
+        return false;
+    };
     let process = unit == FailureUnit::Process;
     match value.traits.survives {
         Survives::Nothing => false,
@@ -138,7 +219,10 @@ pub fn keeps(protocol: &Protocol, storage: &Phrase, unit: FailureUnit, vocabular
 
 /// Whether the copies in other failure domains outnumber the failures by the owner: k >= f.
 fn has_enough_copies(protocol: &Protocol, storage: &Phrase) -> bool {
-    match (tolerance(protocol), storage.params.get("copies").map(|param| &param.value)) {
+    match (
+        tolerance(protocol),
+        storage.params.get("copies").map(|param| &param.value),
+    ) {
         (Tolerance::Any, _) => false,
         (Tolerance::AtMost(_), None) => true,
         (Tolerance::AtMost(f), Some(ParamValue::Count(copies))) => *copies >= u64::from(f),
@@ -150,28 +234,56 @@ fn has_enough_copies(protocol: &Protocol, storage: &Phrase) -> bool {
 /// The line that relies on the memory of other failure domains, if one does: such a protocol needs `f <= n - 1` and at
 /// least `f + 1` domains when it is bound (rule 13).
 #[must_use]
-pub fn relies_on_peers(protocol: &Protocol, unit: FailureUnit, vocabulary: &Vocabulary) -> Option<Origin> {
+pub fn relies_on_peers(
+    protocol: &Protocol,
+    unit: FailureUnit,
+    vocabulary: &Vocabulary,
+) -> Option<Origin> {
     let on_peers = logs(protocol)
         .map(|log| &log.storage)
-        .chain(protocol.checkpoint.iter().map(|checkpoint| &checkpoint.storage))
-        .find(|storage| vocabulary.storage.get(&storage.text).is_some_and(|value| value.traits.on_peers));
+        .chain(
+            protocol
+                .checkpoint
+                .iter()
+                .map(|checkpoint| &checkpoint.storage),
+        )
+        .find(|storage| {
+            vocabulary
+                .storage
+                .get(&storage.text)
+                .is_some_and(|value| value.traits.on_peers)
+        });
     if let Some(storage) = on_peers {
         return Some(storage.origin.clone());
     }
     let classification = classify(protocol, unit, vocabulary);
     let no_stable_log = protocol.non_deterministic.iter().any(|stmt| {
-        let log = stmt.log.as_ref().filter(|log| log.logs(EventInfo::Determinant));
+        let log = stmt
+            .log
+            .as_ref()
+            .filter(|log| log.logs(EventInfo::Determinant));
         !log.is_some_and(|log| keeps(protocol, &log.storage, unit, vocabulary))
     });
     (classification.class == Class::Causal && no_stable_log)
-        .then(|| piggybacked(protocol, vocabulary, |traits| traits.determinants).map(|phrase| phrase.origin.clone()))
+        .then(|| {
+            piggybacked(protocol, vocabulary, |traits| traits.determinants)
+                .map(|phrase| phrase.origin.clone())
+        })
         .flatten()
 }
 
 /// The event statements' logs.
 pub(crate) fn logs(protocol: &Protocol) -> impl Iterator<Item = &LogStmt> {
-    let receiver = protocol.non_deterministic.iter().filter_map(|stmt| stmt.log.as_ref());
-    receiver.chain(protocol.dependency_generating.iter().filter_map(|stmt| stmt.log.as_ref()))
+    let receiver = protocol
+        .non_deterministic
+        .iter()
+        .filter_map(|stmt| stmt.log.as_ref());
+    receiver.chain(
+        protocol
+            .dependency_generating
+            .iter()
+            .filter_map(|stmt| stmt.log.as_ref()),
+    )
 }
 
 /// The first value piggybacked on messages that has the trait.
@@ -182,12 +294,20 @@ pub(crate) fn piggybacked<'p>(
 ) -> Option<&'p Phrase> {
     sends(protocol)
         .flat_map(|stmt| &stmt.piggyback)
-        .find(|phrase| vocabulary.piggyback.get(&phrase.text).is_some_and(|value| wanted(&value.traits)))
+        .find(|phrase| {
+            vocabulary
+                .piggyback
+                .get(&phrase.text)
+                .is_some_and(|value| wanted(&value.traits))
+        })
 }
 
 /// The statements about `send`.
 pub(crate) fn sends(protocol: &Protocol) -> impl Iterator<Item = &DepGenStmt> {
-    protocol.dependency_generating.iter().filter(|stmt| stmt.event.value == Event::Send)
+    protocol
+        .dependency_generating
+        .iter()
+        .filter(|stmt| stmt.event.value == Event::Send)
 }
 
 pub(crate) fn commits_on(stmt: &crate::protocol::OutputCommitStmt, event: Event) -> bool {
@@ -195,7 +315,10 @@ pub(crate) fn commits_on(stmt: &crate::protocol::OutputCommitStmt, event: Event)
 }
 
 pub(crate) fn is_synchronous(log: &LogStmt, vocabulary: &Vocabulary) -> bool {
-    let how = log.how.as_ref().and_then(|how| vocabulary.how_to_log.get(&how.text));
+    let how = log
+        .how
+        .as_ref()
+        .and_then(|how| vocabulary.how_to_log.get(&how.text));
     how.is_some_and(|value| value.traits.synchronous)
 }
 

@@ -107,7 +107,10 @@ impl Code {
     /// The code with that text, capitals or not.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
-        Self::ALL.iter().copied().find(|code| code.as_str().eq_ignore_ascii_case(text))
+        Self::ALL
+            .iter()
+            .copied()
+            .find(|code| code.as_str().eq_ignore_ascii_case(text))
     }
 }
 
@@ -154,13 +157,21 @@ impl Diagnostic {
     /// A diagnostic about no place in particular.
     #[must_use]
     pub fn new(code: Code, message: impl Into<String>) -> Self {
-        Self { code, message: message.into(), labels: Vec::new(), help: None }
+        Self {
+            code,
+            message: message.into(),
+            labels: Vec::new(),
+            help: None,
+        }
     }
 
     /// The same, with this piece of text underlined.
     #[must_use]
     pub fn label(mut self, span: Span, text: impl Into<String>) -> Self {
-        self.labels.push(Label { span, text: text.into() });
+        self.labels.push(Label {
+            span,
+            text: text.into(),
+        });
         self
     }
 
@@ -215,7 +226,9 @@ impl miette::Diagnostic for Diagnostic {
     }
 
     fn help<'a>(&'a self) -> Option<Box<dyn fmt::Display + 'a>> {
-        self.help.as_ref().map(|help| Box::new(help) as Box<dyn fmt::Display>)
+        self.help
+            .as_ref()
+            .map(|help| Box::new(help) as Box<dyn fmt::Display>)
     }
 
     fn labels(&self) -> Option<Box<dyn Iterator<Item = LabeledSpan> + '_>> {
@@ -224,7 +237,11 @@ impl miette::Diagnostic for Diagnostic {
         }
         Some(Box::new(self.labels.iter().map(|label| {
             let text = Some(label.text.clone()).filter(|text| !text.is_empty());
-            LabeledSpan::new(text, label.span.start, label.span.end.saturating_sub(label.span.start))
+            LabeledSpan::new(
+                text,
+                label.span.start,
+                label.span.end.saturating_sub(label.span.start),
+            )
         })))
     }
 }
@@ -247,20 +264,37 @@ pub struct RenderStyle {
 impl Default for RenderStyle {
     /// A hundred columns without colours: for files and tests.
     fn default() -> Self {
-        Self { width: 100, colour: false }
+        Self {
+            width: 100,
+            colour: false,
+        }
     }
 }
 
 /// The diagnostics as people read them, with the lines of `text` that they are about.
 #[must_use]
-pub fn render(file_name: &str, text: &str, diagnostics: &[Diagnostic], style: RenderStyle) -> String {
-    let theme = if style.colour { GraphicalTheme::unicode() } else { GraphicalTheme::unicode_nocolor() };
-    let handler = GraphicalReportHandler::new_themed(theme).with_width(style.width).with_links(false);
+pub fn render(
+    file_name: &str,
+    text: &str,
+    diagnostics: &[Diagnostic],
+    style: RenderStyle,
+) -> String {
+    let theme = if style.colour {
+        GraphicalTheme::unicode()
+    } else {
+        GraphicalTheme::unicode_nocolor()
+    };
+    let handler = GraphicalReportHandler::new_themed(theme)
+        .with_width(style.width)
+        .with_links(false);
     let mut rendered = String::new();
     for diagnostic in diagnostics {
         let report = miette::Report::new(diagnostic.clone().visible_in(text))
             .with_source_code(NamedSource::new(file_name, text.to_owned()));
-        if handler.render_report(&mut rendered, report.as_ref()).is_err() {
+        if handler
+            .render_report(&mut rendered, report.as_ref())
+            .is_err()
+        {
             // Writing to a string does not fail; should the handler refuse a report, its sentence is still said.
             rendered.push_str(&format!("{}: {}", diagnostic.code, diagnostic.message));
         }
@@ -288,7 +322,12 @@ pub fn nearest<'a>(wrong: &str, known: impl IntoIterator<Item = &'a str>) -> Opt
     const LIKELY: f64 = 0.6;
     known
         .into_iter()
-        .map(|candidate| (strsim::normalized_damerau_levenshtein(wrong, candidate), candidate))
+        .map(|candidate| {
+            (
+                strsim::normalized_damerau_levenshtein(wrong, candidate),
+                candidate,
+            )
+        })
         .filter(|(likeness, _)| *likeness >= LIKELY)
         .max_by(|(a, _), (b, _)| a.total_cmp(b))
         .map(|(_, candidate)| candidate)

@@ -10,8 +10,9 @@ use pest::iterators::Pair;
 use crate::diagnostic::{Code, Diagnostic, MAX_DIAGNOSTICS, join_or};
 use crate::protocol::Span;
 use crate::syntax::{
-    Checkpoint, Comment, CommentKind, Determinant, EventPart, EventStmt, File, Header, Item, Keyed, Log, OutputCommit,
-    Param, ParamList, ParamValue, Piggyback, Rollback, RollbackAction, Value, Words,
+    Checkpoint, Comment, CommentKind, Determinant, EventPart, EventStmt, File, Header, Item, Keyed,
+    Log, OutputCommit, Param, ParamList, ParamValue, Piggyback, Rollback, RollbackAction, Value,
+    Words,
 };
 
 /// The largest specification that is read. The paper's are half a kilobyte.
@@ -30,14 +31,31 @@ use grammar::{Grammar, Rule};
 /// Parses a file. Whatever is wrong with it, the tree holds the statements that could be read.
 #[must_use]
 pub fn parse(text: &str) -> (File<'_>, Vec<Diagnostic>) {
-    let mut reader = Reader { text, comments: Vec::new(), diagnostics: Vec::new(), previous: None };
+    let mut reader = Reader {
+        text,
+        comments: Vec::new(),
+        diagnostics: Vec::new(),
+        previous: None,
+    };
     let mut items = Vec::new();
     if text.len() > MAX_BYTES {
         reader.diagnostics.push(
-            Diagnostic::new(Code::Limit, format!("the specification has {} bytes, {MAX_BYTES} are allowed", text.len()))
-                .help("a specification names a protocol in some ten lines; is this the right file?"),
+            Diagnostic::new(
+                Code::Limit,
+                format!(
+                    "the specification has {} bytes, {MAX_BYTES} are allowed",
+                    text.len()
+                ),
+            )
+            .help("a specification names a protocol in some ten lines; is this the right file?"),
         );
-        return (File { items, comments: Vec::new() }, reader.diagnostics);
+        return (
+            File {
+                items,
+                comments: Vec::new(),
+            },
+            reader.diagnostics,
+        );
     }
     match Grammar::parse(Rule::specification, text) {
         Ok(pairs) => {
@@ -50,8 +68,16 @@ pub fn parse(text: &str) -> (File<'_>, Vec<Diagnostic>) {
         }
         Err(error) => reader.diagnostics.push(syntax_error(&error, 0, text)),
     }
-    reader.diagnostics.sort_by_key(|diagnostic| diagnostic.labels.first().map(|label| label.span.start));
-    (File { items, comments: reader.comments }, reader.diagnostics)
+    reader
+        .diagnostics
+        .sort_by_key(|diagnostic| diagnostic.labels.first().map(|label| label.span.start));
+    (
+        File {
+            items,
+            comments: reader.comments,
+        },
+        reader.diagnostics,
+    )
 }
 
 /// Turns pest's pairs into the tree.
@@ -74,17 +100,39 @@ impl<'a> Reader<'a> {
                 _ => continue,
             };
             let span = span_of(&pair);
-            if let Some(unclosed) = pair.clone().into_inner().find(|inner| inner.as_rule() == Rule::unclosed) {
-                let mark = if kind == CommentKind::Block { "*/" } else { "}" };
-                let opening = if kind == CommentKind::Block { span.start + 2 } else { span.start + 1 };
+            if let Some(unclosed) = pair
+                .clone()
+                .into_inner()
+                .find(|inner| inner.as_rule() == Rule::unclosed)
+            {
+                let mark = if kind == CommentKind::Block {
+                    "*/"
+                } else {
+                    "}"
+                };
+                let opening = if kind == CommentKind::Block {
+                    span.start + 2
+                } else {
+                    span.start + 1
+                };
                 self.diagnostics.push(
                     Diagnostic::new(Code::Syntax, "this comment is never closed")
-                        .label(Span { start: span.start, end: opening }, "opened here")
+                        .label(
+                            Span {
+                                start: span.start,
+                                end: opening,
+                            },
+                            "opened here",
+                        )
                         .help(format!("close it with `{mark}`")),
                 );
                 debug_assert!(unclosed.as_str().is_empty(), "the end of input has no text");
             }
-            self.comments.push(Comment { kind, text: pair.as_str(), span });
+            self.comments.push(Comment {
+                kind,
+                text: pair.as_str(),
+                span,
+            });
         }
     }
 
@@ -114,8 +162,16 @@ impl<'a> Reader<'a> {
 
     fn event_stmt(&mut self, pair: Pair<'a, Rule>) -> EventStmt<'a> {
         let span = span_of(&pair);
-        let mut stmt =
-            EventStmt { event: Words { words: Vec::new(), span }, params: None, head: span, parts: Vec::new(), span };
+        let mut stmt = EventStmt {
+            event: Words {
+                words: Vec::new(),
+                span,
+            },
+            params: None,
+            head: span,
+            parts: Vec::new(),
+            span,
+        };
         for child in inner(pair) {
             let child_span = span_of(&child);
             match child.as_rule() {
@@ -152,29 +208,64 @@ impl<'a> Reader<'a> {
         let text = self.text.get(..span.end).unwrap_or(self.text);
         let error_from = |start: usize| {
             let piece = text.get(start..)?;
-            Grammar::parse(Rule::only_statement, piece).err().map(|error| (start, error))
+            Grammar::parse(Rule::only_statement, piece)
+                .err()
+                .map(|error| (start, error))
         };
+        let reach = |candidate: &(usize, pest::error::Error<Rule>)| {
+            candidate.0 + error_offset(&candidate.1)
+        };
+        let alone = error_from(span.start);
         let with_previous = previous
             .and_then(|previous| error_from(previous.start))
-            .filter(|(start, error)| start + error_offset(error) > span.start || starts_inside_line(text, span.start));
-        let found = match with_previous.or_else(|| error_from(span.start)) {
+            .filter(names_something);
+        // Whoever got further knows better; at a tie, a statement that stands on the same line goes on.
+        let with_previous = with_previous.filter(|with_previous| {
+            let (with_previous, alone) = (reach(with_previous), alone.as_ref().map_or(0, reach));
+            with_previous > alone || with_previous == alone && starts_inside_line(text, span.start)
+        });
+        let found = match with_previous.or(alone) {
             Some((start, error)) => syntax_error(&error, start, self.text),
             // It parses when it stands alone: it is in the wrong place, as an `Implementation` line without checkpoint.
-            None => Diagnostic::new(Code::Syntax, "this does not belong here").label(span, "unexpected"),
+            None => {
+                Diagnostic::new(Code::Syntax, "this does not belong here").label(span, "unexpected")
+            }
         };
         self.diagnostics.push(found);
     }
 }
 
+/// Whether the error says what was expected; where pest only looked ahead, it does not.
+fn names_something((_, error): &(usize, pest::error::Error<Rule>)) -> bool {
+    match &error.variant {
+        ErrorVariant::ParsingError { positives, .. } => {
+            positives.iter().any(|rule| expectation(*rule).is_some())
+        }
+        ErrorVariant::CustomError { .. } => true,
+    }
+}
+
 /// Whether something other than space stands before `at` on its line.
 fn starts_inside_line(text: &str, at: usize) -> bool {
-    let line = text.get(..at).unwrap_or_default().rsplit(['\n', '\r']).next().unwrap_or_default();
+    let line = text
+        .get(..at)
+        .unwrap_or_default()
+        .rsplit(['\n', '\r'])
+        .next()
+        .unwrap_or_default();
     !line.trim().is_empty()
 }
 
 fn header(pair: Pair<'_, Rule>) -> Header<'_> {
     let span = span_of(&pair);
-    let mut header = Header { name: Words { words: Vec::new(), span }, params: None, span };
+    let mut header = Header {
+        name: Words {
+            words: Vec::new(),
+            span,
+        },
+        params: None,
+        span,
+    };
     for child in inner(pair) {
         match child.as_rule() {
             Rule::word | Rule::string => header.name = one_word(&child),
@@ -191,7 +282,10 @@ fn event_part(pair: Pair<'_, Rule>) -> Option<EventPart<'_>> {
         Rule::logging_stmt => EventPart::Log(log(pair)),
         Rule::piggyback_stmt => {
             let span = span_of(&pair);
-            let values = inner(pair).filter(|child| child.as_rule() == Rule::value).map(value).collect();
+            let values = inner(pair)
+                .filter(|child| child.as_rule() == Rule::value)
+                .map(value)
+                .collect();
             EventPart::Piggyback(Piggyback { values, span })
         }
         _ => return None,
@@ -200,11 +294,20 @@ fn event_part(pair: Pair<'_, Rule>) -> Option<EventPart<'_>> {
 
 fn determinant(pair: Pair<'_, Rule>) -> Determinant<'_> {
     let span = span_of(&pair);
-    let mut determinant = Determinant { key: Words { words: Vec::new(), span }, fields: Vec::new(), span };
+    let mut determinant = Determinant {
+        key: Words {
+            words: Vec::new(),
+            span,
+        },
+        fields: Vec::new(),
+        span,
+    };
     for child in inner(pair) {
         match child.as_rule() {
             Rule::word => determinant.key = one_word(&child),
-            Rule::determinant_structure => determinant.fields = inner(child).map(|field| one_word(&field)).collect(),
+            Rule::determinant_structure => {
+                determinant.fields = inner(child).map(|field| one_word(&field)).collect()
+            }
             _ => {}
         }
     }
@@ -213,7 +316,12 @@ fn determinant(pair: Pair<'_, Rule>) -> Determinant<'_> {
 
 fn log(pair: Pair<'_, Rule>) -> Log<'_> {
     let span = span_of(&pair);
-    let mut log = Log { what: Vec::new(), how: None, storage: no_value(span), span };
+    let mut log = Log {
+        what: Vec::new(),
+        how: None,
+        storage: no_value(span),
+        span,
+    };
     for child in inner(pair) {
         match child.as_rule() {
             Rule::event_info_list => log.what = inner(child).map(|info| one_word(&info)).collect(),
@@ -227,7 +335,12 @@ fn log(pair: Pair<'_, Rule>) -> Log<'_> {
 
 fn output_commit(pair: Pair<'_, Rule>) -> OutputCommit<'_> {
     let span = span_of(&pair);
-    let mut stmt = OutputCommit { proto: no_value(span), params: None, events: Vec::new(), span };
+    let mut stmt = OutputCommit {
+        proto: no_value(span),
+        params: None,
+        events: Vec::new(),
+        span,
+    };
     for child in inner(pair) {
         match child.as_rule() {
             Rule::lead => stmt.proto.phrase = words(child),
@@ -270,7 +383,9 @@ fn checkpoint(pair: Pair<'_, Rule>) -> Checkpoint<'_> {
 
 fn keyed(pair: Pair<'_, Rule>) -> Keyed<'_> {
     let span = span_of(&pair);
-    let value = inner(pair).find(|child| child.as_rule() == Rule::value).map_or_else(|| no_value(span), value);
+    let value = inner(pair)
+        .find(|child| child.as_rule() == Rule::value)
+        .map_or_else(|| no_value(span), value);
     Keyed { value, span }
 }
 
@@ -301,7 +416,13 @@ fn value(pair: Pair<'_, Rule>) -> Value<'_> {
 
 fn params(pair: Pair<'_, Rule>) -> ParamList<'_> {
     let span = span_of(&pair);
-    ParamList { params: inner(pair).filter(|child| child.as_rule() == Rule::param).filter_map(param).collect(), span }
+    ParamList {
+        params: inner(pair)
+            .filter(|child| child.as_rule() == Rule::param)
+            .filter_map(param)
+            .collect(),
+        span,
+    }
 }
 
 fn param(pair: Pair<'_, Rule>) -> Option<Param<'_>> {
@@ -315,30 +436,51 @@ fn param(pair: Pair<'_, Rule>) -> Option<Param<'_>> {
         Rule::quantity => {
             let mut parts = inner(child);
             let number = parts.next()?.as_str();
-            ParamValue::Quantity { number, unit: parts.next().map(|unit| unit.as_str()) }
+            ParamValue::Quantity {
+                number,
+                unit: parts.next().map(|unit| unit.as_str()),
+            }
         }
         _ => ParamValue::Words(words(child)),
     };
-    Some(Param { name, value, value_span, span })
+    Some(Param {
+        name,
+        value,
+        value_span,
+        span,
+    })
 }
 
 fn words(pair: Pair<'_, Rule>) -> Words<'_> {
     let span = span_of(&pair);
-    Words { words: inner(pair).map(|word| word.as_str()).collect(), span }
+    Words {
+        words: inner(pair).map(|word| word.as_str()).collect(),
+        span,
+    }
 }
 
 fn one_word<'a>(pair: &Pair<'a, Rule>) -> Words<'a> {
-    Words { words: vec![pair.as_str()], span: span_of(pair) }
+    Words {
+        words: vec![pair.as_str()],
+        span: span_of(pair),
+    }
 }
 
 /// Stands in until the child that the grammar demands is read.
 const fn no_value<'a>(span: Span) -> Value<'a> {
-    Value { phrase: Words { words: Vec::new(), span }, params: None }
+    Value {
+        phrase: Words {
+            words: Vec::new(),
+            span,
+        },
+        params: None,
+    }
 }
 
 /// The children that mean something: neither comments nor keywords.
 fn inner(pair: Pair<'_, Rule>) -> impl Iterator<Item = Pair<'_, Rule>> {
-    pair.into_inner().filter(|child| !is_comment(child.as_rule()) && keyword(child.as_rule()).is_none())
+    pair.into_inner()
+        .filter(|child| !is_comment(child.as_rule()) && keyword(child.as_rule()).is_none())
 }
 
 /// Where the pair's own text stands: pest counts the space and the comments behind it in when something optional might
@@ -346,16 +488,29 @@ fn inner(pair: Pair<'_, Rule>) -> impl Iterator<Item = Pair<'_, Rule>> {
 fn span_of(pair: &Pair<'_, Rule>) -> Span {
     let (start, text) = (pair.as_span().start(), pair.as_str());
     if is_comment(pair.as_rule()) {
-        return Span { start, end: start + text.len() };
+        return Span {
+            start,
+            end: start + text.len(),
+        };
     }
     let comments: Vec<Span> = pair
         .clone()
         .into_inner()
         .flatten()
         .filter(|child| is_comment(child.as_rule()))
-        .map(|child| Span { start: child.as_span().start(), end: child.as_span().end() })
+        .map(|child| Span {
+            start: child.as_span().start(),
+            end: child.as_span().end(),
+        })
         .collect();
-    let trimmed = |end: usize| start + text.get(..end - start).unwrap_or(text).trim_end_matches(is_blank).len();
+    let trimmed = |end: usize| {
+        start
+            + text
+                .get(..end - start)
+                .unwrap_or(text)
+                .trim_end_matches(is_blank)
+                .len()
+    };
     let mut end = trimmed(start + text.len());
     for comment in comments.iter().rev() {
         if comment.end == end {
@@ -365,6 +520,10 @@ fn span_of(pair: &Pair<'_, Rule>) -> Span {
     Span { start, end }
 }
 
+const fn is_word_char(c: char) -> bool {
+    c.is_ascii_alphanumeric() || c == '-' || c == '_'
+}
+
 const fn is_blank(c: char) -> bool {
     matches!(c, ' ' | '\t' | '\n' | '\r' | '\u{feff}')
 }
@@ -372,7 +531,12 @@ const fn is_blank(c: char) -> bool {
 const fn is_comment(rule: Rule) -> bool {
     matches!(
         rule,
-        Rule::doc_comment | Rule::line_comment | Rule::block_comment | Rule::brace_comment | Rule::unclosed | Rule::EOI
+        Rule::doc_comment
+            | Rule::line_comment
+            | Rule::block_comment
+            | Rule::brace_comment
+            | Rule::unclosed
+            | Rule::EOI
     )
 }
 
@@ -393,19 +557,32 @@ fn syntax_error(error: &pest::error::Error<Rule>, start: usize, text: &str) -> D
             }
         }
     }
-    let statement = expected.iter().position(|description| description == STATEMENT);
+    let statement = expected
+        .iter()
+        .position(|description| description == STATEMENT);
     if let Some(statement) = statement {
         // Where any statement may stand, its many beginnings say less than the word.
         expected = vec![expected.swap_remove(statement)];
     }
+    let expected = join_or(&expected);
     let found = token_at(text, at);
-    let message = if found.start == found.end {
-        "the specification ends too early".to_owned()
+    let before = token_before(text, found.start);
+    let diagnostic = if ends_line(text, before, found) {
+        let label = if expected.is_empty() {
+            expected
+        } else {
+            format!("expected {expected} behind this")
+        };
+        Diagnostic::new(Code::Syntax, "the statement ends too early").label(before, label)
     } else {
-        format!("unexpected `{}`", text.get(found.start..found.end).unwrap_or_default())
+        let label = if expected.is_empty() {
+            "not understood".to_owned()
+        } else {
+            format!("expected {expected}")
+        };
+        let found_text = text.get(found.start..found.end).unwrap_or_default();
+        Diagnostic::new(Code::Syntax, format!("unexpected `{found_text}`")).label(found, label)
     };
-    let label = if expected.is_empty() { "not understood".to_owned() } else { format!("expected {}", join_or(&expected)) };
-    let diagnostic = Diagnostic::new(Code::Syntax, message).label(visible(text, found), label);
     if statement.is_some() {
         diagnostic.help(
             "a statement begins with an event and a colon, `Log`, `Piggyback`, `Protocol to`, `On rollback`, or a value \
@@ -421,20 +598,47 @@ fn token_at(text: &str, at: usize) -> Span {
     let rest = text.get(at..).unwrap_or_default();
     let start = at + (rest.len() - rest.trim_start().len());
     let rest = text.get(start..).unwrap_or_default();
-    let is_word = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
-    let word: usize = rest.chars().take_while(|c| is_word(*c)).map(char::len_utf8).sum();
-    let length = if word > 0 { word } else { rest.chars().next().map_or(0, char::len_utf8) };
-    Span { start, end: start + length }
+    let word: usize = rest
+        .chars()
+        .take_while(|c| is_word_char(*c))
+        .map(char::len_utf8)
+        .sum();
+    let length = if word > 0 {
+        word
+    } else {
+        rest.chars().next().map_or(0, char::len_utf8)
+    };
+    Span {
+        start,
+        end: start + length,
+    }
 }
 
-/// At the end of the text there is nothing to underline but the last character.
-fn visible(text: &str, span: Span) -> Span {
-    if span.start < span.end {
-        return span;
+/// The word or mark before `at`.
+fn token_before(text: &str, at: usize) -> Span {
+    let before = text.get(..at).unwrap_or(text).trim_end_matches(is_blank);
+    let word: usize = before
+        .chars()
+        .rev()
+        .take_while(|c| is_word_char(*c))
+        .map(char::len_utf8)
+        .sum();
+    let length = if word > 0 {
+        word
+    } else {
+        before.chars().next_back().map_or(0, char::len_utf8)
+    };
+    Span {
+        start: before.len() - length,
+        end: before.len(),
     }
-    let before = text.trim_end();
-    let last = before.chars().next_back().map_or(0, char::len_utf8);
-    Span { start: before.len() - last, end: before.len() }
+}
+
+/// Whether the text between two tokens ends a line, or the text ends there: then something is missing behind the first,
+/// and the second is innocent.
+fn ends_line(text: &str, before: Span, found: Span) -> bool {
+    let between = text.get(before.end..found.start).unwrap_or_default();
+    before.start < before.end && (found.start == found.end || between.contains(['\n', '\r']))
 }
 
 const STATEMENT: &str = "a statement";

@@ -3,12 +3,25 @@
 use crate::protocol::ParamValue;
 
 /// Units of time, in nanoseconds, the largest first.
-const DURATIONS: [(&str, u64); 6] =
-    [("h", 3_600_000_000_000), ("min", 60_000_000_000), ("s", 1_000_000_000), ("ms", 1_000_000), ("us", 1_000), ("ns", 1)];
+const DURATIONS: [(&str, u64); 6] = [
+    ("h", 3_600_000_000_000),
+    ("min", 60_000_000_000),
+    ("s", 1_000_000_000),
+    ("ms", 1_000_000),
+    ("us", 1_000),
+    ("ns", 1),
+];
 
 /// Units of size, in bytes, in the order in which the printer tries them.
-const SIZES: [(&str, u64); 7] =
-    [("GiB", 1 << 30), ("GB", 1_000_000_000), ("MiB", 1 << 20), ("MB", 1_000_000), ("KiB", 1 << 10), ("kB", 1_000), ("B", 1)];
+const SIZES: [(&str, u64); 7] = [
+    ("GiB", 1 << 30),
+    ("GB", 1_000_000_000),
+    ("MiB", 1 << 20),
+    ("MB", 1_000_000),
+    ("KiB", 1 << 10),
+    ("kB", 1_000),
+    ("B", 1),
+];
 
 /// More digits than any time or size has; so that the arithmetic below stays exact in 128 bits.
 const MAX_DIGITS: usize = 20;
@@ -23,10 +36,16 @@ pub fn parse(number: &str, unit: Option<&str>) -> Result<ParamValue, String> {
         if number.contains('.') {
             return Err("a count is a whole number".to_owned());
         }
-        return number.parse().map(ParamValue::Count).map_err(|_| too_large());
+        return number
+            .parse()
+            .map(ParamValue::Count)
+            .map_err(|_| too_large());
     };
     let known = |units: &[(&'static str, u64)]| {
-        units.iter().find(|(name, _)| name.eq_ignore_ascii_case(unit)).map(|(_, factor)| u128::from(*factor))
+        units
+            .iter()
+            .find(|(name, _)| name.eq_ignore_ascii_case(unit))
+            .map(|(_, factor)| u128::from(*factor))
     };
     let (factor, is_time) = match (known(&DURATIONS), known(&SIZES)) {
         (Some(factor), _) => (factor, true),
@@ -39,15 +58,25 @@ pub fn parse(number: &str, unit: Option<&str>) -> Result<ParamValue, String> {
     if digits.len() > MAX_DIGITS || fraction.len() > MAX_DIGITS {
         return Err(too_large());
     }
-    let digits: u128 = if digits.is_empty() { 0 } else { digits.parse().map_err(|_| too_large())? };
+    let digits: u128 = if digits.is_empty() {
+        0
+    } else {
+        digits.parse().map_err(|_| too_large())?
+    };
     let scaled = digits.checked_mul(factor).ok_or_else(too_large)?;
-    let divisor = fraction.bytes().fold(1_u128, |divisor, _| divisor.saturating_mul(10));
+    let divisor = fraction
+        .bytes()
+        .fold(1_u128, |divisor, _| divisor.saturating_mul(10));
     if scaled % divisor != 0 {
         let part = if is_time { "nanosecond" } else { "byte" };
         return Err(format!("this is no whole number of {part}s"));
     }
     let value = u64::try_from(scaled / divisor).map_err(|_| too_large())?;
-    Ok(if is_time { ParamValue::DurationNs(value) } else { ParamValue::SizeBytes(value) })
+    Ok(if is_time {
+        ParamValue::DurationNs(value)
+    } else {
+        ParamValue::SizeBytes(value)
+    })
 }
 
 /// The value as text that [`parse`], [`unquote`] or the words' normal form give back.
@@ -109,7 +138,10 @@ pub fn unquote(quoted: &str) -> Result<String, String> {
             Some('t') => text.push('\t'),
             Some('u') => {
                 let rest = chars.as_str();
-                let digits = rest.strip_prefix('{').and_then(|rest| rest.split_once('}')).map(|(digits, _)| digits);
+                let digits = rest
+                    .strip_prefix('{')
+                    .and_then(|rest| rest.split_once('}'))
+                    .map(|(digits, _)| digits);
                 let c = digits
                     .filter(|digits| digits.len() <= 6)
                     .and_then(|digits| u32::from_str_radix(digits, 16).ok())
@@ -132,9 +164,18 @@ mod tests {
 
     #[test]
     fn reads_units_whatever_their_capitals() {
-        assert_eq!(parse("30", Some("s")), Ok(ParamValue::DurationNs(30_000_000_000)));
-        assert_eq!(parse("1.5", Some("min")), Ok(ParamValue::DurationNs(90_000_000_000)));
-        assert_eq!(parse("256", Some("mib")), Ok(ParamValue::SizeBytes(256 << 20)));
+        assert_eq!(
+            parse("30", Some("s")),
+            Ok(ParamValue::DurationNs(30_000_000_000))
+        );
+        assert_eq!(
+            parse("1.5", Some("min")),
+            Ok(ParamValue::DurationNs(90_000_000_000))
+        );
+        assert_eq!(
+            parse("256", Some("mib")),
+            Ok(ParamValue::SizeBytes(256 << 20))
+        );
         assert_eq!(parse("4", Some("KB")), Ok(ParamValue::SizeBytes(4_000)));
         assert_eq!(parse("7", None), Ok(ParamValue::Count(7)));
     }
@@ -147,12 +188,21 @@ mod tests {
         assert!(parse("18446744073709551616", None).is_err());
         assert!(parse("18446744073709551615", Some("h")).is_err());
         assert!(parse(&"9".repeat(400), Some("s")).is_err());
-        assert_eq!(parse("3", Some("weeks")), Err("there is no unit `weeks`".to_owned()));
+        assert_eq!(
+            parse("3", Some("weeks")),
+            Err("there is no unit `weeks`".to_owned())
+        );
     }
 
     #[test]
     fn quotes_and_back() {
-        for text in ["", "a b", "\"\\", "line\nline\r\ttab", "\u{7}\u{1F980}\u{85}"] {
+        for text in [
+            "",
+            "a b",
+            "\"\\",
+            "line\nline\r\ttab",
+            "\u{7}\u{1F980}\u{85}",
+        ] {
             assert_eq!(unquote(&quote(text)).as_deref(), Ok(text));
         }
         assert!(unquote(r#""\q""#).is_err());

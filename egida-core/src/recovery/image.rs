@@ -7,6 +7,7 @@ use thiserror::Error;
 
 use crate::event::Determinant;
 use crate::ids::{Domain, EventIndex, Incarnation, Rank, Ssn};
+use crate::wire::{Envelope, Reader, WireError, put_varint};
 
 /// A determinant and the failure domains that are known to hold it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -52,6 +53,32 @@ pub struct RecoveryImage {
     pub sends_before: u64,
     /// How many receives its predecessor had matched when it died, for reports.
     pub deliveries_before: u64,
+}
+
+impl LoggedMessage {
+    /// The journal's form of a delivered message.
+    pub fn encode(out: &mut Vec<u8>, source: Rank, ssn: Ssn, envelope: Envelope, payload: &[u8]) {
+        put_varint(out, u64::from(source));
+        put_varint(out, ssn);
+        put_varint(out, u64::from(envelope.context));
+        put_varint(out, u64::from(envelope.tag.cast_unsigned()));
+        out.extend_from_slice(payload);
+    }
+
+    /// Reads what [`LoggedMessage::encode`] wrote.
+    ///
+    /// # Errors
+    /// [`WireError`] where the head is cut short or out of range.
+    pub fn decode(bytes: &[u8]) -> Result<Self, WireError> {
+        let mut reader = Reader::new(bytes);
+        Ok(Self {
+            source: reader.rank()?,
+            ssn: reader.varint()?,
+            context: reader.rank()?,
+            tag: reader.rank()?.cast_signed(),
+            payload: reader.rest().to_vec(),
+        })
+    }
 }
 
 impl RecoveryImage {
@@ -253,6 +280,16 @@ mod tests {
         let image = assemble(1, 2, true, 0, &collected, &[(0, 2)]).unwrap();
         assert_eq!(image.determinants.len(), 3);
         assert_eq!(RecoveryImage::from_bytes(&image.to_bytes().unwrap()).unwrap(), image);
+    }
+
+    #[test]
+    fn a_logged_message_comes_back() {
+        let mut bytes = Vec::new();
+        LoggedMessage::encode(&mut bytes, 3, 1 << 40, Envelope { context: 9, tag: i32::MAX }, b"payload");
+        let message = LoggedMessage::decode(&bytes).unwrap();
+        assert_eq!((message.source, message.ssn, message.context), (3, 1 << 40, 9));
+        assert_eq!((message.tag, &message.payload[..]), (i32::MAX, &b"payload"[..]));
+        assert!(LoggedMessage::decode(&bytes[..3]).is_err());
     }
 
     #[test]

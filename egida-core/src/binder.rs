@@ -1,0 +1,432 @@
+//! The binder: from a protocol, as plain data, to a live stack of modules.
+
+use egida_spec::Diagnostic;
+use egida_spec::class::{Classification, classify, relies_on_peers};
+use egida_spec::complete::complete_for;
+use egida_spec::diagnostic::nearest;
+use egida_spec::protocol::{
+    Class, Event, EventInfo, FailureUnit, LogStmt, NonDetStmt, Origin, Params, Phrase, Protocol, Span,
+    Tolerance,
+};
+use thiserror::Error;
+
+use crate::gate::{MAX_STORES, StoreId};
+use crate::ids::{Domain, Rank};
+use crate::module::CollectDeterminants;
+use crate::recovery::Policy;
+use crate::registry::{Build, Registry, Slot};
+use crate::setting::Setting;
+use crate::stack::{LogPath, Scope, Slots, Stack};
+
+/// After how many deaths in a row at the same event of a rank its program is held to be at fault.
+const DEATHS_AT_ONE_EVENT: u32 = 3;
+
+/// Why a protocol cannot be bound.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum BindError {
+    /// The checker refuses it.
+    #[error("{}", .0.message)]
+    Unsound(Diagnostic),
+    /// It names a value that no module of this build implements.
+    #[error("no module of this build implements the {slot} `{value}`{}", hint(.nearest.as_deref()))]
+    NotImplemented {
+        /// Which slot.
+        slot: &'static str,
+        /// The value.
+        value: String,
+        /// The nearest value that has an implementation.
+        nearest: Option<String>,
+        /// Where it stands.
+        span: Option<Span>,
+    },
+    /// It does not fit the job's shape (rule 13).
+    #[error("{what}")]
+    Shape {
+        /// What does not fit, and what would mend it.
+        what: String,
+        /// The line that asks for it.
+        span: Option<Span>,
+    },
+}
+
+fn hint(nearest: Option<&str>) -> String {
+    nearest.map(|nearest| format!("; the nearest it has is `{nearest}`")).unwrap_or_default()
+}
+
+impl BindError {
+    /// The bytes of the specification that it is about.
+    #[must_use]
+    pub fn span(&self) -> Option<Span> {
+        match self {
+            Self::Unsound(diagnostic) => diagnostic.labels.first().map(|label| label.span),
+            Self::NotImplemented { span, .. } | Self::Shape { span, .. } => *span,
+        }
+    }
+}
+
+/// A stable storage that a bound stack writes to: what the node must have a backend for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoreUse {
+    /// Its number in journal entries and gates.
+    pub id: StoreId,
+    /// Its phrase.
+    pub phrase: String,
+    /// Its parameters.
+    pub params: Params,
+    /// Whether someone waits for it.
+    pub synchronous: bool,
+}
+
+/// One line of the table of modules.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TableRow {
+    /// The slot, named as in section 4.1.
+    pub slot: &'static str,
+    /// The value that chose the implementation; empty for slots that have one implementation only.
+    pub value: String,
+    /// The implementation.
+    pub implementation: &'static str,
+    /// Where the value comes from.
+    pub origin: Option<Origin>,
+}
+
+/// A protocol bound for one rank.
+pub struct Bound {
+    /// The completed protocol.
+    pub protocol: Protocol,
+    /// The live stack.
+    pub stack: Stack,
+    /// Its stable storages.
+    pub stores: Vec<StoreUse>,
+    /// What recovery may do.
+    pub policy: Policy,
+    /// The retrieval of determinants from others; `None` where a rank's own stable log has everything.
+    pub collector: Option<Box<dyn CollectDeterminants>>,
+    /// The class, and what decided it.
+    pub classification: Classification,
+    /// The modules.
+    pub table: Vec<TableRow>,
+}
+
+/// Binds a protocol for one rank.
+///
+/// # Errors
+/// Everything that stands against it, collected.
+pub fn bind(
+    protocol: &Protocol,
+    registry: &Registry,
+    setting: &Setting,
+    rank: Rank,
+) -> Result<Bound, Vec<BindError>> {
+    let protocol = complete_for(protocol, setting.unit, &registry.vocabulary);
+    let mut binder = Binder {
+        registry,
+        setting,
+        rank,
+        copies: copies(&protocol, setting.unit),
+        mirrored: protocol.dependency_generating.iter().any(|stmt| !stmt.piggyback.is_empty()),
+        stores: Vec::new(),
+        table: Vec::new(),
+        errors: Vec::new(),
+    };
+    let judgement = egida_spec::check::check_with(&protocol, setting.unit, &registry.vocabulary);
+    binder
+        .errors
+        .extend(judgement.diagnostics.into_iter().filter(Diagnostic::is_error).map(BindError::Unsound));
+    let classification = classify(&protocol, setting.unit, &registry.vocabulary);
+    binder.check_shape(&protocol);
+    binder.refuse_what_is_missing(&protocol);
+    let slots = binder.slots(&protocol);
+    let collector = protocol.recovery.retrieve.as_ref().and_then(|phrase| {
+        binder.make(&registry.retrieval, "CollectDeterminants", "protocol to retrieve determinants", phrase)
+    });
+    let Some(slots) = slots.filter(|_| binder.errors.is_empty()) else { return Err(binder.errors) };
+    let scope = scope(&protocol, classification.class);
+    let strict = protocol.non_deterministic.iter().any(NonDetStmt::before_delivery);
+    let policy = Policy {
+        unit: setting.unit,
+        recovers: scope != Scope::Nothing,
+        tolerates: tolerates(&protocol, registry, setting.unit),
+        deaths_at_one_event: DEATHS_AT_ONE_EVENT,
+    };
+    Ok(Bound {
+        stack: Stack::new(rank, scope, strict, slots),
+        stores: binder.stores,
+        policy,
+        collector,
+        classification,
+        table: binder.table,
+        protocol,
+    })
+}
+
+fn scope(protocol: &Protocol, class: Class) -> Scope {
+    let has = |event| protocol.non_deterministic.iter().any(|stmt| stmt.event.value == event);
+    match class {
+        Class::None => Scope::Nothing,
+        _ if has(Event::Receive) => Scope::Deliveries,
+        _ => Scope::Choices,
+    }
+}
+
+/// How many failure domains must hold a determinant that lies in volatile memory.
+fn copies(protocol: &Protocol, unit: FailureUnit) -> Domain {
+    match (unit, egida_spec::tolerance(protocol)) {
+        (FailureUnit::Process, _) => 1,
+        (FailureUnit::Node, Tolerance::AtMost(f)) => f.saturating_add(1),
+        (FailureUnit::Node, Tolerance::Any) => Domain::MAX,
+    }
+}
+
+/// How many failure domains may be down at once; `None` for any number.
+#[must_use]
+pub fn tolerates(protocol: &Protocol, registry: &Registry, unit: FailureUnit) -> Option<u32> {
+    let classification = classify(protocol, unit, &registry.vocabulary);
+    match egida_spec::tolerance(protocol) {
+        _ if classification.class == Class::None => Some(0),
+        // The memory of a node outlives its processes: nothing is ever lost.
+        _ if unit == FailureUnit::Process => None,
+        Tolerance::AtMost(f) if relies_on_peers(protocol, unit, &registry.vocabulary).is_some() => Some(f),
+        _ => None,
+    }
+}
+
+struct Binder<'a> {
+    registry: &'a Registry,
+    setting: &'a Setting,
+    rank: Rank,
+    copies: Domain,
+    mirrored: bool,
+    stores: Vec<StoreUse>,
+    table: Vec<TableRow>,
+    errors: Vec<BindError>,
+}
+
+impl<'a> Binder<'a> {
+    /// Rule 13: what relies on the memory of others needs enough of them.
+    fn check_shape(&mut self, protocol: &Protocol) {
+        let unit = self.setting.unit;
+        let Some(origin) = relies_on_peers(protocol, unit, &self.registry.vocabulary) else { return };
+        let Tolerance::AtMost(f) = egida_spec::tolerance(protocol) else { return };
+        let domains = self.setting.domains.count();
+        if unit == FailureUnit::Node && domains <= f {
+            let what = format!(
+                "f = {f} needs at least {} nodes whose memory fails independently, and this job has {domains}; \
+                 run more ranks, put fewer on each node, or lower f",
+                f.saturating_add(1)
+            );
+            self.errors.push(BindError::Shape { what, span: origin.span() });
+        }
+    }
+
+    /// Statements whose modules do not exist yet are refused by name; nothing of a specification is ignored.
+    fn refuse_what_is_missing(&mut self, protocol: &Protocol) {
+        if let Some(checkpoint) = &protocol.checkpoint {
+            self.missing("checkpoint protocol", &checkpoint.proto);
+        }
+        if let Some(orphans) = &protocol.recovery.orphans {
+            self.missing("protocol to detect orphans", orphans);
+        }
+        if protocol.recovery.rollback.is_some() {
+            self.errors.push(BindError::NotImplemented {
+                slot: "statement",
+                value: "on rollback".to_owned(),
+                nearest: None,
+                span: None,
+            });
+        }
+        for commit in &protocol.output_commit {
+            for event in &commit.events {
+                if event.value == Event::Send {
+                    self.missing_text("output commit on", "send", event.origin.span());
+                }
+            }
+        }
+        let logs: Vec<_> = protocol.non_deterministic.iter().filter_map(|stmt| stmt.log.as_ref()).collect();
+        let main = protocol.non_deterministic.iter().find(|stmt| stmt.event.value != Event::Read);
+        let main_storage = main.and_then(|stmt| stmt.log.as_ref()).map(|log| &log.storage.text);
+        for log in logs {
+            if log.logs(EventInfo::Determinant) && Some(&log.storage.text) != main_storage {
+                self.missing_text(
+                    "second storage for determinants",
+                    &log.storage.text,
+                    log.storage.origin.span(),
+                );
+            }
+        }
+        for log in protocol.dependency_generating.iter().filter_map(|stmt| stmt.log.as_ref()) {
+            if log.logs(EventInfo::Determinant) {
+                self.missing_text("log at `send`", "determinant", Some(log.span));
+            }
+            if self.registry.stable_storage.get(&log.storage.text).is_some() {
+                self.missing("storage of sent messages", &log.storage);
+            }
+        }
+    }
+
+    fn missing(&mut self, slot: &'static str, phrase: &Phrase) {
+        self.missing_text(slot, &phrase.text, phrase.origin.span());
+    }
+
+    fn missing_text(&mut self, slot: &'static str, value: &str, span: Option<Span>) {
+        self.errors.push(BindError::NotImplemented { slot, value: value.to_owned(), nearest: None, span });
+    }
+
+    fn slots(&mut self, protocol: &Protocol) -> Option<Slots> {
+        let registry = self.registry;
+        let unnamed = self.build(None, 0);
+        let determinant = (registry.determinant.make)(&unnamed);
+        let log_determinant = (registry.log_determinant.make)(&unnamed);
+        self.row("Determinant", "", registry.determinant.name, None);
+        self.row("LogEventDeterminant", "", registry.log_determinant.name, None);
+        let logged = |info| {
+            protocol
+                .non_deterministic
+                .iter()
+                .filter(|stmt| stmt.event.value != Event::Read)
+                .filter_map(|stmt| stmt.log.as_ref())
+                .find(|log| log.logs(info))
+        };
+        let determinant_path = match logged(EventInfo::Determinant) {
+            Some(log) => self.path(log),
+            None => self.default_path(),
+        };
+        let log_delivered = logged(EventInfo::Message).and_then(|log| self.info(log));
+        let sends = protocol.dependency_generating.iter().filter(|stmt| stmt.event.value == Event::Send);
+        let mut log_sent = None;
+        let mut piggyback = None;
+        for stmt in sends {
+            if let Some(log) = stmt.log.as_ref().filter(|log| log.logs(EventInfo::Message)) {
+                log_sent = self.info(log);
+            }
+            for phrase in &stmt.piggyback {
+                let made = self.make(&registry.piggyback_logging, "PiggybackLogging", "piggyback", phrase);
+                piggyback = piggyback.or(made);
+            }
+        }
+        let commit =
+            protocol.output_commit.iter().find(|stmt| stmt.events.iter().any(|e| e.value == Event::Write));
+        let output_commit = commit.and_then(|stmt| {
+            self.make(&registry.output_commit, "HowToOutputCommit", "output commit", &stmt.proto)
+        });
+        Some(Slots {
+            determinant,
+            log_determinant,
+            determinant_path: determinant_path?,
+            log_delivered,
+            log_sent,
+            piggyback,
+            output_commit,
+        })
+    }
+
+    fn info(&mut self, log: &LogStmt) -> Option<(Box<dyn crate::module::LogEventInfo>, LogPath)> {
+        self.row("LogEventInfo", "", self.registry.log_info.name, None);
+        let module = (self.registry.log_info.make)(&self.build(None, 0));
+        Some((module, self.path(log)?))
+    }
+
+    /// A protocol that logs determinants nowhere keeps those that it piggybacks in its own memory.
+    fn default_path(&mut self) -> Option<LogPath> {
+        let why = "determinants that no `Log` statement places are kept in volatile memory of self";
+        let phrase = |text: &str| Phrase {
+            text: text.to_owned(),
+            params: Params::default(),
+            origin: Origin::Default(why.to_owned()),
+        };
+        self.path_of(&phrase("asynchronously"), &phrase("volatile memory of self"))
+    }
+
+    fn path(&mut self, log: &LogStmt) -> Option<LogPath> {
+        match &log.how {
+            Some(how) => self.path_of(how, &log.storage),
+            None => None,
+        }
+    }
+
+    fn path_of(&mut self, how: &Phrase, storage: &Phrase) -> Option<LogPath> {
+        let registry = self.registry;
+        let synchronous =
+            registry.vocabulary.how_to_log.get(&how.text).is_some_and(|value| value.traits.synchronous);
+        let how = self.make(&registry.how_to_log, "HowToLog", "way to log", how);
+        self.row("WhereToLog", "", registry.where_to_log.name, None);
+        let place = (registry.where_to_log.make)(&self.build(None, 0));
+        let (mut stable, mut volatile) = (None, None);
+        if let Some(implementation) = registry.stable_storage.get(&storage.text) {
+            let store = self.store(storage, synchronous)?;
+            stable = Some((implementation.make)(&self.build(Some(storage), store)));
+            self.row("StableStorage", &storage.text, implementation.name, Some(storage.origin.clone()));
+        } else {
+            volatile = self.make(&registry.volatile_storage, "VolatileStorage", "storage", storage);
+            volatile.as_ref()?;
+        }
+        Some(LogPath { how: how?, place, stable, volatile, copies: self.copies })
+    }
+
+    /// The number of a stable storage: one for each phrase with its parameters.
+    fn store(&mut self, storage: &Phrase, synchronous: bool) -> Option<StoreId> {
+        let known = self
+            .stores
+            .iter_mut()
+            .find(|store| store.phrase == storage.text && store.params == storage.params);
+        if let Some(store) = known {
+            store.synchronous |= synchronous;
+            return Some(store.id);
+        }
+        let id = StoreId::try_from(self.stores.len()).ok().filter(|&id| usize::from(id) < MAX_STORES);
+        let Some(id) = id else {
+            let what = format!("a specification may name at most {MAX_STORES} different stable storages");
+            self.errors.push(BindError::Shape { what, span: storage.origin.span() });
+            return None;
+        };
+        let (phrase, params) = (storage.text.clone(), storage.params.clone());
+        self.stores.push(StoreUse { id, phrase, params, synchronous });
+        Some(id)
+    }
+
+    fn build<'b>(&self, phrase: Option<&'b Phrase>, store: StoreId) -> Build<'b>
+    where
+        'a: 'b,
+    {
+        Build {
+            phrase,
+            rank: self.rank,
+            setting: self.setting,
+            store,
+            mirrored: self.mirrored,
+            copies: self.copies,
+        }
+    }
+
+    fn make<T: ?Sized>(
+        &mut self,
+        slot: &Slot<T>,
+        module: &'static str,
+        what: &'static str,
+        phrase: &Phrase,
+    ) -> Option<Box<T>> {
+        let Some(implementation) = slot.get(&phrase.text) else {
+            self.errors.push(BindError::NotImplemented {
+                slot: what,
+                value: phrase.text.clone(),
+                nearest: nearest(&phrase.text, slot.phrases()).map(str::to_owned),
+                span: phrase.origin.span(),
+            });
+            return None;
+        };
+        self.row(module, &phrase.text, implementation.name, Some(phrase.origin.clone()));
+        let build = Build {
+            phrase: Some(phrase),
+            rank: self.rank,
+            setting: self.setting,
+            store: 0,
+            mirrored: self.mirrored,
+            copies: self.copies,
+        };
+        Some((implementation.make)(&build))
+    }
+
+    fn row(&mut self, slot: &'static str, value: &str, implementation: &'static str, origin: Option<Origin>) {
+        self.table.push(TableRow { slot, value: value.to_owned(), implementation, origin });
+    }
+}

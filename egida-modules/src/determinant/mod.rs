@@ -1,0 +1,5 @@
+//! Implementations of `Determinant`: the structures of determinants.
+
+mod call_structure;
+
+pub use call_structure::CallStructure;

@@ -1,0 +1,5 @@
+//! Implementations of `HowToOutputCommit`.
+
+mod independent;
+
+pub use independent::Independent;

@@ -1,0 +1,5 @@
+//! Implementations of `PiggybackLogging`.
+
+mod determinants;
+
+pub use determinants::Determinants;

@@ -1,0 +1,161 @@
+//! Egida and the test programs, built once and shared by all tests.
+
+use std::env;
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::OnceLock;
+use std::time::SystemTime;
+
+/// Where everything is.
+#[derive(Debug)]
+pub struct Installation {
+    /// The `egida` command.
+    pub egida: PathBuf,
+    /// What `egida install --prefix` laid out.
+    pub prefix: PathBuf,
+    /// Where the programs' executables are.
+    executables: PathBuf,
+}
+
+/// The installation, built when first asked for. `EGIDA_BIN` names a command to
+/// use in place of the one that cargo builds.
+///
+/// # Panics
+/// Something cannot be built; the message holds the tool's output.
+pub fn installation() -> &'static Installation {
+    static INSTALLATION: OnceLock<Installation> = OnceLock::new();
+    INSTALLATION.get_or_init(|| {
+        let directory = target_dir().join("egida-e2e");
+        fs::create_dir_all(&directory).expect("the target directory can be written");
+        // Other test processes may build at the same time.
+        let lock = File::create(directory.join("lock")).expect("the lock can be made");
+        lock.lock().expect("the lock can be taken");
+
+        let installation = Installation {
+            egida: egida_command(),
+            prefix: directory.join("prefix"),
+            executables: directory.join("programs"),
+        };
+        installation.install();
+        installation.compile_programs();
+        installation
+    })
+}
+
+/// The directory of the programs' sources.
+pub fn programs_dir() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("programs")
+}
+
+impl Installation {
+    /// A program's executable.
+    pub fn executable(&self, program: &str) -> PathBuf {
+        self.executables.join(program)
+    }
+
+    /// A specification's file.
+    pub fn spec(&self, name: &str) -> PathBuf {
+        workspace_dir().join("specs").join(name).with_extension("egd")
+    }
+
+    /// The compiler wrapper.
+    pub fn mpicc(&self) -> PathBuf {
+        self.prefix.join("bin/mpicc")
+    }
+
+    fn install(&self) {
+        let stamp = self.prefix.join(".installed");
+        let library = self.egida.with_file_name("libmpi_abi.so");
+        if is_newer(&stamp, &[self.egida.clone(), library]) {
+            return;
+        }
+        if self.prefix.exists() {
+            fs::remove_dir_all(&self.prefix).expect("the old prefix can be removed");
+        }
+        run(Command::new(&self.egida).arg("install").arg("--prefix").arg(&self.prefix));
+        File::create(stamp).expect("the prefix can be written");
+    }
+
+    fn compile_programs(&self) {
+        fs::create_dir_all(&self.executables).expect("the target directory can be written");
+        let common = programs_dir().join("common.h");
+        for entry in fs::read_dir(programs_dir()).expect("the programs are there") {
+            let source = entry.expect("the programs are there").path();
+            if source.extension().is_none_or(|extension| extension != "c") {
+                continue;
+            }
+            let executable = self.executables.join(source.file_stem().expect("a name"));
+            let stamp = self.prefix.join(".installed");
+            if is_newer(&executable, &[source.clone(), common.clone(), stamp]) {
+                continue;
+            }
+            self.compile(&[&source], &executable);
+        }
+    }
+
+    /// Compiles and links with Egida's wrapper.
+    ///
+    /// # Panics
+    /// The compiler refuses.
+    pub fn compile(&self, sources: &[&Path], output: &Path) {
+        let mut mpicc = Command::new(self.mpicc());
+        mpicc.args(["-std=c11", "-O1", "-Wall", "-Wextra", "-Werror"]);
+        run(mpicc.args(sources).arg("-o").arg(output));
+    }
+}
+
+/// Builds the command and the library with the profile of this test, unless
+/// `EGIDA_BIN` names a command.
+fn egida_command() -> PathBuf {
+    if let Some(given) = env::var_os("EGIDA_BIN") {
+        return fs::canonicalize(given).expect("`EGIDA_BIN` names a file");
+    }
+    let profile_dir = profile_dir();
+    let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    cargo.current_dir(workspace_dir()).args(["build", "--quiet", "-p", "egida-cli", "-p", "egida-mpi"]);
+    cargo.arg("--target-dir").arg(target_dir());
+    if profile_dir.ends_with("release") {
+        cargo.arg("--release");
+    }
+    run(&mut cargo);
+    profile_dir.join("egida")
+}
+
+/// `target/debug` or `target/release`: a test runs from `deps/` below it.
+fn profile_dir() -> PathBuf {
+    let test = env::current_exe().expect("a test knows where it is");
+    let deps = test.ancestors().find(|path| path.ends_with("deps"));
+    deps.and_then(Path::parent).expect("a test runs from `deps/`").to_owned()
+}
+
+fn target_dir() -> PathBuf {
+    profile_dir().parent().expect("a profile has a target directory").to_owned()
+}
+
+fn workspace_dir() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the workspace").to_owned()
+}
+
+fn is_newer(product: &Path, sources: &[PathBuf]) -> bool {
+    let modified = |path: &Path| -> Option<SystemTime> { fs::metadata(path).ok()?.modified().ok() };
+    let Some(made) = modified(product) else {
+        return false;
+    };
+    sources.iter().filter_map(|source| modified(source)).all(|changed| changed <= made)
+}
+
+/// Runs a tool.
+///
+/// # Panics
+/// It fails.
+pub fn run(command: &mut Command) {
+    let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
+    assert!(
+        output.status.success(),
+        "{command:?}: {}\n{}{}",
+        output.status,
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    );
+}

@@ -1,0 +1,61 @@
+//! The protocols, one line each, and the two failure units.
+
+use std::fmt;
+
+/// A specification under test.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Protocol {
+    /// Its specification is `specs/NAME.egd`.
+    pub name: &'static str,
+    /// How many ranks may be dead at the same time under the failure unit `node`
+    /// before the launcher may call it unrecoverable.
+    pub tolerates: usize,
+    /// Whether every delivery has a determinant, or only what was chosen.
+    pub of_every_delivery: bool,
+}
+
+/// The protocol that does not recover.
+pub const NONE: Protocol = Protocol { name: "none", tolerates: 0, of_every_delivery: false };
+
+/// The protocol for tests in which any that recovers will do.
+pub const CAUSAL: Protocol = Protocol { name: "causal", tolerates: 1, of_every_delivery: false };
+
+/// Every protocol that must survive the schedules.
+pub const PROTOCOLS: &[Protocol] = &[
+    Protocol { name: "pessimistic-receiver", tolerates: usize::MAX, of_every_delivery: true },
+    Protocol { name: "pessimistic-sender", tolerates: usize::MAX, of_every_delivery: false },
+    Protocol { name: "pessimistic-sender-receive", tolerates: usize::MAX, of_every_delivery: true },
+    CAUSAL,
+    Protocol { name: "causal-receive", tolerates: 1, of_every_delivery: true },
+];
+
+impl Protocol {
+    /// Whether the launcher may refuse to recover when that many ranks of a job
+    /// are dead at the same time.
+    pub fn may_give_up(&self, dead_at_once: usize, unit: FailureUnit) -> bool {
+        unit == FailureUnit::Node && dead_at_once > self.tolerates
+    }
+}
+
+/// What is lost with a rank.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum FailureUnit {
+    /// The process; memory of its node survives.
+    Process,
+    /// The rank's virtual node with all of its memory.
+    Node,
+}
+
+impl FailureUnit {
+    /// Both.
+    pub const ALL: [Self; 2] = [Self::Process, Self::Node];
+}
+
+impl fmt::Display for FailureUnit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Process => "process",
+            Self::Node => "node",
+        })
+    }
+}
