@@ -193,6 +193,8 @@ pub struct Progress {
     pub replayed_deliveries: u64,
     /// Sends that were on the channel already.
     pub skipped_sends: u64,
-    /// Whether all that was recovered is replayed.
+    /// Whether what was recovered is loaded: the rank holds again what it held for others.
     pub live: bool,
+    /// Whether it is where its predecessor died, as far as counts can tell.
+    pub caught_up: bool,
 }

@@ -106,13 +106,12 @@ impl RecordHeader {
         })
     }
 
-    /// Folds what a re-execution must reproduce (number, length, envelope, mode) into a running digest of a channel.
+    /// Folds what a re-execution must reproduce (number, length, envelope) into a running digest of a channel.
     #[must_use]
     pub fn fold(&self, digest: u64) -> u64 {
-        let mode = u64::from(self.mode == SendMode::Synchronous);
         let envelope =
             (u64::from(self.envelope.context) << 32) | u64::from(self.envelope.tag.cast_unsigned());
-        [self.ssn, self.len, envelope, mode]
+        [self.ssn, self.len, envelope]
             .into_iter()
             .fold(digest, |digest, word| (digest.rotate_left(5) ^ word).wrapping_mul(0x9E37_79B9_7F4A_7C15))
     }

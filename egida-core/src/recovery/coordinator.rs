@@ -83,7 +83,7 @@ pub enum Input {
         /// Observations told of by released output.
         observed: BTreeMap<Rank, u64>,
     },
-    /// A new incarnation has replayed all that it was given.
+    /// A new incarnation has loaded what it was given: it holds again what it held for others.
     Live {
         /// The rank.
         rank: Rank,
@@ -151,7 +151,7 @@ pub enum Note {
         /// Of what.
         cause: Cause,
     },
-    /// A rank is live again.
+    /// A rank is back.
     Recovered {
         /// The rank.
         rank: Rank,
@@ -206,6 +206,16 @@ struct RankState {
     incarnation: Incarnation,
     last_death: Option<Progress>,
     deaths_there: u32,
+}
+
+impl RankState {
+    /// Whether this death is one too many at the same event.
+    fn is_hopeless(&mut self, at: Progress, limit: u32) -> bool {
+        let event = |at: Progress| (at.sends, at.deliveries, at.observed, at.events);
+        let same = self.last_death.is_some_and(|last| event(last) == event(at));
+        self.deaths_there = if same { self.deaths_there + 1 } else { 1 };
+        self.deaths_there >= limit
+    }
 }
 
 #[derive(Debug)]
@@ -286,6 +296,8 @@ impl Coordinator {
     fn died(&mut self, rank: Rank, cause: Cause, at: Progress, actions: &mut Vec<Action>) {
         let state = &mut self.ranks[rank as usize];
         state.life = Life::Dead;
+        let hopeless = cause != Cause::Fenced && state.is_hopeless(at, self.policy.deaths_at_one_event);
+        state.last_death = Some(at);
         actions.push(Action::Tell(Note::Death {
             rank,
             incarnation: state.incarnation,
@@ -294,22 +306,11 @@ impl Coordinator {
         if !self.policy.recovers {
             return self.end(End::Died { rank, cause }, actions);
         }
-        if cause != Cause::Fenced && self.is_hopeless(rank, at) {
+        if hopeless {
             let deaths = self.ranks[rank as usize].deaths_there;
             return self.end(End::Hopeless { rank, deaths, at }, actions);
         }
         self.join_round(rank, actions);
-    }
-
-    fn is_hopeless(&mut self, rank: Rank, at: Progress) -> bool {
-        let state = &mut self.ranks[rank as usize];
-        let same = state.last_death.is_some_and(|last| {
-            (last.sends, last.deliveries, last.observed, last.events)
-                == (at.sends, at.deliveries, at.observed, at.events)
-        });
-        state.deaths_there = if same { state.deaths_there + 1 } else { 1 };
-        state.last_death = Some(at);
-        state.deaths_there >= self.policy.deaths_at_one_event
     }
 
     /// Adds a dead rank, and under failure unit node all that shares its domain, to the round, and goes on where
@@ -396,7 +397,12 @@ impl Coordinator {
                 .collect();
             let observed = observed.get(&rank).copied().unwrap_or(0);
             match assemble(rank, self.incarnation(rank), memory_lost, observed, collected, &depends) {
-                Ok(image) => starts.push(Action::Start { rank, image }),
+                Ok(mut image) => {
+                    let before = self.ranks[rank as usize].last_death.unwrap_or_default();
+                    image.sends_before = before.sends;
+                    image.deliveries_before = before.deliveries;
+                    starts.push(Action::Start { rank, image });
+                }
                 Err(why) => return self.end(End::Unrecoverable(why), actions),
             }
         }

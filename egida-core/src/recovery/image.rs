@@ -48,6 +48,10 @@ pub struct RecoveryImage {
     pub observed: u64,
     /// Whether the memory of its node was lost: what is held must be logged anew.
     pub memory_lost: bool,
+    /// How many messages its predecessor had sent when it died, for reports.
+    pub sends_before: u64,
+    /// How many receives its predecessor had matched when it died, for reports.
+    pub deliveries_before: u64,
 }
 
 impl RecoveryImage {
@@ -200,6 +204,7 @@ pub fn assemble(
         messages,
         observed,
         memory_lost,
+        ..RecoveryImage::default()
     })
 }
 
