@@ -9,7 +9,7 @@ use std::io::{self, Write};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use egida_core::ids::Rank;
 use egida_core::output::Stream;
@@ -20,6 +20,8 @@ use crate::process::Windows;
 
 /// How long an unfinished line waits for its end.
 const LINE_PATIENCE: Duration = Duration::from_millis(30);
+/// How often progress is told where it cannot be drawn.
+const LINE_EVERY: Duration = Duration::from_secs(2);
 const LINE_LIMIT_BYTES: usize = 1 << 16;
 
 /// Where everything goes.
@@ -71,6 +73,7 @@ impl Sink {
             out: Outlet::new(out, tagged),
             err: Outlet::new(err, tagged),
             bar: None,
+            last_line: None,
             is_terminal,
             failed: Some(Box::new(failed)),
         };
@@ -122,7 +125,8 @@ impl Drop for Sink {
 struct Thread {
     out: Outlet,
     err: Outlet,
-    bar: Option<(ProgressBar, Replaying)>,
+    bar: Option<ProgressBar>,
+    last_line: Option<Instant>,
     is_terminal: bool,
     failed: Option<Box<dyn FnOnce(io::Error) + Send>>,
 }
@@ -179,7 +183,7 @@ impl Thread {
 
     /// Writes around a progress bar. Standard error that nobody takes is no reason to end; standard output is.
     fn write(&mut self, write: impl FnOnce(&mut Self) -> io::Result<()>) {
-        let bar = self.bar.as_ref().map(|(bar, _)| bar.clone());
+        let bar = self.bar.clone();
         let written = match bar {
             Some(bar) => bar.suspend(|| write(self)),
             None => write(self),
@@ -194,20 +198,24 @@ impl Thread {
 
     fn show(&mut self, replaying: Option<Replaying>) {
         let Some(now) = replaying else {
-            if let Some((bar, _)) = self.bar.take() {
+            if let Some(bar) = self.bar.take() {
                 bar.finish_and_clear();
             }
             return;
         };
         let text = format!("egida: rank {} replays", now.rank);
         if !self.is_terminal {
+            if self.last_line.is_some_and(|last| last.elapsed() < LINE_EVERY) {
+                return;
+            }
+            self.last_line = Some(Instant::now());
             self.write(|this| this.err.say(&format!("{text}: {} of {}", now.done, now.total)));
             return;
         }
-        let (bar, _) = self.bar.get_or_insert_with(|| {
+        let bar = self.bar.get_or_insert_with(|| {
             let style = ProgressStyle::with_template("{msg} [{wide_bar}] {pos}/{len}");
             let bar = ProgressBar::new(now.total);
-            (bar.with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar())), now)
+            bar.with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
         });
         bar.set_message(text);
         bar.set_length(now.total);

@@ -28,6 +28,13 @@ pub enum Happened {
     },
     /// It ended; all that it wrote was reported before.
     Ended(Ended),
+    /// The system does not let us watch it any more.
+    Lost {
+        /// Whose process.
+        rank: Rank,
+        /// Why.
+        error: io::Error,
+    },
 }
 
 /// A piece of output.
