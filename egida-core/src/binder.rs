@@ -2,7 +2,7 @@
 
 use egida_spec::Diagnostic;
 use egida_spec::class::{Classification, classify, relies_on_peers};
-use egida_spec::complete::complete_for;
+use egida_spec::complete_for;
 use egida_spec::diagnostic::nearest;
 use egida_spec::protocol::{
     Class, Event, EventInfo, FailureUnit, LogStmt, NonDetStmt, Origin, Params, Phrase, Protocol, Span,
@@ -129,7 +129,7 @@ pub fn bind(
         table: Vec::new(),
         errors: Vec::new(),
     };
-    let judgement = egida_spec::check::check_with(&protocol, setting.unit, &registry.vocabulary);
+    let judgement = egida_spec::check_with(&protocol, setting.unit, &registry.vocabulary);
     binder
         .errors
         .extend(judgement.diagnostics.into_iter().filter(Diagnostic::is_error).map(BindError::Unsound));

@@ -231,7 +231,8 @@ impl Stack {
         self.observed_known = self.observed_known.max(below);
     }
 
-    /// Puts a recovered determinant back: into the journal too where the memory that held it was lost.
+    /// Puts a recovered determinant back: into the journal too where the memory that held it was lost and no stable
+    /// storage has it.
     ///
     /// # Errors
     /// Any [`Fault`] of a module.
@@ -243,7 +244,7 @@ impl Stack {
     ) -> Result<(), Fault> {
         let own = held.determinant.owner == self.rank;
         let mut muted = MutedJournal;
-        let journal: &mut dyn Journal = if memory_lost { journal } else { &mut muted };
+        let journal: &mut dyn Journal = if memory_lost && !held.stable { journal } else { &mut muted };
         let mut context = self.slots.determinant_path.context(journal, &mut self.trace);
         let (id, gate) = self.slots.log_determinant.log(&mut context, &held.determinant, own)?;
         if own {

@@ -2,6 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use egida_core::module::{
+    CollectDeterminants, HowToLog, HowToOutputCommit, PiggybackLogging, StableStorage, VolatileStorage,
+};
 use egida_core::registry::{Implementation, Registry, Slot};
 use egida_spec::vocabulary::Vocabulary;
 
@@ -15,22 +18,22 @@ use crate::storage::{Disk, VolatileMemoryOfSelf};
 /// Every value that this build implements.
 #[must_use]
 pub fn registry() -> Registry {
-    let mut stable_storage = Slot::default();
+    let mut stable_storage = Slot::<dyn StableStorage>::default();
     stable_storage.register("local disk", "storage::Disk", |build| Box::new(Disk::new(build)));
     stable_storage.register("nfs disk", "storage::Disk", |build| Box::new(Disk::new(build)));
-    let mut volatile_storage = Slot::default();
+    let mut volatile_storage = Slot::<dyn VolatileStorage>::default();
     volatile_storage.register("volatile memory of self", "storage::VolatileMemoryOfSelf", |build| {
         Box::new(VolatileMemoryOfSelf::new(build))
     });
-    let mut how_to_log = Slot::default();
+    let mut how_to_log = Slot::<dyn HowToLog>::default();
     how_to_log.register("synchronously", "logging::Synchronously", |_| Box::new(Synchronously));
     how_to_log.register("asynchronously", "logging::Asynchronously", |_| Box::new(Asynchronously));
-    let mut piggyback_logging = Slot::default();
+    let mut piggyback_logging = Slot::<dyn PiggybackLogging>::default();
     piggyback_logging
         .register("determinants", "piggyback::Determinants", |build| Box::new(Determinants::new(build)));
-    let mut output_commit = Slot::default();
+    let mut output_commit = Slot::<dyn HowToOutputCommit>::default();
     output_commit.register("independent", "output::Independent", |_| Box::new(Independent));
-    let mut retrieval = Slot::default();
+    let mut retrieval = Slot::<dyn CollectDeterminants>::default();
     retrieval.register("centralized", "retrieval::Centralized", |_| Box::new(Centralized::default()));
     retrieval.register("distributed", "retrieval::Distributed", |_| Box::new(Distributed::default()));
     Registry {
@@ -55,5 +58,69 @@ pub fn registry() -> Registry {
             "determinants".to_owned(),
             "every determinant that the sender holds, until it knows it at f + 1 failure domains; over each channel once",
         )]),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use egida_core::binder::{BindError, Bound, bind};
+    use egida_core::ids::Domains;
+    use egida_core::setting::Setting;
+    use egida_spec::protocol::FailureUnit;
+
+    use super::registry;
+
+    fn bind_text(name: &str, text: &str, unit: FailureUnit) -> Result<Bound, Vec<BindError>> {
+        let loaded = egida_spec::load(name, text);
+        let protocol = loaded.protocol.unwrap_or_else(|| panic!("{name}: {:?}", loaded.diagnostics));
+        bind(&protocol, &registry(), &Setting { domains: Domains::blocks(4, 1), unit }, 0)
+    }
+
+    fn specifications(directory: &str) -> Vec<(String, String)> {
+        let directory = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(directory);
+        let mut found: Vec<_> = std::fs::read_dir(directory)
+            .unwrap()
+            .map(|entry| entry.unwrap().path())
+            .filter(|path| path.extension().is_some_and(|extension| extension == "egd"))
+            .map(|path| (path.display().to_string(), std::fs::read_to_string(path).unwrap()))
+            .collect();
+        found.sort();
+        found
+    }
+
+    #[test]
+    fn every_specification_of_this_build_binds_under_both_units() {
+        let specifications = specifications("specs");
+        assert!(specifications.len() >= 6);
+        for (name, text) in specifications {
+            for unit in FailureUnit::ALL {
+                let bound = bind_text(&name, &text, unit);
+                assert!(bound.is_ok(), "{name} under {unit}: {:?}", bound.err());
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_not_built_is_refused_by_name() {
+        for (name, text) in specifications("specs/paper") {
+            let errors = bind_text(&name, &text, FailureUnit::Node).err();
+            if name.ends_with("fig3b.egd") {
+                assert_eq!(errors, None);
+                continue;
+            }
+            let errors = errors.unwrap_or_else(|| panic!("{name} was bound"));
+            let words: Vec<_> = errors.iter().map(ToString::to_string).collect();
+            let expected = if name.ends_with("fig3a.egd") { "vector clock" } else { "checkpoint" };
+            assert!(words.iter().any(|words| words.contains(expected)), "{name}: {words:?}");
+        }
+    }
+
+    #[test]
+    fn too_few_nodes_are_refused() {
+        let text = "protocol p with (f = 4)\nchoice:\n determinant: {source, sesn, dest, desn, outcome, event}\n\
+                    send:\n Piggyback determinants\n Log message synchronously on volatile memory of self";
+        let errors = bind_text("p", text, FailureUnit::Node).err().unwrap();
+        assert!(matches!(&errors[..], [BindError::Shape { .. }]), "{errors:?}");
+        assert!(bind_text("p", text, FailureUnit::Process).is_ok());
     }
 }

@@ -114,10 +114,9 @@ impl Determinants {
     }
 
     fn add_holder_of(&mut self, owner: Rank, index: EventIndex, holder: Domain) {
-        if let Some(&id) = self.numbers.get(&(owner, index)) {
-            if let Some(known) = self.known(id) {
-                add_holder(&mut known.holders, holder);
-            }
+        let id = self.numbers.get(&(owner, index)).copied();
+        if let Some(known) = id.and_then(|id| self.known(id)) {
+            add_holder(&mut known.holders, holder);
         }
     }
 
