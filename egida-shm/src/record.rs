@@ -56,11 +56,6 @@ impl Head {
         self.frame.at + self.frame.bytes - self.piggyback_at() - u64::from(self.header.piggyback_len)
     }
 
-    /// Where the frame begins.
-    pub fn at(&self) -> u64 {
-        self.frame.at
-    }
-
     /// The frame.
     pub fn frame(&self) -> &Frame {
         &self.frame

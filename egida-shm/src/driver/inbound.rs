@@ -130,6 +130,7 @@ impl Inbound {
             return Err(corrupt(self.next, WireError::Malformed("the number of another record")));
         }
         self.current = Some(head);
+        self.told.set(frame.at);
         let place = Place { frame: frame.at, is_head: true, generation: self.generation as u16 };
         Ok(Some(Arrival { header: head.header, payload: place.location() }))
     }
