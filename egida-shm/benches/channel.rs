@@ -1,4 +1,5 @@
-//! Latency and rate of a bare channel between two processes, one per processor: `cargo bench -p egida-shm`.
+//! Latency and rate of a bare channel between two processes, one per processor:
+//! `cargo bench -p egida-shm --bench channel [-- BYTES...]`.
 //!
 //! One line per size: half a round trip, and a stream with a window of 64 messages (8 of more than 64 KiB). The receiver
 //! copies every payload out, as a library above would. `retained` keeps every record; `released` lets the writer reuse
@@ -159,8 +160,9 @@ fn main() {
     }
     pin(0);
     println!("{:>10} {:>12} {:>12} {:>12} {:>10}", "bytes", "variant", "latency us", "M/s", "GB/s");
+    let wanted: Vec<usize> = arguments.iter().filter_map(|argument| argument.parse().ok()).collect();
     for releases in [true, false] {
-        for len in SIZES {
+        for len in SIZES.into_iter().filter(|len| wanted.is_empty() || wanted.contains(len)) {
             let config = JobConfig {
                 ranks: 2,
                 ranks_per_domain: 1,

@@ -170,17 +170,6 @@ impl Arena {
         rustix::fs::fallocate(&self.fd, FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE, offset, len)
             .map_err(|error| Fault::Driver(format!("cannot give memory of the job back: {error}")))
     }
-
-    /// Asks for the pages of a range at once, which costs less than a fault for each. A system that cannot do this
-    /// serves the faults one by one.
-    pub fn populate(&self, offset: u64, len: u64, advice: Advice) {
-        if offset.checked_add(len).is_some_and(|end| end <= self.len) {
-            // SAFETY: the range lies in the mapping, and populating pages changes no contents.
-            let _ = unsafe {
-                rustix::mm::madvise(self.base.as_ptr().add(offset as usize).cast(), len as usize, advice)
-            };
-        }
-    }
 }
 
 impl Drop for Arena {
