@@ -107,6 +107,7 @@ impl Arena {
     ///
     /// # Errors
     /// [`WireError::Malformed`] where it would lie outside or out of alignment.
+    #[inline]
     pub fn at<T: Shared>(&self, offset: u64) -> Result<&T, WireError> {
         Ok(&self.slice::<T>(offset, 1)?[0])
     }
@@ -115,6 +116,7 @@ impl Arena {
     ///
     /// # Errors
     /// As for [`Arena::at`].
+    #[inline]
     pub fn slice<T: Shared>(&self, offset: u64, count: u64) -> Result<&[T], WireError> {
         let size = (size_of::<T>() as u64).checked_mul(count);
         let end = size.and_then(|size| offset.checked_add(size));
@@ -133,6 +135,7 @@ impl Arena {
     ///
     /// # Errors
     /// [`WireError::Malformed`] where they would lie outside.
+    #[inline]
     pub fn bytes(&self, offset: u64, len: u64) -> Result<&[u8], WireError> {
         if offset.checked_add(len).is_none_or(|end| end > self.len) {
             return Err(WireError::Malformed("a length beyond the job's memory"));
@@ -146,6 +149,7 @@ impl Arena {
     ///
     /// # Errors
     /// [`WireError::Malformed`] where they would lie outside.
+    #[inline]
     pub fn copy_in(&self, offset: u64, bytes: &[u8]) -> Result<(), WireError> {
         if offset.checked_add(bytes.len() as u64).is_none_or(|end| end > self.len) {
             return Err(WireError::Malformed("a length beyond the job's memory"));
