@@ -2,6 +2,8 @@
 
 #![allow(dead_code, reason = "each test file uses its part")]
 
+use std::sync::LazyLock;
+
 use egida_core::driver::{Arrival, Driver};
 use egida_core::fault::Fault;
 use egida_core::ids::{Incarnation, Rank, Ssn};
@@ -57,9 +59,14 @@ impl Dice {
     }
 }
 
-/// The payload of a message: every byte depends on the message's number and on its place.
+/// The payload of a message: no other message's, and no two places in it look alike.
 pub fn payload(ssn: Ssn, len: usize) -> Vec<u8> {
-    (0..len as u64).map(|at| (ssn.wrapping_mul(31) ^ at ^ (at >> 8)) as u8).collect()
+    static NOISE: LazyLock<Vec<u8>> = LazyLock::new(|| {
+        let mut dice = Dice(1);
+        (0..6 << 17).flat_map(|_| dice.throw().to_le_bytes()).collect()
+    });
+    let from = (ssn % 4096) as usize * 9;
+    NOISE[from..from + len].to_vec()
 }
 
 pub fn piggyback(ssn: Ssn) -> Vec<u8> {
