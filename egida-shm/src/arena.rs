@@ -6,7 +6,7 @@
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::ptr::NonNull;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, Ordering, compiler_fence};
 
 use egida_core::fault::Fault;
 use egida_core::wire::WireError;
@@ -172,7 +172,10 @@ impl Arena {
     /// [`Fault::Driver`] where the system refuses.
     pub fn punch(&self, offset: u64, len: u64) -> Result<(), Fault> {
         rustix::fs::fallocate(&self.fd, FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE, offset, len)
-            .map_err(|error| Fault::Driver(format!("cannot give memory of the job back: {error}")))
+            .map_err(|error| Fault::Driver(format!("cannot give memory of the job back: {error}")))?;
+        // The compiler takes this system call for one that changes no memory of ours. It does.
+        compiler_fence(Ordering::SeqCst);
+        Ok(())
     }
 }
 

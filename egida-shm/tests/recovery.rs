@@ -263,6 +263,63 @@ fn nothing_is_taken_from_under_a_busy_rank() {
     job.quiesce(|rank| if rank == 1 { Blocked::Reaped } else { Blocked::Wait });
 }
 
+#[test]
+fn a_survivor_reads_on_while_node_after_node_is_lost() {
+    const LIVES: u32 = 150;
+    let job = job(2, 64 * MIB);
+    let mut survivor = rank(&job, 1);
+    let over = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let reader = scope.spawn(|| {
+            let (mut epoch, mut generation, mut next, mut read) = (0, 0, 0, 0_u64);
+            while !over.load(Ordering::SeqCst) {
+                let now = survivor.enter();
+                if now != epoch {
+                    epoch = now;
+                    if survivor.generation(0) != generation {
+                        generation = survivor.generation(0);
+                        next = survivor.rewind(0);
+                        assert_eq!(next, 0);
+                    }
+                }
+                while let Some(arrival) = survivor.arrival(0).unwrap() {
+                    assert_eq!(arrival.header.ssn, next);
+                    assert_eq!(survivor.piggyback(0), piggyback(next));
+                    let expected = payload(next, arrival.header.len as usize);
+                    let (mut at, mut begin) = (arrival.payload, 0);
+                    while begin < expected.len()
+                        && let Some((piece, behind)) = survivor.bytes(0, at)
+                    {
+                        assert_eq!(piece, &expected[begin..begin + piece.len()]);
+                        (at, begin) = (behind, begin + piece.len());
+                    }
+                    survivor.advance(0);
+                    next += 1;
+                    read += 1;
+                }
+                survivor.leave();
+                survivor.park(ShmDriver::news);
+            }
+            (generation, read)
+        });
+        let mut dice = Dice(23);
+        for life in 1..=LIVES {
+            let kill = format!("point:channel.reserved:{}", 1 + dice.throw() % 60);
+            let mut writer = incarnation(&job, 0, life, &kill);
+            let died = (0..).find_map(|ssn| send(&mut writer, 1, ssn, dice.size(200_000)).err());
+            assert_eq!(died, Some(Fault::Crashed));
+            job.reaped(0).unwrap();
+            job.discard(0, patient).unwrap();
+            assert_eq!(job.allocated_bytes(), 0);
+        }
+        std::thread::sleep(Duration::from_millis(50));
+        over.store(true, Ordering::SeqCst);
+        let (generation, read) = reader.join().unwrap();
+        assert_eq!(generation, LIVES);
+        assert!(read > u64::from(LIVES), "{read}");
+    });
+}
+
 /// All entries of a journal: position, stores, length.
 fn entries(reader: &mut JournalReader) -> Vec<(u64, u8, usize)> {
     let mut found = Vec::new();
