@@ -58,7 +58,8 @@ pub enum Blocked {
 }
 
 /// The memory of a job, as the daemon that created it sees it. Clones share it; all methods may be called from any
-/// thread, but [`JobMemory::discard`] and [`JobMemory::reset_reader`] from one at a time.
+/// thread, but [`JobMemory::discard`] and [`JobMemory::reset_reader`] from one at a time. A rank outside the job is a bug
+/// of the caller and panics, as an index would.
 ///
 /// After the death of a rank, in this order: reap it, [`JobMemory::reaped`] for every rank known dead, then for each
 /// [`JobMemory::discard`] (failure unit node) or [`JobMemory::reset_reader`] (process), then collect,
@@ -368,7 +369,8 @@ impl JobMemory {
     /// Sleeps until a rank has work for the daemon (a journal entry for a store, a flush) or the time is over. Returns
     /// whether it was rung for.
     ///
-    /// To lose no work: look for work, and call this only where there was none since its last return.
+    /// No work is lost: what came since the last return, before which the daemon cannot have looked for it, ends the wait
+    /// at once. One thread waits at a time.
     #[must_use]
     pub fn wait_for_work(&self, timeout: Duration) -> bool {
         let header = self.memory.header();
@@ -377,7 +379,7 @@ impl JobMemory {
             self.work.interrupted.load(Ordering::SeqCst)
                 || !self.memory.rank_slots().iter().flat_map(work_words).eq(seen.iter().copied())
         };
-        let rung = header.bell.sleep(&header.fences, timeout, ready);
+        let rung = ready() || header.bell.sleep(&header.fences, timeout, ready);
         self.work.interrupted.store(false, Ordering::SeqCst);
         seen.clear();
         seen.extend(self.memory.rank_slots().iter().flat_map(work_words));

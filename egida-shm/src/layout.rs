@@ -334,11 +334,13 @@ impl Memory {
     }
 
     /// The mapping.
+    #[inline]
     pub fn arena(&self) -> &Arena {
         &self.arena
     }
 
     /// How many ranks there are.
+    #[inline]
     pub fn ranks(&self) -> u32 {
         self.ranks
     }
@@ -350,21 +352,25 @@ impl Memory {
     }
 
     /// The head.
+    #[inline]
     pub fn header(&self) -> &JobHeader {
         &self.table(0, 1)[0]
     }
 
     /// What belongs to a rank. Panics for a rank outside the job, as an index would.
+    #[inline]
     pub fn rank(&self, rank: Rank) -> &RankSlot {
         &self.rank_slots()[rank as usize]
     }
 
     /// What belongs to each rank.
+    #[inline]
     pub fn rank_slots(&self) -> &[RankSlot] {
         self.table(self.tables.ranks, self.ranks.into())
     }
 
     /// The channel between two ranks. Panics for a rank outside the job.
+    #[inline]
     pub fn channel(&self, from: Rank, to: Rank) -> &ChannelSlot {
         &self.table(self.tables.channels, u64::from(self.ranks).pow(2))[self.pair(from, to)]
     }
@@ -375,17 +381,20 @@ impl Memory {
     }
 
     /// The sources whose channel to a rank was ever begun, bit by bit. Panics for a rank outside the job.
+    #[inline]
     pub fn sources(&self, reader: Rank) -> &[AtomicU64] {
         assert!(reader < self.ranks, "rank {reader} of {}", self.ranks);
         let at = self.tables.bitmaps + u64::from(reader) * bitmap_stride(self.ranks);
         self.table(at, self.ranks.div_ceil(64).into())
     }
 
+    #[inline]
     fn pair(&self, from: Rank, to: Rank) -> usize {
         assert!(from < self.ranks && to < self.ranks, "a channel from {from} to {to} of {}", self.ranks);
         from as usize * self.ranks as usize + to as usize
     }
 
+    #[inline]
     fn table<T: Shared>(&self, offset: u64, count: u64) -> &[T] {
         // `over` has checked that all tables lie inside, and nothing of this depends on what stands in shared memory.
         self.arena.slice(offset, count).expect("the tables lie in the arena")

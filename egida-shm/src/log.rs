@@ -48,10 +48,16 @@ pub enum FrameKind {
 }
 
 impl FrameKind {
+    #[inline]
     fn from_word(word: u64) -> Option<Self> {
-        const ALL: [FrameKind; 5] =
-            [FrameKind::Record, FrameKind::Piece, FrameKind::Jump, FrameKind::Entry, FrameKind::Notice];
-        ALL.into_iter().find(|&kind| kind as u64 == word & 0xFF)
+        Some(match word & 0xFF {
+            1 => Self::Record,
+            2 => Self::Piece,
+            3 => Self::Jump,
+            4 => Self::Entry,
+            5 => Self::Notice,
+            _ => return None,
+        })
     }
 }
 
@@ -87,6 +93,7 @@ impl Frame {
     }
 
     /// Where the frame behind it begins.
+    #[inline]
     pub fn end(&self) -> u64 {
         self.at + self.bytes.next_multiple_of(FRAME_ALIGN)
     }
@@ -95,6 +102,7 @@ impl Frame {
     ///
     /// # Errors
     /// [`WireError::Malformed`] where it ends outside the memory.
+    #[inline]
     pub fn content<'a>(&self, memory: &'a Memory) -> Result<&'a [u8], WireError> {
         memory.arena().bytes(self.at + WORD_BYTES, self.bytes - WORD_BYTES)
     }

@@ -38,6 +38,7 @@ impl Head {
     ///
     /// # Errors
     /// [`WireError`] where it lies outside the memory.
+    #[inline]
     pub fn piggyback<'a>(&self, memory: &'a Memory) -> Result<&'a [u8], WireError> {
         memory.arena().bytes(self.piggyback_at(), self.header.piggyback_len.into())
     }
@@ -46,19 +47,16 @@ impl Head {
     ///
     /// # Errors
     /// [`WireError`] where they lie outside the memory.
+    #[inline]
     pub fn payload<'a>(&self, memory: &'a Memory) -> Result<&'a [u8], WireError> {
         let at = self.piggyback_at() + u64::from(self.header.piggyback_len);
         memory.arena().bytes(at, self.payload_bytes())
     }
 
     /// How many payload bytes are in this frame.
+    #[inline]
     pub fn payload_bytes(&self) -> u64 {
         self.frame.at + self.frame.bytes - self.piggyback_at() - u64::from(self.header.piggyback_len)
-    }
-
-    /// Where the frame begins.
-    pub fn at(&self) -> u64 {
-        self.frame.at
     }
 
     /// The frame.
@@ -66,6 +64,7 @@ impl Head {
         &self.frame
     }
 
+    #[inline]
     fn piggyback_at(&self) -> u64 {
         self.frame.at + WORD_BYTES + RecordHeader::BYTES as u64
     }

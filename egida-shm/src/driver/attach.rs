@@ -1,6 +1,6 @@
 //! How a rank's process finds its job's memory.
 
-use std::os::fd::{FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -31,6 +31,8 @@ pub struct Attached {
     pub incarnation: Incarnation,
     /// Which failure domain each rank belongs to.
     pub domains: Domains,
+    /// Whether the failure unit is the node: whether a rank's memory dies with it.
+    pub failure_unit_is_node: bool,
     /// The text of the specification.
     pub specification: String,
     /// What the daemon collected for this incarnation's recovery; empty for a first one.
@@ -79,6 +81,7 @@ impl ShmDriver {
             size,
             incarnation,
             domains: memory.domains(),
+            failure_unit_is_node: memory.header().failure_unit_is_node.load(Ordering::Relaxed) != 0,
             specification: String::from_utf8_lossy(specification).into_owned(),
             recovery: memory.read(&slot.status.recovery)?.to_vec(),
             driver: Self::over(Arc::clone(&memory), rank, kill)?,
@@ -165,8 +168,8 @@ fn attach_by(
     let rank = number(ENV_RANK, Some(rank))?;
     let incarnation = number(ENV_INCARNATION, incarnation.as_deref())?;
     let fd: RawFd = number(ENV_JOB_FD, fd.as_deref())?;
-    // SAFETY: only asks whether the number is an open descriptor.
-    if fd < 0 || unsafe { libc::fcntl(fd, libc::F_GETFD) } < 0 {
+    // SAFETY: the number is borrowed only to ask whether it is an open descriptor.
+    if fd < 0 || fcntl_getfd(unsafe { BorrowedFd::borrow_raw(fd) }).is_err() {
         return Err(Fault::Driver(format!("descriptor {fd}, said to be the job's memory, is not open")));
     }
     // SAFETY: the descriptor is open, and the daemon that spawned this process hands it over to this library.

@@ -130,6 +130,7 @@ impl Inbound {
             return Err(corrupt(self.next, WireError::Malformed("the number of another record")));
         }
         self.current = Some(head);
+        self.told.set(frame.at);
         let place = Place { frame: frame.at, is_head: true, generation: self.generation as u16 };
         Ok(Some(Arrival { header: head.header, payload: place.location() }))
     }
@@ -174,6 +175,7 @@ impl Inbound {
     }
 
     /// Where the next frame is or will be, if the channel was begun and may be read.
+    #[inline]
     fn front(&self, channel: &ChannelSlot) -> Option<u64> {
         match &self.cursor {
             _ if self.stale => None,
@@ -203,11 +205,13 @@ impl Inbound {
     }
 }
 
+#[inline]
 fn is_published(memory: &Memory, at: u64) -> bool {
     memory.arena().at::<AtomicU64>(at).is_ok_and(|word| word.load(Ordering::Acquire) != 0)
 }
 
 /// Calls `visit` for each source whose channel was ever begun, until it says stop; returns whether it did.
+#[inline]
 fn any_source(memory: &Memory, reader: Rank, mut visit: impl FnMut(Rank) -> bool) -> bool {
     for (index, word) in memory.sources(reader).iter().enumerate() {
         let mut bits = word.load(Ordering::Acquire);

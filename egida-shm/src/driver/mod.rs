@@ -29,6 +29,8 @@ use outbound::{NoticesOut, Outbound};
 /// The world of one rank, in shared memory. Made by [`ShmDriver::attach_from_env`] or [`ShmDriver::attach`].
 ///
 /// It holds no lock and has no thread; a process that dies with one leaves everything as the next incarnation needs it.
+/// [`Driver::rewind`] is for the beginning of an incarnation and for a channel whose generation changed: elsewhere the
+/// writer may be reusing what would be gone back to.
 #[derive(Debug)]
 pub struct ShmDriver {
     memory: Arc<Memory>,

@@ -256,8 +256,7 @@ fn survey(memory: &Memory, cursor: &mut Cursor, source: Rank) -> Result<Extent, 
     // The record under way: its length, and how much of it stands there.
     let mut open: Option<(u64, u64)> = None;
     let corrupt = |ssn, error| Fault::CorruptRecord { source_rank: source, ssn, error };
-    loop {
-        let Some(frame) = cursor.frame(memory).map_err(|error| corrupt(extent.whole, error))? else { break };
+    while let Some(frame) = cursor.frame(memory).map_err(|error| corrupt(extent.whole, error))? {
         let malformed = |what| corrupt(extent.whole, WireError::Malformed(what));
         match (frame.kind, open) {
             (FrameKind::Record, None) => {
