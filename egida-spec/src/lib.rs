@@ -1,5 +1,5 @@
 #![forbid(unsafe_code)]
-//! The Egida specification language: text in, a completed and checked [`Protocol`](protocol::Protocol) out.
+//! The Egida specification language: text in, a completed and checked [`Protocol`] out.
 //!
 //! ```text
 //!  text ──parse──▶ syntax tree ──lower──▶ Protocol ──complete──▶ Protocol ──check──▶ Judgement
@@ -33,9 +33,9 @@
 //! assert_eq!(judgement.class, Class::Causal);
 //! ```
 
-mod check;
+pub mod check;
 pub mod class;
-mod complete;
+pub mod complete;
 mod determinant;
 pub mod diagnostic;
 mod explain;

@@ -1,6 +1,6 @@
 //! The syntax tree: what stands in the text, in the text's own words and order, comments included.
 //!
-//! The formatter prints it; the lowering ([`crate::lower`]) gives it its meaning.
+//! The formatter prints it; the lowering gives it its meaning.
 
 use crate::protocol::Span;
 
