@@ -69,7 +69,7 @@ pub struct Loaded {
 }
 
 /// Reads a specification: parses, gives meaning to words, and fills in documented defaults. Whether it can recover is
-/// [`check`]'s question.
+/// [`check()`]'s question.
 ///
 /// The file's name names a protocol that has no header.
 #[must_use]
