@@ -1,5 +1,5 @@
 #![forbid(unsafe_code)]
-//! The Egida specification language: text in, a completed and checked [`Protocol`](protocol::Protocol) out.
+//! The Egida specification language: text in, a completed and checked [`Protocol`] out.
 //!
 //! ```text
 //!  text ──parse──▶ syntax tree ──lower──▶ Protocol ──complete──▶ Protocol ──check──▶ Judgement
@@ -33,9 +33,10 @@
 //! assert_eq!(judgement.class, Class::Causal);
 //! ```
 
-mod check;
+pub mod check;
 pub mod class;
-mod complete;
+pub mod complete;
+mod determinant;
 pub mod diagnostic;
 mod explain;
 mod format;
@@ -68,7 +69,7 @@ pub struct Loaded {
 }
 
 /// Reads a specification: parses, gives meaning to words, and fills in documented defaults. Whether it can recover is
-/// [`check`]'s question.
+/// [`check()`]'s question.
 ///
 /// The file's name names a protocol that has no header.
 #[must_use]

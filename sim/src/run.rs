@@ -1,0 +1,552 @@
+//! Runs a job: the scheduler, the failures, the recovery.
+
+use std::cell::RefCell;
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
+use std::rc::Rc;
+
+use egida_core::binder::{BindError, Bound, bind};
+use egida_core::driver::EntryKind;
+use egida_core::engine::{Engine, OnDivergence};
+use egida_core::event::Determinant;
+use egida_core::fault::Fault;
+use egida_core::gate::Condition;
+use egida_core::ids::{Position, Rank};
+use egida_core::module::{CollectDeterminants, MutedJournal, Question, Step as Collection};
+use egida_core::output::{OutputGate, Replicated, Stream};
+use egida_core::recovery::{Action, Cause, Collected, Coordinator, End, Input, LoggedMessage, RecoveryImage};
+use egida_core::registry::Registry;
+use egida_core::setting::Setting;
+use egida_core::stack::{EventHandler, Stack};
+use egida_core::wire::Reader;
+use egida_spec::protocol::Protocol;
+use rand::{Rng, RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+
+use crate::driver::{Crash, SimDriver};
+use crate::program::{Op, Program, Step};
+use crate::world::{Time, World};
+
+/// A job to simulate.
+pub struct Job<'a> {
+    /// The protocol.
+    pub protocol: &'a Protocol,
+    /// Ranks, domains, failure unit.
+    pub setting: Setting,
+    /// What each rank does.
+    pub scripts: Vec<Vec<Op>>,
+    /// Who dies where.
+    pub crashes: Vec<Crash>,
+    /// Decides every delay.
+    pub seed: u64,
+    /// Forget all determinants at recovery: the control that shows what they are for.
+    pub discard_determinants: bool,
+}
+
+/// How a job went.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Outcome {
+    /// How it ended.
+    pub end: Ending,
+    /// The final state of each rank.
+    pub states: Vec<u64>,
+    /// What each rank sent to each, in its last life.
+    pub sent: Vec<Vec<Vec<(u64, u64)>>>,
+    /// What each rank received from each, in its last life.
+    pub received: Vec<Vec<Vec<(u64, u64)>>>,
+    /// What each rank wrote, in its last life.
+    pub written: Vec<Vec<u8>>,
+    /// What the world saw of each rank's output.
+    pub released: Vec<Vec<u8>>,
+    /// How many times each rank died.
+    pub deaths: Vec<u32>,
+    /// One line per event.
+    pub trace: Vec<String>,
+}
+
+/// How a job ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Ending {
+    /// Every rank came to the end of its script.
+    Done,
+    /// As the coordinator said.
+    Ended(End),
+    /// A rank failed for good.
+    Failed(Rank, Fault),
+    /// A rank contradicted its own output.
+    Contradicted(Rank),
+    /// Nothing could happen any more, or too much did.
+    Stuck,
+}
+
+/// No simulated job takes more events than this; one that does never ends.
+const MAX_EVENTS: u64 = 2_000_000;
+
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+enum Event {
+    Run(Rank, u32),
+    WriteOut(Rank, Position),
+    Durable(u64),
+    Quiesced(u64),
+    Answer { round: u64, asker: Rank, holder: Rank },
+    Start(Rank, u64),
+    Replicate { rank: Rank, domain: u32, position: Position },
+}
+
+struct Simulation<'a> {
+    job: &'a Job<'a>,
+    registry: &'a Registry,
+    random: ChaCha8Rng,
+    world: Rc<RefCell<World>>,
+    queue: BinaryHeap<Reverse<(Time, u64, Event)>>,
+    numbered: u64,
+    ranks: Vec<Life>,
+    coordinator: Coordinator,
+    collector: Option<Box<dyn CollectDeterminants>>,
+    collecting: Option<Collecting>,
+    images: BTreeMap<Rank, RecoveryImage>,
+    copies_needed: u32,
+    trace: Vec<String>,
+    end: Option<Ending>,
+}
+
+struct Life {
+    engine: Option<Engine<SimDriver>>,
+    program: Program,
+    incarnation: u32,
+    node: Stack,
+    output: OutputGate,
+    read: usize,
+    released: Vec<u8>,
+    replicated: Replicated,
+    over: bool,
+    deaths: u32,
+}
+
+struct Collecting {
+    round: u64,
+    ranks: Vec<Rank>,
+    collected: Collected,
+}
+
+/// Simulates a job.
+///
+/// # Errors
+/// Why the protocol could not be bound.
+pub fn run(job: &Job<'_>, registry: &Registry) -> Result<Outcome, Vec<BindError>> {
+    let ranks = job.setting.domains.ranks();
+    let world = Rc::new(RefCell::new(World::new(job.setting.domains.clone())));
+    let mut lives = Vec::new();
+    let mut policy = None;
+    let mut collector = None;
+    for rank in 0..ranks {
+        let Bound { stack, policy: rank_policy, collector: rank_collector, .. } =
+            bind(job.protocol, registry, &job.setting, rank)?;
+        policy = Some(rank_policy);
+        collector = rank_collector;
+        lives.push(Life {
+            engine: None,
+            program: Program::new(rank, ranks, job.scripts[rank as usize].clone()),
+            incarnation: 0,
+            node: stack,
+            output: OutputGate::new(Stream::Out),
+            read: 0,
+            released: Vec::new(),
+            replicated: Replicated::default(),
+            over: false,
+            deaths: 0,
+        });
+    }
+    let Some(policy) = policy else { return Ok(nothing()) };
+    let mut simulation = Simulation {
+        job,
+        registry,
+        random: ChaCha8Rng::seed_from_u64(job.seed),
+        world,
+        queue: BinaryHeap::new(),
+        numbered: 0,
+        ranks: lives,
+        coordinator: Coordinator::new(policy, job.setting.domains.clone()),
+        collector,
+        collecting: None,
+        images: BTreeMap::new(),
+        copies_needed: policy.tolerates.unwrap_or(0),
+        trace: Vec::new(),
+        end: None,
+    };
+    for rank in 0..ranks {
+        simulation.begin(rank, RecoveryImage { incarnation: 1, ..RecoveryImage::default() })?;
+    }
+    simulation.go();
+    Ok(simulation.outcome())
+}
+
+fn nothing() -> Outcome {
+    Outcome {
+        end: Ending::Done,
+        states: Vec::new(),
+        sent: Vec::new(),
+        received: Vec::new(),
+        written: Vec::new(),
+        released: Vec::new(),
+        deaths: Vec::new(),
+        trace: Vec::new(),
+    }
+}
+
+impl Simulation<'_> {
+    fn after(&mut self, longest: Time, event: Event) {
+        let delay = self.random.random_range(1..=longest);
+        let at = self.world.borrow().now + delay;
+        self.numbered += 1;
+        self.queue.push(Reverse((at, self.numbered, event)));
+    }
+
+    fn tell(&mut self, what: String) {
+        let now = self.world.borrow().now;
+        self.trace.push(format!("{now:>9} {what}"));
+    }
+
+    fn begin(&mut self, rank: Rank, image: RecoveryImage) -> Result<(), Vec<BindError>> {
+        let incarnation = image.incarnation;
+        let crashes: Vec<Crash> = self
+            .job
+            .crashes
+            .iter()
+            .filter(|crash| (crash.rank, crash.incarnation) == (rank, incarnation))
+            .copied()
+            .collect();
+        let driver = SimDriver::new(rank, self.world.clone(), crashes);
+        let bound = bind(self.job.protocol, self.registry, &self.job.setting, rank)?;
+        let ranks = self.job.setting.domains.ranks();
+        let life = &mut self.ranks[rank as usize];
+        life.program = Program::new(rank, ranks, self.job.scripts[rank as usize].clone());
+        life.incarnation = incarnation;
+        life.over = false;
+        life.read = 0;
+        let domains = self.job.setting.domains.clone();
+        let engine = Engine::new(rank, domains, driver, bound.stack, Some(image), OnDivergence::Stop);
+        self.tell(format!("rank {rank} begins as incarnation {incarnation}"));
+        match engine {
+            Ok(engine) => {
+                self.ranks[rank as usize].engine = Some(engine);
+                let actions = self.coordinator.handle(Input::Live { rank });
+                self.perform(actions);
+                self.after(20, Event::Run(rank, incarnation));
+            }
+            Err(Fault::Crashed) => self.died(rank, Cause::Signal(9)),
+            Err(fault) => self.end = Some(Ending::Failed(rank, fault)),
+        }
+        Ok(())
+    }
+
+    fn go(&mut self) {
+        let mut events = 0;
+        while self.end.is_none() {
+            let Some(Reverse((at, _, event))) = self.queue.pop() else {
+                self.end = Some(Ending::Stuck);
+                break;
+            };
+            events += 1;
+            if events > MAX_EVENTS {
+                self.end = Some(Ending::Stuck);
+                break;
+            }
+            self.world.borrow_mut().now = at;
+            self.happen(event);
+        }
+    }
+
+    fn happen(&mut self, event: Event) {
+        match event {
+            Event::Run(rank, incarnation) => self.step(rank, incarnation),
+            Event::WriteOut(rank, position) => {
+                self.world.borrow_mut().write_out(rank, position);
+                self.release(rank);
+            }
+            Event::Durable(round) => {
+                let actions = self.coordinator.handle(Input::Durable { round });
+                self.perform(actions);
+            }
+            Event::Quiesced(round) => {
+                self.world.borrow_mut().epoch += 1;
+                let actions = self.coordinator.handle(Input::Quiesced { round });
+                self.perform(actions);
+            }
+            Event::Answer { round, asker, holder } => self.answer(round, asker, holder),
+            Event::Start(rank, round) => {
+                let current =
+                    self.images.get(&rank).is_some_and(|image| u64::from(image.incarnation) == round);
+                if let Some(image) = self.images.remove(&rank).filter(|_| current) {
+                    if let Err(errors) = self.begin(rank, image) {
+                        debug_assert!(errors.is_empty(), "it was bound before");
+                        self.end = Some(Ending::Stuck);
+                    }
+                }
+            }
+            Event::Replicate { rank, domain, position } => self.replicated(rank, domain, position),
+        }
+    }
+
+    fn step(&mut self, rank: Rank, incarnation: u32) {
+        let delay = self.random.random_range(1..60);
+        let live = self.random.next_u64();
+        self.world.borrow_mut().delay = delay;
+        let life = &mut self.ranks[rank as usize];
+        if life.incarnation != incarnation {
+            return;
+        }
+        let Some(engine) = &mut life.engine else { return };
+        let stepped = life.program.step(engine, live);
+        let head = self.world.borrow().journals[rank as usize].head();
+        match stepped {
+            Ok(step) => {
+                self.wrote(rank, head);
+                self.write_out_soon(rank, head);
+                if step == Step::Over {
+                    self.over(rank);
+                } else {
+                    let pause = if step == Step::Moved { 20 } else { 100 };
+                    self.after(pause, Event::Run(rank, incarnation));
+                }
+            }
+            Err(Fault::Crashed) => self.died(rank, Cause::Signal(9)),
+            Err(fault) => self.end = Some(Ending::Failed(rank, fault)),
+        }
+    }
+
+    fn write_out_soon(&mut self, rank: Rank, head: Position) {
+        if self.world.borrow().journals[rank as usize].stable < head {
+            self.after(200, Event::WriteOut(rank, head));
+        }
+    }
+
+    /// Output that the program wrote since the last step: read from its pipe, gated on the journal's head.
+    fn wrote(&mut self, rank: Rank, head: Position) {
+        let life = &mut self.ranks[rank as usize];
+        let bytes = life.program.written[life.read..].to_vec();
+        if bytes.is_empty() {
+            return;
+        }
+        life.read = life.program.written.len();
+        let gate = life.node.output(&mut MutedJournal, head);
+        let observed = life.engine.as_ref().map_or(0, |engine| engine.counts().observed);
+        if life.output.write(bytes, gate, observed).is_err() {
+            self.end = Some(Ending::Contradicted(rank));
+        }
+        self.release(rank);
+    }
+
+    /// Releases what may be, and drives what may not.
+    fn release(&mut self, rank: Rank) {
+        let own = self.job.setting.domains.of(rank);
+        let (stable, head) = {
+            let world = self.world.borrow();
+            let journal = &world.journals[rank as usize];
+            (journal.stable, journal.head())
+        };
+        let life = &mut self.ranks[rank as usize];
+        life.replicated.holds(own, head);
+        while let Some(bytes) = life.output.release(|condition| match *condition {
+            Condition::Stable { position, .. } => position <= stable,
+            Condition::Held { domains, position } => life.replicated.position_held_by(domains) >= position,
+        }) {
+            life.released.extend(bytes);
+        }
+        let mut wanted: BTreeSet<(u32, Position)> = BTreeSet::new();
+        for condition in life.output.waiting_for() {
+            if let Condition::Held { domains, position } = condition {
+                let missing = domains.min(self.copies_needed + 1);
+                let others = (1..self.job.setting.domains.count())
+                    .map(|step| (own + step) % self.job.setting.domains.count())
+                    .take(missing as usize);
+                wanted.extend(others.map(|domain| (domain, position)));
+            }
+        }
+        for (domain, position) in wanted {
+            self.after(80, Event::Replicate { rank, domain, position });
+        }
+        if self.ranks.iter().all(|life| life.over && life.output.is_idle()) {
+            self.end = Some(Ending::Done);
+        }
+    }
+
+    /// A domain's node takes the determinants of a rank's journal into its memory.
+    fn replicated(&mut self, rank: Rank, domain: u32, position: Position) {
+        let down = self.job.setting.domains.members(domain).any(|member| self.coordinator.is_dead(member));
+        if down || self.coordinator.is_dead(rank) {
+            return;
+        }
+        let known = self.ranks[rank as usize].replicated.position(domain);
+        self.world.borrow_mut().replicate(rank, domain, known, position);
+        self.ranks[rank as usize].replicated.holds(domain, position);
+        self.release_later(rank);
+    }
+
+    fn release_later(&mut self, rank: Rank) {
+        let stable = self.world.borrow().journals[rank as usize].stable;
+        self.after(5, Event::WriteOut(rank, stable));
+    }
+
+    fn over(&mut self, rank: Rank) {
+        let life = &mut self.ranks[rank as usize];
+        if let Some(engine) = &mut life.engine {
+            engine.finished();
+        }
+        life.over = true;
+        self.tell(format!("rank {rank} comes to its end"));
+        self.release(rank);
+    }
+
+    fn died(&mut self, rank: Rank, cause: Cause) {
+        let life = &mut self.ranks[rank as usize];
+        let at = life.engine.take().map_or_else(Default::default, |mut engine| engine.driver().progress());
+        life.deaths += 1;
+        life.over = false;
+        life.output.writer_died();
+        self.tell(format!("rank {rank} dies: {cause:?}"));
+        let actions = self.coordinator.handle(Input::Died { rank, cause, at });
+        self.perform(actions);
+    }
+
+    fn perform(&mut self, actions: Vec<Action>) {
+        for action in actions {
+            match action {
+                Action::Fence { ranks } => {
+                    for rank in ranks {
+                        self.died(rank, Cause::Fenced);
+                    }
+                }
+                Action::Seal { ranks, memory_lost } => self.seal(&ranks, memory_lost),
+                Action::Persist { round, .. } => self.after(100, Event::Durable(round)),
+                Action::Quiesce { round } => self.after(100, Event::Quiesced(round)),
+                Action::Collect { round, ranks } => self.collect(round, ranks),
+                Action::Start { rank, image } => {
+                    let number = u64::from(image.incarnation);
+                    self.images.insert(rank, image);
+                    self.after(300, Event::Start(rank, number));
+                }
+                Action::Tell(note) => self.tell(format!("{note:?}")),
+                Action::End(end) => self.end = self.end.take().or(Some(Ending::Ended(end))),
+            }
+        }
+    }
+
+    fn seal(&mut self, ranks: &[Rank], memory_lost: bool) {
+        for &rank in ranks {
+            // A rank that had come to its end is executed again with the rest of its domain.
+            self.ranks[rank as usize].over = false;
+            if self.ranks[rank as usize].engine.take().is_some() {
+                self.ranks[rank as usize].output.writer_died();
+            }
+            if memory_lost {
+                self.world.borrow_mut().discard(rank);
+                let domain = self.job.setting.domains.of(rank);
+                self.ranks[rank as usize].replicated = Replicated::default();
+                for life in &mut self.ranks {
+                    life.replicated.lost(domain);
+                }
+            } else {
+                let head = self.world.borrow().journals[rank as usize].head();
+                self.world.borrow_mut().write_out(rank, head);
+                self.release(rank);
+            }
+        }
+    }
+
+    fn collect(&mut self, round: u64, ranks: Vec<Rank>) {
+        self.collecting = Some(Collecting { round, ranks: ranks.clone(), collected: Collected::default() });
+        let failed: BTreeSet<Rank> = ranks.into_iter().collect();
+        let step = match &mut self.collector {
+            Some(collector) => collector.retrieve_determinants(&failed, self.job.setting.domains.ranks()),
+            None => Collection::Done,
+        };
+        self.collection(round, step);
+    }
+
+    fn collection(&mut self, round: u64, step: Collection) {
+        match step {
+            Collection::Pending(questions) => {
+                for Question { asker, holder, .. } in questions {
+                    self.after(150, Event::Answer { round, asker, holder });
+                }
+            }
+            Collection::Done => self.collected(),
+        }
+    }
+
+    fn answer(&mut self, round: u64, asker: Rank, holder: Rank) {
+        if self.collecting.as_ref().is_none_or(|collecting| collecting.round != round) {
+            return;
+        }
+        self.add_memory_of(holder);
+        let step =
+            self.collector.as_mut().map_or(Collection::Done, |collector| collector.on_message(asker, holder));
+        self.collection(round, step);
+    }
+
+    /// Adds what the node of a rank holds.
+    fn add_memory_of(&mut self, holder: Rank) {
+        let Some(collecting) = &mut self.collecting else { return };
+        let world = self.world.borrow();
+        let domain = self.job.setting.domains.of(holder);
+        let journal = world.journals[holder as usize].entries.iter();
+        let held = journal.filter(|entry| entry.kind != EntryKind::Message).map(|entry| &entry.bytes);
+        for bytes in held.chain(&world.foreign[domain as usize]) {
+            if let Ok(determinant) = Determinant::decode(&mut Reader::new(bytes)) {
+                collecting.collected.add_held(determinant, domain);
+            }
+        }
+    }
+
+    fn collected(&mut self) {
+        let Some(mut collecting) = self.collecting.take() else { return };
+        let world = self.world.borrow();
+        let mut depends: BTreeMap<Rank, Vec<(Rank, u64)>> = BTreeMap::new();
+        let mut observed = BTreeMap::new();
+        for &rank in &collecting.ranks {
+            for entry in &world.disk[rank as usize] {
+                match entry.kind {
+                    EntryKind::Message => {
+                        if let Ok(message) = LoggedMessage::decode(&entry.bytes) {
+                            collecting.collected.add_message(rank, message);
+                        }
+                    }
+                    _ => {
+                        if let Ok(determinant) = Determinant::decode(&mut Reader::new(&entry.bytes)) {
+                            collecting.collected.add_stable(determinant);
+                        }
+                    }
+                }
+            }
+            let seen = (0..self.job.setting.domains.ranks())
+                .map(|reader| (reader, world.channels[rank as usize][reader as usize].depends))
+                .collect();
+            depends.insert(rank, seen);
+            observed.insert(rank, self.ranks[rank as usize].output.observed());
+        }
+        drop(world);
+        if self.job.discard_determinants {
+            collecting.collected.discard_determinants();
+            depends.clear();
+            observed.clear();
+        }
+        let Collecting { round, collected, .. } = collecting;
+        let actions = self.coordinator.handle(Input::Collected { round, collected, depends, observed });
+        self.perform(actions);
+    }
+
+    fn outcome(self) -> Outcome {
+        let each = |of: &dyn Fn(&Life) -> Vec<Vec<(u64, u64)>>| self.ranks.iter().map(of).collect();
+        Outcome {
+            end: self.end.clone().unwrap_or(Ending::Stuck),
+            states: self.ranks.iter().map(|life| life.program.state()).collect(),
+            sent: each(&|life| life.program.sent.clone()),
+            received: each(&|life| life.program.received.clone()),
+            written: self.ranks.iter().map(|life| life.program.written.clone()).collect(),
+            released: self.ranks.iter().map(|life| life.released.clone()).collect(),
+            deaths: self.ranks.iter().map(|life| life.deaths).collect(),
+            trace: self.trace,
+        }
+    }
+}

@@ -1,0 +1,174 @@
+//! What all ranks of a simulated job share: the memory of the nodes and the disk.
+
+use egida_core::driver::EntryKind;
+use egida_core::ids::{Domain, Domains, Position, Rank, Ssn};
+use egida_core::wire::RecordHeader;
+
+/// Virtual time, in nanoseconds.
+pub type Time = u64;
+
+/// Payload bytes that are published at a time: small, so that crashes between pieces happen.
+pub const PIECE_BYTES: usize = 64;
+
+/// A record on a channel.
+#[derive(Debug, Clone)]
+pub struct Record {
+    /// Its head.
+    pub header: RecordHeader,
+    /// Its piggyback.
+    pub piggyback: Vec<u8>,
+    /// The payload as far as it is published.
+    pub payload: Vec<u8>,
+    /// When its receiver can see it.
+    pub visible: Time,
+}
+
+/// A channel: the memory is the sender's, the acknowledgements are the receiver's.
+#[derive(Debug, Clone, Default)]
+pub struct Channel {
+    /// The records from number `reclaimed` on.
+    pub records: Vec<Record>,
+    /// Records below this number were reclaimed.
+    pub reclaimed: Ssn,
+    /// How often it was begun anew.
+    pub generation: u32,
+    /// The receiver has taken knowledge of all below.
+    pub acknowledged: Ssn,
+    /// The most events of the sender that the receiver depends on.
+    pub depends: u64,
+    /// The receiver needs nothing below again.
+    pub released: Ssn,
+    /// Synchronous messages that were matched.
+    pub matched: Vec<Ssn>,
+}
+
+impl Channel {
+    /// The record of that number.
+    #[must_use]
+    pub fn record(&self, ssn: Ssn) -> Option<&Record> {
+        self.records.get(usize::try_from(ssn.checked_sub(self.reclaimed)?).ok()?)
+    }
+}
+
+/// An entry of a journal.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    /// What it is.
+    pub kind: EntryKind,
+    /// The stores that must come to hold it.
+    pub stores: u8,
+    /// Its bytes.
+    pub bytes: Vec<u8>,
+}
+
+/// The journal of one rank, in the memory of its node.
+#[derive(Debug, Clone, Default)]
+pub struct Journal {
+    /// Entries that were lost with an earlier node: positions only grow.
+    pub base: Position,
+    /// The entries.
+    pub entries: Vec<Entry>,
+    /// Entries below this position are on the disk.
+    pub stable: Position,
+}
+
+impl Journal {
+    /// The position behind the last entry.
+    #[must_use]
+    pub fn head(&self) -> Position {
+        self.base + self.entries.len() as Position
+    }
+}
+
+/// Everything that outlives a process.
+#[derive(Debug)]
+pub struct World {
+    /// The ranks and their failure domains.
+    pub domains: Domains,
+    /// Now.
+    pub now: Time,
+    /// Channels by sender and receiver.
+    pub channels: Vec<Vec<Channel>>,
+    /// Journals by rank.
+    pub journals: Vec<Journal>,
+    /// What the disk holds, by rank, in the order written.
+    pub disk: Vec<Vec<Entry>>,
+    /// Determinants that nodes hold for the output of others, by domain, encoded.
+    pub foreign: Vec<Vec<Vec<u8>>>,
+    /// Changes whenever channels may have begun anew.
+    pub epoch: u64,
+    /// What the network adds to a message, drawn by the scheduler before each step.
+    pub delay: Time,
+}
+
+impl World {
+    /// A world in which nothing has happened.
+    #[must_use]
+    pub fn new(domains: Domains) -> Self {
+        let ranks = domains.ranks() as usize;
+        let count = domains.count() as usize;
+        Self {
+            domains,
+            now: 0,
+            channels: vec![vec![Channel::default(); ranks]; ranks],
+            journals: vec![Journal::default(); ranks],
+            disk: vec![Vec::new(); ranks],
+            foreign: vec![Vec::new(); count],
+            epoch: 1,
+            delay: 0,
+        }
+    }
+
+    /// The channel between two ranks.
+    pub fn channel(&mut self, source: Rank, dest: Rank) -> &mut Channel {
+        &mut self.channels[source as usize][dest as usize]
+    }
+
+    /// The memory charged to a rank is lost: its outbound channels, its journal, and what it knew of inbound ones.
+    pub fn discard(&mut self, rank: Rank) {
+        for peer in 0..self.domains.ranks() {
+            let out = self.channel(rank, peer);
+            // The reader's marks lie in the reader's memory.
+            *out = Channel {
+                generation: out.generation + 1,
+                acknowledged: out.acknowledged,
+                depends: out.depends,
+                released: out.released,
+                ..Channel::default()
+            };
+            out.reclaimed = out.released;
+            let inbound = self.channel(peer, rank);
+            inbound.acknowledged = 0;
+            inbound.depends = 0;
+            inbound.matched.clear();
+        }
+        let journal = &mut self.journals[rank as usize];
+        *journal = Journal { base: journal.head(), entries: Vec::new(), stable: journal.head() };
+        let domain = self.domains.of(rank);
+        self.foreign[domain as usize].clear();
+    }
+
+    /// Writes a rank's journal to the disk up to a position and moves its watermark.
+    pub fn write_out(&mut self, rank: Rank, position: Position) {
+        let journal = &mut self.journals[rank as usize];
+        let to = position.min(journal.head());
+        while journal.stable < to {
+            let entry = &journal.entries[(journal.stable - journal.base) as usize];
+            if entry.stores != 0 {
+                self.disk[rank as usize].push(entry.clone());
+            }
+            journal.stable += 1;
+        }
+    }
+
+    /// The node of a domain takes into its memory the determinants of a rank's journal from one position to another.
+    pub fn replicate(&mut self, rank: Rank, domain: Domain, from: Position, to: Position) {
+        let journal = &self.journals[rank as usize];
+        for at in from.max(journal.base)..to.min(journal.head()) {
+            let entry = &journal.entries[(at - journal.base) as usize];
+            if entry.kind != EntryKind::Message {
+                self.foreign[domain as usize].push(entry.bytes.clone());
+            }
+        }
+    }
+}
