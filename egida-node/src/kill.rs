@@ -9,6 +9,8 @@ use egida_core::crash::Failpoint;
 use egida_core::ids::Rank;
 use thiserror::Error;
 
+use crate::quantity::parse_duration;
+
 /// One order: who dies, and when.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KillOrder {
@@ -213,12 +215,7 @@ fn duration(text: &str) -> Result<Duration, String> {
             ),
         }
     };
-    let (amount, unit) = match text.strip_suffix("ms") {
-        Some(amount) => (amount, 1e-3),
-        None => (text.strip_suffix('s').ok_or_else(unknown)?, 1.0),
-    };
-    let amount: f64 = amount.parse().map_err(|_| unknown())?;
-    Duration::try_from_secs_f64(amount * unit).map_err(|_| unknown())
+    parse_duration(text).map_err(|_| unknown())
 }
 
 /// SplitMix64: a small generator whose sequence is the same everywhere.

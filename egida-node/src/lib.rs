@@ -24,6 +24,7 @@ pub mod kill;
 pub mod limit;
 pub mod output;
 pub mod process;
+pub mod quantity;
 pub mod report;
 pub mod sink;
 pub mod state_dir;

@@ -1,4 +1,4 @@
-//! Sizes of memory: how they are written, and how much a job may take where nobody says.
+//! How much memory a job may take where nobody says.
 
 use std::fs;
 
@@ -31,47 +31,9 @@ fn group_limit_bytes(membership: &str) -> Option<u64> {
     limit
 }
 
-/// Reads a size: `4096`, `64k`, `256 MiB`, `1.5G`. A letter alone and one with `iB` stand for powers of 1024, one with `B`
-/// for powers of 1000.
-///
-/// # Errors
-/// What would be right.
-pub fn parse_size(text: &str) -> Result<u64, String> {
-    let bad = || format!("`{text}` is not a size, such as `256MiB` or `4G`");
-    let text = text.trim();
-    let end = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
-    let (number, unit) = text.split_at(end);
-    let number: f64 = number.parse().map_err(|_| bad())?;
-    let unit = unit.trim().to_lowercase();
-    let (prefix, base) = match unit.as_str() {
-        "" | "b" => return Ok(number as u64),
-        unit => match unit.strip_suffix("ib") {
-            Some(prefix) => (prefix, 1024.0_f64),
-            None => match unit.strip_suffix('b') {
-                Some(prefix) => (prefix, 1000.0),
-                None => (unit, 1024.0),
-            },
-        },
-    };
-    let power = ["k", "m", "g", "t"].iter().position(|known| *known == prefix).ok_or_else(bad)?;
-    Ok((number * base.powi(i32::try_from(power).unwrap_or_default() + 1)) as u64)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn sizes_are_read_in_both_systems() {
-        assert_eq!(parse_size("4096"), Ok(4096));
-        assert_eq!(parse_size("64k"), Ok(65536));
-        assert_eq!(parse_size("256 MiB"), Ok(256 << 20));
-        assert_eq!(parse_size("1.5G"), Ok(3 << 29));
-        assert_eq!(parse_size("2kB"), Ok(2000));
-        for wrong in ["", "much", "5 bananas", "-3k"] {
-            assert!(parse_size(wrong).unwrap_err().contains("256MiB"), "{wrong}");
-        }
-    }
 
     #[test]
     fn there_is_always_a_limit() {

@@ -148,10 +148,7 @@ impl Thread {
                     window.give_back(bytes.len());
                 }
                 Ok(Message::Note(text)) => {
-                    self.write(|this| {
-                        this.out.finish()?;
-                        this.err.say(&text)
-                    });
+                    self.write(|this| this.err.say(&text));
                 }
                 Ok(Message::Progress(replaying)) => self.show(replaying),
                 Ok(Message::Flush(done)) => {
@@ -254,8 +251,8 @@ impl Outlet {
         self.put(rank, &text)
     }
 
+    /// Writes a line of the launcher's own between those of ranks.
     fn say(&mut self, text: &str) -> io::Result<()> {
-        self.finish()?;
         let end_line = if self.open_line.take().is_some() { "\n" } else { "" };
         self.write(format!("{end_line}{text}\n").as_bytes())
     }

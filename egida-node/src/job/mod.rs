@@ -46,7 +46,7 @@ use crate::storage::{Observer, Place, StorageError, Store, Writer};
 use collect::{StepError, Steps};
 use kills::Kills;
 pub use news::{DIVERGENCE, FAILED, TIMEOUT, UNRECOVERABLE};
-use news::{Death, News};
+use news::{Death, Last, News};
 pub use plan::{Options, Plan, PlanError, Shape};
 use recover::{Recovering, StepDone};
 
@@ -148,7 +148,8 @@ struct Process {
     is_fenced: bool,
     /// When and for which order the launcher killed it.
     killed: Option<(Instant, Option<String>)>,
-    last_signal: i32,
+    /// How its last process ended.
+    last: Last,
 }
 
 /// Deaths that are to be known at once.

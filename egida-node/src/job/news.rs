@@ -37,6 +37,15 @@ pub struct Death {
     pub kill: Option<String>,
 }
 
+/// What is known of the end of a rank's last process.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Last {
+    /// The signal, where one ended it.
+    pub signal: i32,
+    /// Whether it had passed MPI_Init.
+    pub took_part: bool,
+}
+
 /// A recovery, measured.
 #[derive(Debug, Clone, Copy)]
 pub struct Recovery {
@@ -151,20 +160,21 @@ impl News {
     }
 
     /// Tells of an end and gives the exit code that it means.
-    pub fn end(&mut self, end: &End, protocol: &str, last_signal: impl Fn(Rank) -> i32) -> i32 {
+    pub fn end(&mut self, end: &End, protocol: &str, last: impl Fn(Rank) -> Last) -> i32 {
         match end {
             End::Done(code) => *code,
             End::Left { rank, code } => {
-                self.warn(format!(
-                    "the job ends: rank {rank} left with status {code} without coming to the end of MPI_Finalize \
-                     (it called exit or MPI_Abort)"
-                ));
+                let how = match last(*rank).took_part {
+                    true => " before the end of MPI_Finalize: it called exit or MPI_Abort",
+                    false => "",
+                };
+                self.warn(format!("the job ends: rank {rank} left with status {code}{how}"));
                 *code
             }
             End::Died { rank, cause } => {
                 let signal = match cause {
                     Cause::Signal(signal) => *signal,
-                    Cause::Fenced => last_signal(*rank),
+                    Cause::Fenced => last(*rank).signal,
                 };
                 self.warn(format!(
                     "the job ends: rank {rank} died of {}, and protocol `{protocol}` does not recover; choose one that \
@@ -178,7 +188,7 @@ impl News {
                 UNRECOVERABLE
             }
             End::Hopeless { rank, deaths, at } => {
-                let signal = last_signal(*rank);
+                let signal = last(*rank).signal;
                 self.unrecoverable(&format!(
                     "rank {rank} died {deaths} times in a row at the same event (after {} sends and {} deliveries), last \
                      of {}: the program itself is at fault",

@@ -169,9 +169,9 @@ impl Job {
     /// The coordinator says that this is the end.
     pub(super) fn end(&mut self, end: &End) {
         let processes = &self.processes;
-        let signal = |rank: Rank| processes[rank as usize].last_signal;
+        let last = |rank: Rank| processes[rank as usize].last;
         let name = &self.bound.protocol.name.value;
-        let code = self.news.end(end, name, signal);
+        let code = self.news.end(end, name, last);
         self.end_with(code, Signal::KILL);
     }
 

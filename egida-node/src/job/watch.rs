@@ -11,7 +11,7 @@ use egida_shm::{JobMemory, RankState};
 use rustix::process::Signal;
 
 use super::kills::companions;
-use super::news::{DIVERGENCE, Death};
+use super::news::{DIVERGENCE, Death, Last};
 use super::{Job, JobError, Phase, Together};
 use crate::kill::KillOrder;
 use crate::process::{Ended, Happened, How, Launch, Target, feed, watch};
@@ -131,9 +131,9 @@ impl Job {
         let Ended { rank, how, at } = ended;
         self.forget_process(rank);
         self.memory.reaped(rank)?;
-        if let How::Signal(signal) = how {
-            self.process(rank).last_signal = signal;
-        }
+        let took_part = self.memory.state(rank) >= RankState::Initialized;
+        let signal = if let How::Signal(signal) = how { signal } else { 0 };
+        self.process(rank).last = Last { signal, took_part };
         if matches!(self.phase, Phase::Ending { .. }) {
             return Ok(());
         }

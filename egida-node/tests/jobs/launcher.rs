@@ -3,7 +3,10 @@
 use std::process::ExitCode;
 use std::time::Duration;
 
+use async_trait::async_trait;
+use egida_core::ids::{Domain, Rank};
 use egida_node::kill::KillOrder;
+use egida_node::storage::{Backend, Batch, StorageError};
 use egida_node::{Options, Plan, Shape, run};
 use egida_spec::protocol::FailureUnit;
 
@@ -12,8 +15,10 @@ pub fn main(mut args: impl Iterator<Item = String>) -> ExitCode {
     let mut spec = "protocol none with (f = 0)".to_owned();
     let mut options = Options::default();
     let mut kills = Vec::new();
+    let mut is_disk_full = false;
     while let Some(option) = args.next().filter(|option| option != "--") {
-        if let "--tag" | "--quiet" | "--discard" = option.as_str() {
+        if let "--tag" | "--quiet" | "--discard" | "--full-disk" = option.as_str() {
+            is_disk_full |= option == "--full-disk";
             options.tag_output |= option == "--tag";
             options.quiet |= option == "--quiet";
             options.discard_determinants |= option == "--discard";
@@ -40,11 +45,37 @@ pub fn main(mut args: impl Iterator<Item = String>) -> ExitCode {
         .unwrap_or_else(|error| panic!("{error:?}"));
     options.kills = kills.iter().map(|kill| KillOrder::parse(kill, shape.ranks).expect("an order")).collect();
     plan.options = options;
+    if is_disk_full {
+        plan.backends.register("NFS disk", |_| Ok(Box::new(FullDisk)));
+    }
     match run(plan) {
         Ok(code) => ExitCode::from(u8::try_from(code).expect("a status")),
         Err(error) => {
             eprintln!("egida: {error}");
             ExitCode::from(u8::try_from(error.exit_code()).expect("a status"))
         }
+    }
+}
+
+/// A backend as a user's crate would register one.
+struct FullDisk;
+
+#[async_trait]
+impl Backend for FullDisk {
+    async fn append(&mut self, batch: &Batch) -> Result<(), StorageError> {
+        let rank = batch.iter().next().map_or(0, |entry| entry.rank);
+        Err(StorageError::Full { rank, path: "/full/disk".into() })
+    }
+
+    async fn sync(&mut self) -> Result<(), StorageError> {
+        Ok(())
+    }
+
+    async fn read(&mut self, _: &[Rank]) -> Result<Batch, StorageError> {
+        Ok(Batch::default())
+    }
+
+    async fn discard(&mut self, _: Domain) -> Result<(), StorageError> {
+        Ok(())
     }
 }

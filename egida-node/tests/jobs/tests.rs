@@ -73,6 +73,8 @@ struct Ended {
     out: String,
     err: String,
     events: Vec<Value>,
+    /// To repeat it.
+    #[allow(dead_code, reason = "shown where a test fails")]
     line: String,
 }
 
@@ -426,14 +428,8 @@ fn what_nobody_saw_is_a_divergence() {
 }
 
 fn a_full_disk_ends_the_job_by_name() {
-    let dir = tempfile::tempdir().expect("a directory");
-    // The log of node 0 is a device that is always full.
-    std::fs::create_dir(dir.path().join("nfs")).expect("a directory");
-    std::os::unix::fs::symlink("/dev/full", dir.path().join("nfs/store-0.log")).expect("a link");
-    let options = format!(
-        "--ranks 2 --unit process --state {} --spec {}",
-        dir.path().display(),
-        spec("pessimistic-sender").display()
-    );
-    launch(&options, &["gather", "5"]).is(1).says("is full").says("--state-dir");
+    let options =
+        format!("--ranks 2 --unit process --full-disk --spec {}", spec("pessimistic-sender").display());
+    let ended = launch(&options, &["gather", "5"]).is(1).says("is full").says("rank 0").says("--state-dir");
+    assert_eq!(ended.events.last().expect("an end")["exit_code"], 1);
 }
