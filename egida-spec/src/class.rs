@@ -124,19 +124,19 @@ fn class_of(
         }
     }
     let piggybacked = piggybacked(protocol, vocabulary, |traits| traits.determinants);
-    if let Some(determinants) = piggybacked {
-        if tolerance(protocol) != Tolerance::Any || stable_log.is_some() {
-            let why = format!(
-                "every message carries the determinants of `{event}` that its receiver would depend on"
-            );
-            return (
-                Class::Causal,
-                DecidedBy {
-                    origin: determinants.origin.clone(),
-                    why,
-                },
-            );
-        }
+    if let Some(determinants) = piggybacked
+        && (tolerance(protocol) != Tolerance::Any || stable_log.is_some())
+    {
+        let why = format!(
+            "every message carries the determinants of `{event}` that its receiver would depend on"
+        );
+        return (
+            Class::Causal,
+            DecidedBy {
+                origin: determinants.origin.clone(),
+                why,
+            },
+        );
     }
     if let Some(log) = stable_log {
         let storage = display_form(&log.storage.text);
@@ -165,11 +165,8 @@ fn class_of(
             )
         }
         (None, Some(log)) => {
-            let storage = display_form(&log.storage.text);
-            let why = format!(
-                "the determinant of `{event}` is logged on `{storage}`, which does not survive {}",
-                loss(unit)
-            );
+            let lost = why_lost(protocol, &log.storage, unit, vocabulary);
+            let why = format!("the determinant of `{event}` is logged on {lost}");
             (
                 Class::None,
                 DecidedBy {
@@ -228,6 +225,29 @@ fn has_enough_copies(protocol: &Protocol, storage: &Phrase) -> bool {
         (Tolerance::AtMost(f), Some(ParamValue::Count(copies))) => *copies >= u64::from(f),
         // Not a number of copies: the parameter rule says so.
         (Tolerance::AtMost(_), Some(_)) => false,
+    }
+}
+
+/// "`local disk`, which does not survive the loss of a node", for a storage that does not keep its content.
+pub(crate) fn why_lost(
+    protocol: &Protocol,
+    storage: &Phrase,
+    unit: FailureUnit,
+    vocabulary: &Vocabulary,
+) -> String {
+    let text = display_form(&storage.text);
+    let survives = vocabulary
+        .storage
+        .get(&storage.text)
+        .map(|value| value.traits.survives);
+    match (survives, tolerance(protocol)) {
+        (Some(Survives::Copies), Tolerance::Any) => {
+            format!("`{text}`, all of which may die with `f = any`")
+        }
+        (Some(Survives::Copies), Tolerance::AtMost(f)) => {
+            format!("`{text}` with fewer copies than `f = {f}` asks for")
+        }
+        _ => format!("`{text}`, which does not survive {}", loss(unit)),
     }
 }
 
@@ -323,7 +343,7 @@ pub(crate) fn is_synchronous(log: &LogStmt, vocabulary: &Vocabulary) -> bool {
 }
 
 /// "the loss of a node"
-pub(crate) const fn loss(unit: FailureUnit) -> &'static str {
+const fn loss(unit: FailureUnit) -> &'static str {
     match unit {
         FailureUnit::Process => "the death of a process",
         FailureUnit::Node => "the loss of a node",

@@ -307,12 +307,20 @@ impl Diagnostic {
     /// The same with every label inside of `text`, on character boundaries, and wide enough to be seen.
     fn visible_in(mut self, text: &str) -> Self {
         for label in &mut self.labels {
-            let end = text.floor_char_boundary(label.span.end.min(text.len()));
-            let start = text.floor_char_boundary(label.span.start.min(end));
+            let end = char_boundary(text, label.span.end);
+            let start = char_boundary(text, label.span.start.min(end));
             label.span = Span { start, end };
         }
         self
     }
+}
+
+/// The last boundary of a character that is not behind `at`.
+fn char_boundary(text: &str, at: usize) -> usize {
+    (0..=at.min(text.len()))
+        .rev()
+        .find(|at| text.is_char_boundary(*at))
+        .unwrap_or(0)
 }
 
 /// The known word or phrase that `wrong` was most likely meant to be.

@@ -9,7 +9,7 @@ use crate::diagnostic::{Diagnostic, any_error};
 use crate::parser;
 use crate::protocol::Span;
 use crate::syntax::{
-    Comment, CommentKind, Determinant, EventPart, File, Item, Log, ParamList, ParamValue,
+    Comment, CommentKind, Determinant, EventPart, File, Item, Keyed, Log, ParamList, ParamValue,
     RollbackAction, Value, Words,
 };
 
@@ -103,12 +103,11 @@ fn lines(file: &File<'_>) -> Vec<Line> {
                     format!("{proto} checkpoint{with} {how}on {}", value(&stmt.storage)),
                     stmt.head,
                 );
-                if let Some(implementation) = &stmt.implementation {
-                    let text = format!("Implementation: {}", value(&implementation.value));
+                if let Some(stmt) = &stmt.implementation {
                     lines.push(Line {
                         indented: true,
-                        text,
-                        span: implementation.span,
+                        text: implementation(stmt),
+                        span: stmt.span,
                     });
                 }
             }
@@ -132,9 +131,14 @@ fn lines(file: &File<'_>) -> Vec<Line> {
                 outer(format!("On rollback: {action}"), stmt.span);
             }
             Item::OrphanPart(part) => outer(event_part(part), part.span()),
+            Item::OrphanImplementation(stmt) => outer(implementation(stmt), stmt.span),
         }
     }
     lines
+}
+
+fn implementation(stmt: &Keyed<'_>) -> String {
+    format!("Implementation: {}", value(&stmt.value))
 }
 
 fn event_part(part: &EventPart<'_>) -> String {

@@ -36,6 +36,7 @@
 mod check;
 pub mod class;
 mod complete;
+mod determinant;
 pub mod diagnostic;
 mod explain;
 mod format;

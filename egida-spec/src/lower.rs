@@ -4,6 +4,7 @@
 
 use std::path::Path;
 
+use crate::determinant::default_determinant;
 use crate::diagnostic::{Code, Diagnostic, did_you_mean, one_of};
 use crate::protocol::{
     CheckpointStmt, DepGenStmt, Event, EventInfo, FailureUnit, Field, LogStmt, NonDetStmt, Origin,
@@ -11,7 +12,7 @@ use crate::protocol::{
     Span, Spanned, Tolerance,
 };
 use crate::quantity;
-use crate::syntax::{self, CommentKind, EventPart, File, Item, RollbackAction, Words};
+use crate::syntax::{self, EventPart, File, Item, RollbackAction, Words};
 use crate::vocabulary::normal_word;
 
 /// The parameters of the header.
@@ -25,7 +26,7 @@ pub fn lower(file_name: &str, file: &File<'_>) -> (Protocol, Vec<Diagnostic>) {
         diagnostics: Vec::new(),
         header: None,
     };
-    lowering.protocol.doc = head_comments(file);
+    lowering.protocol.doc = file.head_comments();
     let mut recovery = RecoverySpans::default();
     for item in &file.items {
         match item {
@@ -57,6 +58,14 @@ pub fn lower(file_name: &str, file: &File<'_>) -> (Protocol, Vec<Diagnostic>) {
                 }
             }
             Item::OrphanPart(part) => lowering.orphan_part(part),
+            Item::OrphanImplementation(stmt) => lowering.diagnostics.push(
+                Diagnostic::new(
+                    Code::Incomplete,
+                    "`Implementation` belongs to a checkpoint, and there is none here",
+                )
+                .label(stmt.span, "of which checkpoint?")
+                .help("put it behind the checkpoint statement"),
+            ),
         }
     }
     (lowering.protocol, lowering.diagnostics)
@@ -84,38 +93,6 @@ fn empty_protocol(file_name: &str) -> Protocol {
         dependency_generating: Vec::new(),
         checkpoint: None,
         recovery: RecoveryStmt::default(),
-    }
-}
-
-/// The `///` comments before the first statement.
-fn head_comments(file: &File<'_>) -> Vec<String> {
-    let first = file
-        .items
-        .first()
-        .map_or(usize::MAX, |item| item_span(item).start);
-    file.comments
-        .iter()
-        .filter(|comment| comment.kind == CommentKind::Doc && comment.span.start < first)
-        .map(|comment| {
-            let line = comment
-                .text
-                .strip_prefix("///")
-                .unwrap_or(comment.text)
-                .trim_end();
-            line.strip_prefix(' ').unwrap_or(line).to_owned()
-        })
-        .collect()
-}
-
-const fn item_span(item: &Item<'_>) -> Span {
-    match item {
-        Item::Header(stmt) => stmt.span,
-        Item::Event(stmt) => stmt.span,
-        Item::OutputCommit(stmt) => stmt.span,
-        Item::Checkpoint(stmt) => stmt.span,
-        Item::Retrieve(stmt) | Item::Orphans(stmt) => stmt.span,
-        Item::Rollback(stmt) => stmt.span,
-        Item::OrphanPart(part) => part.span(),
     }
 }
 
@@ -594,37 +571,6 @@ impl Lowering {
                 .label(first, "first here")
                 .help("leave one of them out"),
         );
-    }
-}
-
-/// The determinant that an event needs, as text.
-pub(crate) fn default_determinant(event: Event) -> String {
-    let fields: Vec<&str> = required_fields(event)
-        .iter()
-        .map(|field| field.as_str())
-        .collect();
-    format!("{{{}}}", fields.join(", "))
-}
-
-/// The fields without which an event of that kind cannot be replayed (rule 3).
-///
-/// A delivery is the paper's four. What the library chose adds what was answered and to which call. What is read from
-/// outside has no sender and no channel, so of the four it needs none, and its place among the process's events is the
-/// number of its call.
-pub(crate) const fn required_fields(event: Event) -> &'static [Field] {
-    match event {
-        Event::Choice => &[
-            Field::Source,
-            Field::Sesn,
-            Field::Dest,
-            Field::Desn,
-            Field::Outcome,
-            Field::Event,
-        ],
-        Event::Read => &[Field::Outcome, Field::Event],
-        Event::Receive | Event::Send | Event::Write => {
-            &[Field::Source, Field::Sesn, Field::Dest, Field::Desn]
-        }
     }
 }
 

@@ -4,10 +4,9 @@
 //! piece is then parsed once more on its own to learn what was expected where.
 
 use pest::Parser as _;
-use pest::error::{ErrorVariant, InputLocation};
 use pest::iterators::Pair;
 
-use crate::diagnostic::{Code, Diagnostic, MAX_DIAGNOSTICS, join_or};
+use crate::diagnostic::{Code, Diagnostic, MAX_DIAGNOSTICS};
 use crate::protocol::Span;
 use crate::syntax::{
     Checkpoint, Comment, CommentKind, Determinant, EventPart, EventStmt, File, Header, Item, Keyed,
@@ -28,6 +27,9 @@ mod grammar {
 }
 use grammar::{Grammar, Rule};
 
+mod syntax_error;
+use syntax_error::{Text, keyword, mark};
+
 /// Parses a file. Whatever is wrong with it, the tree holds the statements that could be read.
 #[must_use]
 pub fn parse(text: &str) -> (File<'_>, Vec<Diagnostic>) {
@@ -36,6 +38,7 @@ pub fn parse(text: &str) -> (File<'_>, Vec<Diagnostic>) {
         comments: Vec::new(),
         diagnostics: Vec::new(),
         previous: None,
+        after_error: false,
     };
     let mut items = Vec::new();
     if text.len() > MAX_BYTES {
@@ -66,7 +69,15 @@ pub fn parse(text: &str) -> (File<'_>, Vec<Diagnostic>) {
                 }
             }
         }
-        Err(error) => reader.diagnostics.push(syntax_error(&error, 0, text)),
+        Err(error) => {
+            let text = Text {
+                text,
+                comments: &[],
+            };
+            reader
+                .diagnostics
+                .push(syntax_error::diagnostic(text, &error, 0));
+        }
     }
     reader
         .diagnostics
@@ -87,6 +98,9 @@ struct Reader<'a> {
     diagnostics: Vec<Diagnostic>,
     /// The statement or line read just before, unless it was unparsable: an error often belongs to its end.
     previous: Option<Span>,
+    /// Nothing was understood since the last error, so lines without a statement of their own may belong to one that
+    /// was not understood.
+    after_error: bool,
 }
 
 impl<'a> Reader<'a> {
@@ -140,15 +154,23 @@ impl<'a> Reader<'a> {
         let span = span_of(&pair);
         let item = match pair.as_rule() {
             Rule::header => Item::Header(header(pair)),
-            Rule::event_stmt => return Some(Item::Event(self.event_stmt(pair))),
+            Rule::event_stmt => {
+                self.after_error = false;
+                return Some(Item::Event(self.event_stmt(pair)));
+            }
             Rule::output_commit_stmt => Item::OutputCommit(output_commit(pair)),
             Rule::ckpt_stmt => Item::Checkpoint(checkpoint(pair)),
             Rule::recovery_get_det_stmt => Item::Retrieve(keyed(pair)),
             Rule::orphan_detection_stmt => Item::Orphans(keyed(pair)),
             Rule::rollback_stmt => Item::Rollback(rollback(pair)),
+            Rule::orphan_part if self.after_error => return None,
             Rule::orphan_part => {
-                let part = inner(pair).find_map(event_part)?;
-                Item::OrphanPart(part)
+                let part = inner(pair).next()?;
+                if part.as_rule() == Rule::implementation {
+                    Item::OrphanImplementation(keyed(part))
+                } else {
+                    Item::OrphanPart(event_part(part)?)
+                }
             }
             Rule::unparsable => {
                 self.unparsable(&pair);
@@ -157,6 +179,7 @@ impl<'a> Reader<'a> {
             _ => return None,
         };
         self.previous = Some(span);
+        self.after_error = false;
         Some(item)
     }
 
@@ -197,63 +220,19 @@ impl<'a> Reader<'a> {
         stmt
     }
 
-    /// Says what was expected where. The piece is parsed again together with the statement before it, which may have
-    /// ended too early (`Piggyback determinants,`), and if that tells nothing, alone.
+    /// Says what was expected where, unless enough was said already.
     fn unparsable(&mut self, pair: &Pair<'a, Rule>) {
-        let span = span_of(pair);
         let previous = self.previous.take();
-        if self.diagnostics.len() >= MAX_DIAGNOSTICS {
-            return;
+        self.after_error = true;
+        if self.diagnostics.len() < MAX_DIAGNOSTICS {
+            let text = Text {
+                text: self.text,
+                comments: &self.comments,
+            };
+            self.diagnostics
+                .push(syntax_error::explain(text, span_of(pair), previous));
         }
-        let text = self.text.get(..span.end).unwrap_or(self.text);
-        let error_from = |start: usize| {
-            let piece = text.get(start..)?;
-            Grammar::parse(Rule::only_statement, piece)
-                .err()
-                .map(|error| (start, error))
-        };
-        let reach = |candidate: &(usize, pest::error::Error<Rule>)| {
-            candidate.0 + error_offset(&candidate.1)
-        };
-        let alone = error_from(span.start);
-        let with_previous = previous
-            .and_then(|previous| error_from(previous.start))
-            .filter(names_something);
-        // Whoever got further knows better; at a tie, a statement that stands on the same line goes on.
-        let with_previous = with_previous.filter(|with_previous| {
-            let (with_previous, alone) = (reach(with_previous), alone.as_ref().map_or(0, reach));
-            with_previous > alone || with_previous == alone && starts_inside_line(text, span.start)
-        });
-        let found = match with_previous.or(alone) {
-            Some((start, error)) => syntax_error(&error, start, self.text),
-            // It parses when it stands alone: it is in the wrong place, as an `Implementation` line without checkpoint.
-            None => {
-                Diagnostic::new(Code::Syntax, "this does not belong here").label(span, "unexpected")
-            }
-        };
-        self.diagnostics.push(found);
     }
-}
-
-/// Whether the error says what was expected; where pest only looked ahead, it does not.
-fn names_something((_, error): &(usize, pest::error::Error<Rule>)) -> bool {
-    match &error.variant {
-        ErrorVariant::ParsingError { positives, .. } => {
-            positives.iter().any(|rule| expectation(*rule).is_some())
-        }
-        ErrorVariant::CustomError { .. } => true,
-    }
-}
-
-/// Whether something other than space stands before `at` on its line.
-fn starts_inside_line(text: &str, at: usize) -> bool {
-    let line = text
-        .get(..at)
-        .unwrap_or_default()
-        .rsplit(['\n', '\r'])
-        .next()
-        .unwrap_or_default();
-    !line.trim().is_empty()
 }
 
 fn header(pair: Pair<'_, Rule>) -> Header<'_> {
@@ -477,10 +456,13 @@ const fn no_value<'a>(span: Span) -> Value<'a> {
     }
 }
 
-/// The children that mean something: neither comments nor keywords.
+/// The children that mean something: neither comments nor keywords nor marks.
 fn inner(pair: Pair<'_, Rule>) -> impl Iterator<Item = Pair<'_, Rule>> {
-    pair.into_inner()
-        .filter(|child| !is_comment(child.as_rule()) && keyword(child.as_rule()).is_none())
+    pair.into_inner().filter(|child| {
+        !is_comment(child.as_rule())
+            && keyword(child.as_rule()).is_none()
+            && mark(child.as_rule()).is_none()
+    })
 }
 
 /// Where the pair's own text stands: pest counts the space and the comments behind it in when something optional might
@@ -520,10 +502,6 @@ fn span_of(pair: &Pair<'_, Rule>) -> Span {
     Span { start, end }
 }
 
-const fn is_word_char(c: char) -> bool {
-    c.is_ascii_alphanumeric() || c == '-' || c == '_'
-}
-
 const fn is_blank(c: char) -> bool {
     matches!(c, ' ' | '\t' | '\n' | '\r' | '\u{feff}')
 }
@@ -538,170 +516,4 @@ const fn is_comment(rule: Rule) -> bool {
             | Rule::unclosed
             | Rule::EOI
     )
-}
-
-fn error_offset(error: &pest::error::Error<Rule>) -> usize {
-    match error.location {
-        InputLocation::Pos(at) | InputLocation::Span((at, _)) => at,
-    }
-}
-
-/// pest's error in the user's words. `start` is where the piece that was parsed begins in `text`.
-fn syntax_error(error: &pest::error::Error<Rule>, start: usize, text: &str) -> Diagnostic {
-    let at = start + error_offset(error);
-    let mut expected: Vec<String> = Vec::new();
-    if let ErrorVariant::ParsingError { positives, .. } = &error.variant {
-        for description in positives.iter().filter_map(|rule| expectation(*rule)) {
-            if !expected.contains(&description) {
-                expected.push(description);
-            }
-        }
-    }
-    let statement = expected
-        .iter()
-        .position(|description| description == STATEMENT);
-    if let Some(statement) = statement {
-        // Where any statement may stand, its many beginnings say less than the word.
-        expected = vec![expected.swap_remove(statement)];
-    }
-    let expected = join_or(&expected);
-    let found = token_at(text, at);
-    let before = token_before(text, found.start);
-    let diagnostic = if ends_line(text, before, found) {
-        let label = if expected.is_empty() {
-            expected
-        } else {
-            format!("expected {expected} behind this")
-        };
-        Diagnostic::new(Code::Syntax, "the statement ends too early").label(before, label)
-    } else {
-        let label = if expected.is_empty() {
-            "not understood".to_owned()
-        } else {
-            format!("expected {expected}")
-        };
-        let found_text = text.get(found.start..found.end).unwrap_or_default();
-        Diagnostic::new(Code::Syntax, format!("unexpected `{found_text}`")).label(found, label)
-    };
-    if statement.is_some() {
-        diagnostic.help(
-            "a statement begins with an event and a colon, `Log`, `Piggyback`, `Protocol to`, `On rollback`, or a value \
-             followed by `output commit` or `checkpoint`",
-        )
-    } else {
-        diagnostic
-    }
-}
-
-/// The word or mark at `at`.
-fn token_at(text: &str, at: usize) -> Span {
-    let rest = text.get(at..).unwrap_or_default();
-    let start = at + (rest.len() - rest.trim_start().len());
-    let rest = text.get(start..).unwrap_or_default();
-    let word: usize = rest
-        .chars()
-        .take_while(|c| is_word_char(*c))
-        .map(char::len_utf8)
-        .sum();
-    let length = if word > 0 {
-        word
-    } else {
-        rest.chars().next().map_or(0, char::len_utf8)
-    };
-    Span {
-        start,
-        end: start + length,
-    }
-}
-
-/// The word or mark before `at`.
-fn token_before(text: &str, at: usize) -> Span {
-    let before = text.get(..at).unwrap_or(text).trim_end_matches(is_blank);
-    let word: usize = before
-        .chars()
-        .rev()
-        .take_while(|c| is_word_char(*c))
-        .map(char::len_utf8)
-        .sum();
-    let length = if word > 0 {
-        word
-    } else {
-        before.chars().next_back().map_or(0, char::len_utf8)
-    };
-    Span {
-        start: before.len() - length,
-        end: before.len(),
-    }
-}
-
-/// Whether the text between two tokens ends a line, or the text ends there: then something is missing behind the first,
-/// and the second is innocent.
-fn ends_line(text: &str, before: Span, found: Span) -> bool {
-    let between = text.get(before.end..found.start).unwrap_or_default();
-    before.start < before.end && (found.start == found.end || between.contains(['\n', '\r']))
-}
-
-const STATEMENT: &str = "a statement";
-
-/// What a rule is called in an error, or nothing if it is not worth naming.
-fn expectation(rule: Rule) -> Option<String> {
-    if let Some(keyword) = keyword(rule) {
-        return Some(format!("`{keyword}`"));
-    }
-    let name = match rule {
-        Rule::header
-        | Rule::event_stmt
-        | Rule::output_commit_stmt
-        | Rule::ckpt_stmt
-        | Rule::recovery_get_det_stmt
-        | Rule::orphan_detection_stmt
-        | Rule::rollback_stmt
-        | Rule::orphan_part
-        | Rule::only_statement
-        | Rule::specification => STATEMENT,
-        Rule::event | Rule::event_head => "an event",
-        Rule::determinant_stmt => "`determinant:`",
-        Rule::determinant_structure => "`{`",
-        Rule::field => "a field of the determinant",
-        Rule::logging_stmt => "`Log`",
-        Rule::rb_ckpt_stmt => "`Take independent checkpoint`",
-        Rule::piggyback_stmt => "`Piggyback`",
-        Rule::event_info_list | Rule::event_info => "`determinant` or `message`",
-        Rule::how | Rule::value | Rule::phrase | Rule::lead => "a value",
-        Rule::params | Rule::stmt_params => "`with`",
-        Rule::param | Rule::words => "words",
-        Rule::quantity | Rule::number => "a number",
-        Rule::unit => "a unit",
-        Rule::string => "a string",
-        Rule::word => "a word",
-        Rule::implementation => "`Implementation:`",
-        Rule::EOI => "the end of the statement",
-        _ => return None,
-    };
-    Some(name.to_owned())
-}
-
-/// The keyword that a rule stands for.
-const fn keyword(rule: Rule) -> Option<&'static str> {
-    Some(match rule {
-        Rule::kw_checkpoint => "checkpoint",
-        Rule::kw_commit => "commit",
-        Rule::kw_detect => "detect",
-        Rule::kw_determinant => "determinant",
-        Rule::kw_determinants => "determinants",
-        Rule::kw_implementation => "Implementation",
-        Rule::kw_independent => "independent",
-        Rule::kw_log => "Log",
-        Rule::kw_on => "on",
-        Rule::kw_orphans => "orphans",
-        Rule::kw_output => "output",
-        Rule::kw_piggyback => "Piggyback",
-        Rule::kw_protocol => "Protocol",
-        Rule::kw_retrieve => "retrieve",
-        Rule::kw_rollback => "rollback",
-        Rule::kw_take => "Take",
-        Rule::kw_to => "to",
-        Rule::kw_with => "with",
-        _ => return None,
-    })
 }

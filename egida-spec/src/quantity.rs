@@ -92,7 +92,10 @@ pub fn print(value: &ParamValue) -> String {
 }
 
 fn with_largest_unit(value: u64, units: &[(&str, u64)], of_zero: &str) -> String {
-    match units.iter().find(|(_, factor)| value % factor == 0) {
+    match units
+        .iter()
+        .find(|(_, factor)| value.is_multiple_of(*factor))
+    {
         Some((unit, factor)) if value > 0 => format!("{} {unit}", value / factor),
         _ => format!("{value} {of_zero}"),
     }

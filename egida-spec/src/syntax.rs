@@ -13,6 +13,29 @@ pub struct File<'a> {
     pub comments: Vec<Comment<'a>>,
 }
 
+impl File<'_> {
+    /// The text of the `///` comments before the first statement, line by line.
+    #[must_use]
+    pub fn head_comments(&self) -> Vec<String> {
+        let first = self
+            .items
+            .first()
+            .map_or(usize::MAX, |item| item.span().start);
+        self.comments
+            .iter()
+            .filter(|comment| comment.kind == CommentKind::Doc && comment.span.start < first)
+            .map(|comment| {
+                let line = comment
+                    .text
+                    .strip_prefix("///")
+                    .unwrap_or(comment.text)
+                    .trim_end();
+                line.strip_prefix(' ').unwrap_or(line).to_owned()
+            })
+            .collect()
+    }
+}
+
 /// A statement.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Item<'a> {
@@ -32,6 +55,26 @@ pub enum Item<'a> {
     Rollback(Rollback<'a>),
     /// A line of an event statement outside of one.
     OrphanPart(EventPart<'a>),
+    /// `Implementation: ...` outside of a checkpoint statement.
+    OrphanImplementation(Keyed<'a>),
+}
+
+impl Item<'_> {
+    /// The whole statement.
+    #[must_use]
+    pub const fn span(&self) -> Span {
+        match self {
+            Self::Header(stmt) => stmt.span,
+            Self::Event(stmt) => stmt.span,
+            Self::OutputCommit(stmt) => stmt.span,
+            Self::Checkpoint(stmt) => stmt.span,
+            Self::Retrieve(stmt) | Self::Orphans(stmt) | Self::OrphanImplementation(stmt) => {
+                stmt.span
+            }
+            Self::Rollback(stmt) => stmt.span,
+            Self::OrphanPart(part) => part.span(),
+        }
+    }
 }
 
 /// Words as written.

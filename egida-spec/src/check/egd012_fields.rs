@@ -1,8 +1,8 @@
 //! EGD012, rule 3: a determinant lacks a field without which its event cannot be replayed.
 
 use super::Context;
+use crate::determinant::{default_determinant, required_fields};
 use crate::diagnostic::{Code, Diagnostic};
-use crate::lower::{default_determinant, required_fields};
 
 pub(super) fn check(context: &Context<'_>, diagnostics: &mut Vec<Diagnostic>) {
     for stmt in &context.protocol.non_deterministic {

@@ -29,11 +29,7 @@ pub(super) fn check(context: &Context<'_>, diagnostics: &mut Vec<Diagnostic>) {
                 diagnostic.label(log.span, "the newest messages are not there yet")
             }
             Some(log) => {
-                let storage = display_form(&log.storage.text);
-                diagnostic.label(
-                    log.span,
-                    format!("`{storage}` does not survive {}", context.loss()),
-                )
+                diagnostic.label(log.span, format!("on {}", context.why_lost(&log.storage)))
             }
             None => diagnostic.label_origin(
                 &delivery.event.origin,

@@ -3,7 +3,6 @@
 use super::Context;
 use crate::diagnostic::{Code, Diagnostic};
 use crate::protocol::RollbackStmt;
-use crate::vocabulary::display_form;
 
 pub(super) fn check(context: &Context<'_>, diagnostics: &mut Vec<Diagnostic>) {
     let storage = match &context.protocol.recovery.rollback {
@@ -17,14 +16,7 @@ pub(super) fn check(context: &Context<'_>, diagnostics: &mut Vec<Diagnostic>) {
                 Code::RollbackStorage,
                 "what is saved on rollback would be lost in the next failure",
             )
-            .label_origin(
-                &storage.origin,
-                format!(
-                    "`{}` does not survive {}",
-                    display_form(&storage.text),
-                    context.loss()
-                ),
-            )
+            .label_origin(&storage.origin, context.why_lost(storage))
             .help("save it on `NFS disk`"),
         );
     }

@@ -2,7 +2,6 @@
 
 use super::Context;
 use crate::diagnostic::{Code, Diagnostic};
-use crate::vocabulary::display_form;
 
 pub(super) fn check(context: &Context<'_>, diagnostics: &mut Vec<Diagnostic>) {
     let Some(checkpoint) = &context.protocol.checkpoint else {
@@ -14,7 +13,7 @@ pub(super) fn check(context: &Context<'_>, diagnostics: &mut Vec<Diagnostic>) {
             Diagnostic::new(Code::CheckpointStorage, "checkpoints would be lost together with their process")
                 .label_origin(
                     &storage.origin,
-                    format!("`{}` does not survive {}", display_form(&storage.text), context.loss()),
+                    context.why_lost(storage),
                 )
                 .help("save them on `NFS disk`, or, if a lost node returns with its disk, `local disk with (returns = node)`"),
         );

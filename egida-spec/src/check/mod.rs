@@ -38,7 +38,7 @@ mod egd029_faults_not_asked;
 
 use crate::class::{self, Classification, DecidedBy, EventClass};
 use crate::complete::complete_for;
-use crate::diagnostic::{Code, Diagnostic};
+use crate::diagnostic::{Code, Diagnostic, Severity};
 use crate::protocol::{Class, FailureUnit, NonDetStmt, Phrase, Protocol, Tolerance};
 use crate::tolerance;
 use crate::vocabulary::{Checkpoint, Vocabulary};
@@ -138,6 +138,10 @@ pub fn check_with(protocol: &Protocol, unit: FailureUnit, vocabulary: &Vocabular
     } else if known {
         run(SOUNDNESS, &context, &mut diagnostics);
     }
+    if crate::diagnostic::any_error(&diagnostics) {
+        // Notes about a specification that must be mended first only distract.
+        diagnostics.retain(|diagnostic| diagnostic.severity() != Severity::Advice);
+    }
     crate::sort(&mut diagnostics);
     Judgement {
         unit,
@@ -193,9 +197,9 @@ impl Context<'_> {
         class::keeps(self.protocol, storage, self.unit, self.vocabulary)
     }
 
-    /// "the loss of a node"
-    fn loss(&self) -> &'static str {
-        class::loss(self.unit)
+    /// Why a storage does not keep its content.
+    fn why_lost(&self, storage: &Phrase) -> String {
+        class::why_lost(self.protocol, storage, self.unit, self.vocabulary)
     }
 
     /// The statement about deliveries: `receive`, or `choice`.
