@@ -37,7 +37,9 @@ pub enum LinkUnitError {
     #[error("section `{SECTION}` holds no link unit of Egida")]
     Foreign,
     /// Another version wrote it.
-    #[error("the link unit has format {found}, and this build reads format {FORMAT}; run `egida synth` again")]
+    #[error(
+        "the link unit has format {found}, and this build reads format {FORMAT}; run `egida synth` again"
+    )]
     Format {
         /// Its format.
         found: u32,
@@ -46,7 +48,9 @@ pub enum LinkUnitError {
     #[error("the link unit is damaged; run `egida synth` and link again")]
     Damaged,
     /// The program was linked with several.
-    #[error("the program is linked with two link units, of `{first}` and `{second}`; link it with one of them")]
+    #[error(
+        "the program is linked with two link units, of `{first}` and `{second}`; link it with one of them"
+    )]
     Several {
         /// The first one's file name.
         first: String,
@@ -115,8 +119,7 @@ fn decode_one(bytes: &[u8]) -> Result<(LinkedSpecification, &[u8]), LinkUnitErro
         return Err(LinkUnitError::Damaged);
     }
     let (name_bytes, contents) = take_word(contents)?;
-    let (name, text) =
-        contents.split_at_checked(name_bytes as usize).ok_or(LinkUnitError::Damaged)?;
+    let (name, text) = contents.split_at_checked(name_bytes as usize).ok_or(LinkUnitError::Damaged)?;
     let string = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).map_err(|_| LinkUnitError::Damaged);
     Ok((LinkedSpecification { name: string(name)?, text: string(text)? }, rest))
 }
@@ -174,7 +177,8 @@ mod tests {
     fn two_units_in_one_program_are_named() {
         let mut bytes = unit("causal.egd", "a");
         bytes.extend(unit("none.egd", "b"));
-        let several = LinkUnitError::Several { first: "causal.egd".to_owned(), second: "none.egd".to_owned() };
+        let several =
+            LinkUnitError::Several { first: "causal.egd".to_owned(), second: "none.egd".to_owned() };
         assert_eq!(decode(&bytes), Err(several));
     }
 

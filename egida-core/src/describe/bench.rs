@@ -149,7 +149,6 @@ struct Counts {
 
 /// A message on its way.
 pub(super) struct Sent {
-    pub ssn: Ssn,
     pub piggyback: Vec<u8>,
     /// What readers wait for.
     pub gate: Gate,
@@ -189,8 +188,7 @@ impl Subject {
             gate = self.happen(Happened::Delivery { source, ssn, post })?;
         }
         let envelope = Envelope { context: 0, tag: 0 };
-        let verdict =
-            self.bound.stack.delivered(&mut self.journal, source, ssn, envelope, PAYLOAD)?;
+        let verdict = self.bound.stack.delivered(&mut self.journal, source, ssn, envelope, PAYLOAD)?;
         gate.join(&gate_of(verdict)?);
         Ok(gate)
     }
@@ -209,15 +207,18 @@ impl Subject {
         gate_of(self.bound.stack.non_deterministic(&mut self.journal, what)?)
     }
 
-    /// Sends a message that is really written.
+    /// Sends a message that is really written. As an engine does, it asks first how far the receiver has come; on the bench
+    /// that has always taken in everything.
     pub fn send(&mut self, dest: Rank) -> Result<Sent, DescribeError> {
-        let next = &mut self.counts.next_ssn[dest as usize];
-        let ssn = *next;
-        *next += 1;
+        let ssn = self.counts.next_ssn[dest as usize];
+        if self.bound.stack.scope() != Scope::Nothing {
+            self.bound.stack.acknowledged(&mut self.journal, dest, ssn);
+        }
+        self.counts.next_ssn[dest as usize] += 1;
         let mut piggyback = Vec::new();
         let len = PAYLOAD.len() as u64;
         let gate = self.bound.stack.send(&mut self.journal, dest, ssn, len, true, &mut piggyback)?;
-        Ok(Sent { ssn, piggyback, gate })
+        Ok(Sent { piggyback, gate })
     }
 
     /// Takes in a message: as in an engine, the stack hears only of messages that carry something.

@@ -26,7 +26,8 @@ impl Description {
         }
         let nodes: BTreeSet<&str> = edges.iter().flat_map(|edge| [edge.0, edge.1]).collect();
 
-        let mut dot = format!("digraph {} {{\n    rankdir = TB;\n    node [shape = box];\n", quoted(&self.protocol));
+        let mut dot =
+            format!("digraph {} {{\n    rankdir = TB;\n    node [shape = box];\n", quoted(&self.protocol));
         for node in nodes {
             let mut label = node.to_owned();
             for implementation in implementations.get(node).into_iter().flatten() {

@@ -21,7 +21,6 @@ pub(super) fn record(bench: &Bench<'_>) -> Result<Vec<EventRecord>, DescribeErro
     }
     events.push(send(bench)?);
     events.push(arrival(bench)?);
-    events.push(acknowledgement(bench)?);
     events.push(output(bench)?);
     events.push(failure(bench)?);
     Ok(events)
@@ -47,23 +46,18 @@ fn arrival(bench: &Bench<'_>) -> Result<EventRecord, DescribeError> {
     Ok(finish(&mut peer, before, "arrival", "that message arrives at another rank", "Network"))
 }
 
-fn acknowledgement(bench: &Bench<'_>) -> Result<EventRecord, DescribeError> {
-    let (mut rank, mut peer) = bench.pair()?;
-    rank.undergo(Stimulus::AnyDelivery, peer.rank)?;
-    let sent = rank.send(peer.rank)?;
-    peer.take_in(rank.rank, &sent)?;
-    let before = start(&mut rank);
-    rank.bound.stack.acknowledged(&mut rank.journal, peer.rank, sent.ssn + 1);
-    let what = "its sender learns that the message was taken in";
-    Ok(finish(&mut rank, before, "acknowledgement", what, "Network"))
-}
-
 fn output(bench: &Bench<'_>) -> Result<EventRecord, DescribeError> {
     let (mut rank, peer) = bench.pair()?;
     rank.undergo(Stimulus::AnyDelivery, peer.rank)?;
     let before = start(&mut rank);
     rank.output();
-    Ok(finish(&mut rank, before, "output", "output is about to leave, after a receive from any source", "API"))
+    Ok(finish(
+        &mut rank,
+        before,
+        "output",
+        "output is about to leave, after a receive from any source",
+        "API",
+    ))
 }
 
 /// One rank fails: a survivor's stack is told, and the collector is driven until it is done. The collector belongs to the
@@ -72,7 +66,8 @@ fn failure(bench: &Bench<'_>) -> Result<EventRecord, DescribeError> {
     let (mut rank, peer) = bench.pair()?;
     let before = start(&mut rank);
     rank.bound.stack.failure(bench.setting().domains.of(peer.rank));
-    let mut event = finish(&mut rank, before, "failure", "another rank fails and is recovered", "FailureDetector");
+    let mut event =
+        finish(&mut rank, before, "failure", "another rank fails and is recovered", "FailureDetector");
     if !rank.bound.policy.recovers {
         return Ok(event);
     }

@@ -5,8 +5,8 @@ use egida_spec::vocabulary::display_form;
 
 use super::bench::{Bench, Stimulus, Subject};
 use super::{
-    Action, Condition, Decision, DescribeError, Kept, Piggyback, Provenance, Source, Summary, UnitTolerance, Wait,
-    growth, survival,
+    Action, Condition, Decision, DescribeError, Kept, Piggyback, Provenance, Source, Summary, UnitTolerance,
+    Wait, growth, survival,
 };
 use crate::binder::{Bound, tolerates};
 use crate::driver::EntryKind;
@@ -43,7 +43,9 @@ fn waits(bench: &Bench<'_>) -> Result<Vec<Wait>, DescribeError> {
             let shown = rank.undergo(stimulus, peer.rank)?;
             let gate = match action {
                 // The outcome of a test and what was read are with the application at once.
-                Action::Delivery if matches!(stimulus, Stimulus::NamedDelivery | Stimulus::AnyDelivery) => shown,
+                Action::Delivery if matches!(stimulus, Stimulus::NamedDelivery | Stimulus::AnyDelivery) => {
+                    shown
+                }
                 Action::Delivery => Gate::open(),
                 Action::Send => rank.send(peer.rank)?.gate,
                 Action::Output => rank.output(),

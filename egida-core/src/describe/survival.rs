@@ -12,7 +12,6 @@ use crate::fault::Fault;
 use crate::gate::Gate;
 use crate::module::Step;
 use crate::recovery::{Collected, assemble};
-use crate::stack::EventHandler;
 use crate::wire::Reader;
 
 /// A rank makes every kind of choice and sends a message; its receiver reads it as soon as it may, and the rank dies at
@@ -49,7 +48,6 @@ pub(super) fn survivors(bench: &Bench<'_>) -> Result<Survivors, DescribeError> {
             in_memory_of_others += 1;
         }
     }
-    peer.bound.stack.failure(domains.of(rank.rank));
     Ok(match assemble(rank.rank, 2, memory_lost, 0, &collected, &[(peer.rank, events)]) {
         Ok(_) => Survivors::GoOn { events, on_stable_storage, in_memory_of_others },
         Err(why) => Survivors::RollBack { why: why.to_string() },
@@ -60,7 +58,8 @@ pub(super) fn survivors(bench: &Bench<'_>) -> Result<Survivors, DescribeError> {
 pub(super) fn retrieval(bench: &Bench<'_>) -> Result<Option<Retrieval>, DescribeError> {
     let (mut rank, _) = bench.pair()?;
     let Some(collector) = &mut rank.bound.collector else { return Ok(None) };
-    let mut ask = |failed: BTreeSet<u32>| match collector.retrieve_determinants(&failed, bench.shape().ranks) {
+    let mut ask = |failed: BTreeSet<u32>| match collector.retrieve_determinants(&failed, bench.shape().ranks)
+    {
         Step::Pending(questions) => questions,
         Step::Done => Vec::new(),
     };

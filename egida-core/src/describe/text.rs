@@ -6,8 +6,8 @@ use egida_spec::protocol::FailureUnit;
 
 use super::growth::ROUNDS;
 use super::{
-    Action, Condition, Description, EventRecord, JournalNote, Measured, Module, Provenance, Summary, Survivors,
-    UnitTolerance, Wait,
+    Action, Condition, Description, EventRecord, JournalNote, Measured, Module, Provenance, Summary,
+    Survivors, UnitTolerance, Wait,
 };
 
 impl Display for Description {
@@ -100,6 +100,8 @@ fn summary(f: &mut Formatter<'_>, summary: &Summary, unit: FailureUnit) -> fmt::
     if let Some(decided) = &summary.decided_by {
         item(f, "", format_args!("{}", decided.from))?;
         item(f, "", format_args!("because {}", decided.why))?;
+    } else {
+        item(f, "", "because it speaks of no non-deterministic event")?;
     }
     let mut title = "waiting";
     for action in Action::ALL {
@@ -131,7 +133,7 @@ fn summary(f: &mut Formatter<'_>, summary: &Summary, unit: FailureUnit) -> fmt::
     }
     let mut title = "kept";
     for kept in &summary.kept {
-        let words = format_args!("{} {}, until {}", kept.what, kept.place, kept.until);
+        let words = format_args!("{}: {}, until {}", kept.what, kept.place, kept.until);
         item(f, std::mem::take(&mut title), words)?;
     }
     if summary.kept.is_empty() {
@@ -164,20 +166,26 @@ fn words(condition: &Condition, unit: FailureUnit) -> String {
 
 fn piggyback(f: &mut Formatter<'_>, summary: &Summary) -> fmt::Result {
     let piggyback = &summary.piggyback;
-    if piggyback.values.is_empty() {
-        item(f, "piggyback", "none")?;
-    }
     let mut title = "piggyback";
     for (value, growth) in &piggyback.values {
         item(f, std::mem::take(&mut title), format_args!("{value}: {growth}"))?;
     }
-    item(f, "", format_args!("measured over {ROUNDS} rounds in which every rank sends a message and takes one"))?;
+    if piggyback.measured.iter().all(|measured| measured.bytes == 0) {
+        return item(f, title, "no message carried any in jobs of any size that was measured");
+    }
+    item(
+        f,
+        title,
+        format_args!("measured over {ROUNDS} rounds in which every rank sends a message and takes one:"),
+    )?;
     for Measured { ranks, messages, bytes, largest_bytes } in &piggyback.measured {
         let tenths = (bytes * 10 + messages / 2) / (*messages).max(1);
         let (whole, tenth) = (tenths / 10, tenths % 10);
-        let words =
-            format_args!("  {ranks:2} ranks: {whole}.{tenth} bytes for each message, at most {largest_bytes}");
-        item(f, "", words)?;
+        item(
+            f,
+            "",
+            format_args!("{ranks:4} ranks: {whole}.{tenth} bytes on a message, at most {largest_bytes}"),
+        )?;
     }
     Ok(())
 }
