@@ -289,7 +289,7 @@ pub fn render(
         .with_links(false);
     let mut rendered = String::new();
     for diagnostic in diagnostics {
-        let report = miette::Report::new(diagnostic.clone().visible_in(text))
+        let report = miette::Report::new(diagnostic.clone().drawable(file_name, text))
             .with_source_code(NamedSource::new(file_name, text.to_owned()));
         if handler
             .render_report(&mut rendered, report.as_ref())
@@ -303,16 +303,64 @@ pub fn render(
     rendered
 }
 
+/// Lines that take more bytes than this, with their neighbours, are not drawn: nobody reads them, and the renderer has its limits.
+const MAX_DRAWN_LINE: usize = 1_000;
+
 impl Diagnostic {
-    /// The same with every label inside of `text`, on character boundaries, and wide enough to be seen.
-    fn visible_in(mut self, text: &str) -> Self {
+    /// The same in a form that can be drawn: labels inside of `text`, on character boundaries, and on one line each.
+    /// Where a line is too long to be drawn, or there is none, the sentence says the place instead.
+    fn drawable(mut self, file_name: &str, text: &str) -> Self {
         for label in &mut self.labels {
             let end = char_boundary(text, label.span.end);
             let start = char_boundary(text, label.span.start.min(end));
-            label.span = Span { start, end };
+            let first_line = text
+                .get(start..end)
+                .unwrap_or_default()
+                .lines()
+                .next()
+                .unwrap_or_default();
+            label.span = Span {
+                start,
+                end: start + first_line.len(),
+            };
+        }
+        let too_long = |label: &Label| lines_around(text, label.span.start).len() > MAX_DRAWN_LINE;
+        if self.labels.iter().any(too_long) {
+            if let Some(first) = self.labels.first() {
+                let before = text.get(..first.span.start).unwrap_or_default();
+                let column = before
+                    .rsplit('\n')
+                    .next()
+                    .map_or(0, |line| line.chars().count())
+                    + 1;
+                let line = before.matches('\n').count() + 1;
+                self.message = format!(
+                    "{} (line {line}, column {column}: {})",
+                    self.message, first.text
+                );
+            }
+            self.labels.clear();
+        }
+        if self.labels.is_empty() {
+            // No line is drawn that would name the file.
+            self.message = format!("{file_name}: {}", self.message);
         }
         self
     }
+}
+
+/// The line with the byte `at` and the two beside it, which are drawn with it.
+fn lines_around(text: &str, at: usize) -> &str {
+    let (before, behind) = text.split_at_checked(at).unwrap_or((text, ""));
+    let start = before
+        .rmatch_indices('\n')
+        .nth(1)
+        .map_or(0, |(at, _)| at + 1);
+    let end = behind
+        .match_indices('\n')
+        .nth(1)
+        .map_or(text.len(), |(offset, _)| before.len() + offset);
+    text.get(start..end).unwrap_or(text)
 }
 
 /// The last boundary of a character that is not behind `at`.

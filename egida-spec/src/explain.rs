@@ -89,7 +89,7 @@ mod tests {
                 "{code} has a title"
             );
             if *code == Code::Limit {
-                continue; // Its example would be a megabyte.
+                continue; // Its example would fill pages.
             }
             let examples = examples(text);
             assert_eq!(examples.len(), 2, "{code} has an example and a mend");

@@ -15,7 +15,7 @@ use crate::syntax::{
 };
 
 /// The largest specification that is read. The paper's are half a kilobyte.
-pub const MAX_BYTES: usize = 1 << 20;
+pub const MAX_BYTES: usize = 1 << 16;
 
 mod grammar {
     //! The parser that pest derives; its rules are documented in `grammar.pest`.
@@ -224,7 +224,7 @@ impl<'a> Reader<'a> {
     fn unparsable(&mut self, pair: &Pair<'a, Rule>) {
         let previous = self.previous.take();
         self.after_error = true;
-        if self.diagnostics.len() < MAX_DIAGNOSTICS {
+        if self.diagnostics.len() <= MAX_DIAGNOSTICS {
             let text = Text {
                 text: self.text,
                 comments: &self.comments,
