@@ -1,1 +1,41 @@
-//! (being laid out)
+//! Node memory: channels, lanes and journals as append-only logs in one shared memory object per job.
+//!
+//! The daemon creates a [`JobMemory`] and hands its descriptor to the ranks it spawns; each of them attaches a [`ShmDriver`]
+//! to it, over which the engine of `egida-core` runs. Nothing has a name outside: with the last process that maps it,
+//! everything is gone.
+//!
+//! ```text
+//!   daemon                    shared memory                               rank
+//!   JobMemory   stable  --->  RankSlot     <--- progress, journal head    ShmDriver
+//!               epoch   --->  ChannelSlot  <--- released, acknowledged
+//!   JournalReader  <--------  segments of logs  <-- append                (other ranks read them)
+//! ```
+//!
+//! This crate decides nothing: which records may be reclaimed, what a new incarnation skips, when a store is flushed is
+//! told to it. It keeps no thread and takes no lock that a dead process could hold.
+
+mod arena;
+mod bell;
+mod driver;
+mod job;
+mod journal;
+mod kill;
+mod layout;
+mod log;
+mod record;
+mod stretch;
+mod writer;
+
+pub use driver::{Attached, ShmDriver};
+pub use job::{Blocked, JobConfig, JobMemory, RankState, ScannedRecord};
+pub use journal::{JournalItem, JournalReader};
+pub use kill::{Death, KillSwitch};
+
+/// Environment variable: which rank a spawned process is.
+pub const ENV_RANK: &str = "EGIDA_RANK";
+/// Environment variable: the number of the inherited descriptor of the job's memory.
+pub const ENV_JOB_FD: &str = "EGIDA_JOB_FD";
+/// Environment variable: which life of its rank a spawned process is.
+pub const ENV_INCARNATION: &str = "EGIDA_INCARNATION";
+/// Environment variable: where a spawned process is to kill itself, as in `send:1000;point:match:3`.
+pub const ENV_KILL: &str = "EGIDA_KILL";

@@ -1,0 +1,235 @@
+//! The one shared mapping of a job, and bounds-checked access to it.
+//!
+//! Everything inside is named by offset, never by address, since every process maps it elsewhere. An application can
+//! scribble over this memory, so an offset read from it is checked before it is used: a bad one is an error, never an
+//! access outside the mapping.
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::ptr::NonNull;
+use std::sync::atomic::{AtomicU64, Ordering, compiler_fence};
+
+use egida_core::fault::Fault;
+use egida_core::wire::WireError;
+use rustix::fs::{FallocateFlags, MemfdFlags};
+use rustix::io::Errno;
+use rustix::mm::{Advice, MapFlags, ProtFlags};
+use rustix::process::Resource;
+
+/// The address space of a job, where the system grants it: sparse, so that no address is ever needed twice.
+pub const ADDRESS_SPACE_BYTES: u64 = 8 << 40;
+
+/// The least address space worth starting with.
+const LEAST_ADDRESS_SPACE_BYTES: u64 = 1 << 30;
+
+/// Memory is given back in units of this.
+pub const PAGE_BYTES: u64 = 4096;
+
+/// A type that may stand in shared memory: made of atomics only, so that any bytes are a value of it and any process may
+/// change it at any time.
+///
+/// # Safety
+/// The implementing type is `repr(C)` or `repr(transparent)`, needs an alignment of at most [`PAGE_BYTES`], and consists
+/// of atomic integers and arrays or structs of these.
+pub unsafe trait Shared {}
+
+// SAFETY: an atomic integer.
+unsafe impl Shared for AtomicU64 {}
+
+/// The mapping of a job's memory object.
+#[derive(Debug)]
+pub struct Arena {
+    base: NonNull<u8>,
+    len: u64,
+    fd: OwnedFd,
+}
+
+// SAFETY: the mapping belongs to the process, not to a thread, and is only reached through atomics and through the
+// published-bytes discipline of `bytes` and `copy_in`.
+unsafe impl Send for Arena {}
+// SAFETY: as above.
+unsafe impl Sync for Arena {}
+
+impl Arena {
+    /// Makes a new, empty memory object of up to `most_bytes` and maps it.
+    ///
+    /// # Errors
+    /// [`Fault::Driver`] where the system gives no memory object or no address space.
+    pub fn create(most_bytes: u64) -> Result<Self, Fault> {
+        let fd = rustix::fs::memfd_create("egida-job", MemfdFlags::CLOEXEC)
+            .map_err(|error| Fault::Driver(format!("cannot create the job's memory: {error}")))?;
+        // Beyond RLIMIT_FSIZE the system would answer ftruncate with a signal instead of an error.
+        let file_size = rustix::process::getrlimit(Resource::Fsize).current.unwrap_or(u64::MAX);
+        let mut len = most_bytes;
+        loop {
+            let attempt = if len > file_size {
+                Err(Errno::FBIG)
+            } else {
+                rustix::fs::ftruncate(&fd, len).and_then(|()| map(fd.as_fd(), len))
+            };
+            match attempt {
+                Ok(base) => return Ok(Self { base, len, fd }),
+                Err(error) if len / 2 < LEAST_ADDRESS_SPACE_BYTES.min(most_bytes) => {
+                    return Err(Fault::Driver(format!(
+                        "cannot map {len} bytes for the job's memory: {error}"
+                    )));
+                }
+                Err(_) => len /= 2,
+            }
+        }
+    }
+
+    /// Maps the memory object behind a descriptor.
+    ///
+    /// # Errors
+    /// [`Fault::Driver`] where the descriptor is none, or the object cannot be mapped.
+    pub fn open(fd: OwnedFd) -> Result<Self, Fault> {
+        let failed = |error| Fault::Driver(format!("cannot map the job's memory: {error}"));
+        let stat = rustix::fs::fstat(&fd).map_err(failed)?;
+        let len = u64::try_from(stat.st_size).unwrap_or(0);
+        if len < PAGE_BYTES {
+            return Err(Fault::Driver(format!("the job's memory has only {len} bytes")));
+        }
+        let base = map(fd.as_fd(), len).map_err(failed)?;
+        Ok(Self { base, len, fd })
+    }
+
+    /// Bytes of address space.
+    pub fn len(&self) -> u64 {
+        self.len
+    }
+
+    /// The memory object.
+    pub fn fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+
+    /// The value at an offset.
+    ///
+    /// # Errors
+    /// [`WireError::Malformed`] where it would lie outside or out of alignment.
+    #[inline]
+    pub fn at<T: Shared>(&self, offset: u64) -> Result<&T, WireError> {
+        Ok(&self.slice::<T>(offset, 1)?[0])
+    }
+
+    /// `count` values from an offset on.
+    ///
+    /// # Errors
+    /// As for [`Arena::at`].
+    #[inline]
+    pub fn slice<T: Shared>(&self, offset: u64, count: u64) -> Result<&[T], WireError> {
+        let size = (size_of::<T>() as u64).checked_mul(count);
+        let end = size.and_then(|size| offset.checked_add(size));
+        if !offset.is_multiple_of(align_of::<T>() as u64) || end.is_none_or(|end| end > self.len) {
+            return Err(WireError::Malformed("an offset outside the job's memory"));
+        }
+        // SAFETY: the range lies in the mapping, which lives as long as `self`; the alignment holds because the mapping
+        // begins at a page; `Shared` promises that any bytes are a value and that concurrent change is allowed for.
+        Ok(unsafe {
+            std::slice::from_raw_parts(self.base.as_ptr().add(offset as usize).cast::<T>(), count as usize)
+        })
+    }
+
+    /// Bytes that a writer published and that nobody changes while a reader may look at them: the discipline of the logs
+    /// (memory is taken back only below what the reader released, or after it left its stretch of reading).
+    ///
+    /// # Errors
+    /// [`WireError::Malformed`] where they would lie outside.
+    #[inline]
+    pub fn bytes(&self, offset: u64, len: u64) -> Result<&[u8], WireError> {
+        if offset.checked_add(len).is_none_or(|end| end > self.len) {
+            return Err(WireError::Malformed("a length beyond the job's memory"));
+        }
+        // SAFETY: the range lies in the mapping, which lives as long as `self`, and is published: no well-behaved process
+        // writes to it. One that scribbles can garble the bytes, all values of which are valid.
+        Ok(unsafe { std::slice::from_raw_parts(self.base.as_ptr().add(offset as usize), len as usize) })
+    }
+
+    /// Copies bytes to where only the caller may write: the unpublished end of its own log.
+    ///
+    /// # Errors
+    /// [`WireError::Malformed`] where they would lie outside.
+    #[inline]
+    pub fn copy_in(&self, offset: u64, bytes: &[u8]) -> Result<(), WireError> {
+        if offset.checked_add(bytes.len() as u64).is_none_or(|end| end > self.len) {
+            return Err(WireError::Malformed("a length beyond the job's memory"));
+        }
+        // SAFETY: the range lies in the mapping; it is unpublished, so that no reference to it exists in this process
+        // (`bytes` is called for published ranges only), and `bytes` is not inside it for the same reason.
+        unsafe {
+            std::ptr::copy_nonoverlapping(
+                bytes.as_ptr(),
+                self.base.as_ptr().add(offset as usize),
+                bytes.len(),
+            );
+        }
+        Ok(())
+    }
+
+    /// Gives the memory of a page-aligned range back to the system. The range reads as zeros afterwards.
+    ///
+    /// # Errors
+    /// [`Fault::Driver`] where the system refuses.
+    pub fn punch(&self, offset: u64, len: u64) -> Result<(), Fault> {
+        rustix::fs::fallocate(&self.fd, FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE, offset, len)
+            .map_err(|error| Fault::Driver(format!("cannot give memory of the job back: {error}")))?;
+        // The compiler takes this system call for one that changes no memory of ours. It does.
+        compiler_fence(Ordering::SeqCst);
+        Ok(())
+    }
+}
+
+impl Drop for Arena {
+    fn drop(&mut self) {
+        // SAFETY: the mapping is ours, and every reference into it borrows `self`.
+        let _ = unsafe { rustix::mm::munmap(self.base.as_ptr().cast(), self.len as usize) };
+    }
+}
+
+fn map(fd: BorrowedFd<'_>, len: u64) -> Result<NonNull<u8>, Errno> {
+    let bytes = usize::try_from(len).map_err(|_| Errno::NOMEM)?;
+    // SAFETY: a fresh mapping at an address of the system's choice.
+    let base = unsafe {
+        rustix::mm::mmap(
+            std::ptr::null_mut(),
+            bytes,
+            ProtFlags::READ | ProtFlags::WRITE,
+            MapFlags::SHARED | MapFlags::NORESERVE,
+            fd,
+            0,
+        )?
+    };
+    // A child that the application forks is no rank, and a core dump of terabytes helps nobody. Both are wishes only.
+    for advice in [Advice::LinuxDontFork, Advice::LinuxDontDump] {
+        // SAFETY: the range is the mapping made above; neither advice changes its contents in this process.
+        let _ = unsafe { rustix::mm::madvise(base, bytes, advice) };
+    }
+    NonNull::new(base.cast()).ok_or(Errno::NOMEM)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_outside_can_be_named() {
+        let arena = Arena::create(1 << 30).unwrap();
+        assert!(arena.at::<AtomicU64>(arena.len() - 8).is_ok());
+        assert!(arena.at::<AtomicU64>(arena.len()).is_err());
+        assert!(arena.at::<AtomicU64>(4).is_err());
+        assert!(arena.at::<AtomicU64>(u64::MAX - 7).is_err());
+        assert!(arena.bytes(arena.len() - 1, 2).is_err());
+        assert!(arena.bytes(u64::MAX, 2).is_err());
+        assert!(arena.copy_in(arena.len(), &[1]).is_err());
+        assert!(arena.slice::<AtomicU64>(0, u64::MAX / 4).is_err());
+    }
+
+    #[test]
+    fn punched_memory_reads_as_zeros() {
+        let arena = Arena::create(1 << 30).unwrap();
+        arena.copy_in(8192, &[7; 4096]).unwrap();
+        assert_eq!(arena.bytes(8192, 2).unwrap(), [7, 7]);
+        arena.punch(8192, 4096).unwrap();
+        assert_eq!(arena.bytes(8192, 2).unwrap(), [0, 0]);
+    }
+}

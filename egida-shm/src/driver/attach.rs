@@ -1,0 +1,178 @@
+//! How a rank's process finds its job's memory.
+
+use std::os::fd::{BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use egida_core::fault::Fault;
+use egida_core::ids::{Domains, Incarnation, Position, Rank};
+use rustix::io::{FdFlags, fcntl_getfd, fcntl_setfd};
+
+use super::{ShmDriver, Watched};
+use crate::arena::Arena;
+use crate::job::RankState;
+use crate::kill::{Death, KillSwitch};
+use crate::layout::{LogName, Memory};
+use crate::log::Cursor;
+use crate::stretch::Stretch;
+use crate::writer::LogWriter;
+use crate::{ENV_INCARNATION, ENV_JOB_FD, ENV_KILL, ENV_RANK};
+
+/// What a rank's process finds in its job's memory.
+#[derive(Debug)]
+pub struct Attached {
+    /// The rank's world.
+    pub driver: ShmDriver,
+    /// Which rank it is.
+    pub rank: Rank,
+    /// How many ranks there are.
+    pub size: u32,
+    /// Which life of the rank it is.
+    pub incarnation: Incarnation,
+    /// Which failure domain each rank belongs to.
+    pub domains: Domains,
+    /// Whether the failure unit is the node: whether a rank's memory dies with it.
+    pub failure_unit_is_node: bool,
+    /// The text of the specification.
+    pub specification: String,
+    /// What the daemon collected for this incarnation's recovery; empty for a first one.
+    pub recovery: Vec<u8>,
+}
+
+impl ShmDriver {
+    /// Attaches the process that a daemon spawned; `None` where none did. The environment is read once: it is cleared, so
+    /// that a process spawned by the application is no rank.
+    ///
+    /// # Errors
+    /// As for [`ShmDriver::attach`], and [`Fault::Driver`] for an environment that names no rank.
+    #[must_use]
+    pub fn attach_from_env() -> Option<Result<Attached, Fault>> {
+        let [rank, fd, incarnation, kill] =
+            [ENV_RANK, ENV_JOB_FD, ENV_INCARNATION, ENV_KILL].map(take_variable);
+        Some(attach_by(&rank?, fd, incarnation, kill.as_deref()))
+    }
+
+    /// Attaches as a rank to the memory behind a descriptor.
+    ///
+    /// # Errors
+    /// [`Fault::Driver`] where it is not a job's memory, or where that incarnation of the rank may not attach.
+    pub fn attach(
+        fd: OwnedFd,
+        rank: Rank,
+        incarnation: Incarnation,
+        kill: KillSwitch,
+    ) -> Result<Attached, Fault> {
+        let _ = fcntl_getfd(&fd).and_then(|flags| fcntl_setfd(&fd, flags | FdFlags::CLOEXEC));
+        let memory = Memory::recognise(Arena::open(fd)?)?;
+        let size = memory.ranks();
+        if rank >= size {
+            return Err(Fault::Driver(format!("there is no rank {rank} among {size}")));
+        }
+        let slot = memory.rank(rank);
+        let expected = slot.status.incarnation.load(Ordering::Acquire);
+        if expected != u64::from(incarnation) {
+            return Err(Fault::Driver(format!(
+                "incarnation {incarnation} of rank {rank} may not attach: the job expects incarnation {expected}"
+            )));
+        }
+        let specification = memory.read(&memory.header().specification)?;
+        let attached = Attached {
+            rank,
+            size,
+            incarnation,
+            domains: memory.domains(),
+            failure_unit_is_node: memory.header().failure_unit_is_node.load(Ordering::Relaxed) != 0,
+            specification: String::from_utf8_lossy(specification).into_owned(),
+            recovery: memory.read(&slot.status.recovery)?.to_vec(),
+            driver: Self::over(Arc::clone(&memory), rank, kill)?,
+        };
+        memory.header().fences.join();
+        attached.driver.set_state(RankState::Attached);
+        Ok(attached)
+    }
+
+    fn over(memory: Arc<Memory>, rank: Rank, kill: KillSwitch) -> Result<Self, Fault> {
+        let slot = memory.rank(rank);
+        let (journal, journal_head) = match journal_end(&memory, rank)? {
+            (Some(end), head) => (LogWriter::resume(&end), head),
+            (None, head) => (LogWriter::default(), head),
+        };
+        slot.journal_heads.head.store(journal_head, Ordering::Release);
+        slot.busy.store(0, Ordering::Release);
+        let ranks = memory.ranks();
+        let spins = u64::from(ranks) <= memory.header().cpus.load(Ordering::Relaxed);
+        Ok(Self {
+            rank,
+            stretch: Stretch::new(rank),
+            kill,
+            outbound: (0..ranks).map(|_| Default::default()).collect(),
+            inbound: (0..ranks).map(|_| Default::default()).collect(),
+            notices_out: (0..ranks).map(|_| Default::default()).collect(),
+            notices_in: (0..ranks).map(|_| Default::default()).collect(),
+            journal,
+            journal_head,
+            watched: Watched::new(ranks),
+            spins,
+            memory,
+        })
+    }
+
+    /// Makes known how far this process is.
+    pub fn set_state(&self, state: RankState) {
+        self.memory.rank(self.rank).status.state.store(state as u64, Ordering::Release);
+        self.ring_daemon();
+    }
+
+    /// This process's rank.
+    #[must_use]
+    pub fn rank(&self) -> Rank {
+        self.rank
+    }
+}
+
+/// The end of a rank's journal, where it has one, and the position there.
+pub fn journal_end(memory: &Memory, rank: Rank) -> Result<(Option<Cursor>, Position), Fault> {
+    let slot = &memory.rank(rank).journal;
+    let name = LogName::Journal(rank);
+    let garbage = |error| name.garbage(0, error);
+    let Some(mut cursor) = Cursor::last(memory, slot, name).map_err(garbage)? else {
+        return Ok((None, slot.base.load(Ordering::Acquire)));
+    };
+    let mut position = cursor.segment().first_number;
+    while let Some(frame) = cursor.frame(memory).map_err(garbage)? {
+        cursor.skip(&frame);
+        position += 1;
+    }
+    Ok((Some(cursor), position))
+}
+
+fn take_variable(name: &str) -> Option<String> {
+    let value = std::env::var(name).ok();
+    // SAFETY: called while the library initialises, before the application has been told that it may use it from other
+    // threads; a program that changes its environment in a thread meanwhile breaks the C library's rules by itself.
+    unsafe { std::env::remove_var(name) };
+    value
+}
+
+fn attach_by(
+    rank: &str,
+    fd: Option<String>,
+    incarnation: Option<String>,
+    kill: Option<&str>,
+) -> Result<Attached, Fault> {
+    fn number<T: std::str::FromStr>(name: &str, value: Option<&str>) -> Result<T, Fault> {
+        value.and_then(|value| value.parse().ok()).ok_or_else(|| {
+            Fault::Driver(format!("the environment variable {name} holds no number that can be"))
+        })
+    }
+    let rank = number(ENV_RANK, Some(rank))?;
+    let incarnation = number(ENV_INCARNATION, incarnation.as_deref())?;
+    let fd: RawFd = number(ENV_JOB_FD, fd.as_deref())?;
+    // SAFETY: the number is borrowed only to ask whether it is an open descriptor.
+    if fd < 0 || fcntl_getfd(unsafe { BorrowedFd::borrow_raw(fd) }).is_err() {
+        return Err(Fault::Driver(format!("descriptor {fd}, said to be the job's memory, is not open")));
+    }
+    // SAFETY: the descriptor is open, and the daemon that spawned this process hands it over to this library.
+    let fd = unsafe { OwnedFd::from_raw_fd(fd) };
+    ShmDriver::attach(fd, rank, incarnation, KillSwitch::parse(kill.unwrap_or_default(), Death::Kill)?)
+}

@@ -1,0 +1,324 @@
+//! Reading: records from channels, notices from lanes.
+
+use std::cell::Cell;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use egida_core::driver::{Arrival, Location};
+use egida_core::fault::Fault;
+use egida_core::ids::{Rank, Ssn};
+use egida_core::wire::WireError;
+
+use super::ShmDriver;
+use crate::layout::{ChannelSlot, LogName, Memory};
+use crate::log::{Cursor, Frame, FrameKind};
+use crate::record::Head;
+
+/// A place in a payload: a frame's offset (below 2^48 and a multiple of 16), whether it is the frame of the record's head,
+/// and the low bits of the channel's generation, so that a place in a channel that was taken away is known as such.
+struct Place {
+    frame: u64,
+    is_head: bool,
+    generation: u16,
+}
+
+impl Place {
+    const OFFSET: u64 = ((1 << 48) - 1) & !15;
+
+    fn location(&self) -> Location {
+        Location((u64::from(self.generation) << 48) | (self.frame & Self::OFFSET) | u64::from(self.is_head))
+    }
+
+    fn of(location: Location) -> Self {
+        Self {
+            frame: location.0 & Self::OFFSET,
+            is_head: location.0 & 1 != 0,
+            generation: (location.0 >> 48) as u16,
+        }
+    }
+}
+
+/// A channel to this rank.
+#[derive(Debug, Default)]
+pub struct Inbound {
+    cursor: Option<Cursor>,
+    /// The generation that the cursor stands in.
+    generation: u64,
+    /// Whether the channel was begun anew since: nothing is read until the next rewind.
+    stale: bool,
+    /// The number of the record at the cursor.
+    next: Ssn,
+    /// The record at the cursor, where it was looked at.
+    current: Option<Head>,
+    /// The segment that the writer knows the cursor to be in.
+    left: u64,
+    /// Where a frame was found that the engine knows of.
+    told: Cell<u64>,
+    /// Where a frame of a payload was looked for in vain; 0 for nowhere.
+    awaited: Cell<u64>,
+}
+
+/// A lane to this rank.
+#[derive(Debug, Default)]
+pub struct NoticesIn {
+    cursor: Option<Cursor>,
+    generation: u64,
+    asked: bool,
+    told: Cell<u64>,
+}
+
+impl Inbound {
+    /// Places the cursor at the first record that is retained, if the channel was begun.
+    fn begin(
+        &mut self,
+        memory: &Memory,
+        channel: &ChannelSlot,
+        source: Rank,
+        reader: Rank,
+    ) -> Result<(), Fault> {
+        let name = LogName::Channel(source, reader);
+        self.generation = channel.log.generation.load(Ordering::Acquire);
+        self.stale = false;
+        self.current = None;
+        self.told.set(0);
+        self.awaited.set(0);
+        self.next = channel.log.base.load(Ordering::Acquire);
+        self.cursor = Cursor::first(memory, &channel.log, name).map_err(|error| name.garbage(0, error))?;
+        if let Some(cursor) = &self.cursor {
+            self.next = cursor.segment().first_number;
+            self.left = cursor.segment().serial;
+            channel.reader.left.store(self.left, Ordering::Release);
+        }
+        Ok(())
+    }
+
+    pub fn arrival(
+        &mut self,
+        memory: &Memory,
+        channel: &ChannelSlot,
+        source: Rank,
+        reader: Rank,
+    ) -> Result<Option<Arrival>, Fault> {
+        if self.stale {
+            return Ok(None);
+        }
+        if self.cursor.is_none() {
+            self.begin(memory, channel, source, reader)?;
+        }
+        let Some(cursor) = &mut self.cursor else { return Ok(None) };
+        let corrupt = |ssn, error| Fault::CorruptRecord { source_rank: source, ssn, error };
+        let frame = loop {
+            let found = cursor.frame(memory).map_err(|error| corrupt(self.next, error))?;
+            if cursor.segment().serial != self.left {
+                self.left = cursor.segment().serial;
+                channel.reader.left.store(self.left, Ordering::Release);
+            }
+            match found {
+                None => return Ok(None),
+                Some(frame) if frame.kind == FrameKind::Record => break frame,
+                // Payload of the record before, read by location or not at all.
+                Some(frame) if frame.kind == FrameKind::Piece => cursor.skip(&frame),
+                Some(_) => {
+                    return Err(corrupt(
+                        self.next,
+                        WireError::Malformed("a frame that does not belong there"),
+                    ));
+                }
+            }
+        };
+        let head = Head::read(memory, &frame).map_err(|error| corrupt(self.next, error))?;
+        if head.header.ssn != self.next {
+            return Err(corrupt(self.next, WireError::Malformed("the number of another record")));
+        }
+        self.current = Some(head);
+        self.told.set(frame.at);
+        let place = Place { frame: frame.at, is_head: true, generation: self.generation as u16 };
+        Ok(Some(Arrival { header: head.header, payload: place.location() }))
+    }
+
+    pub fn piggyback<'a>(&self, memory: &'a Memory) -> &'a [u8] {
+        self.current.and_then(|head| head.piggyback(memory).ok()).unwrap_or_default()
+    }
+
+    pub fn advance(&mut self) {
+        if let (Some(cursor), Some(head)) = (&mut self.cursor, self.current.take()) {
+            cursor.skip(head.frame());
+            self.next += 1;
+        }
+    }
+
+    pub fn bytes<'a>(&self, memory: &'a Memory, at: Location) -> Option<(&'a [u8], Location)> {
+        let mut place = Place::of(at);
+        if self.stale || place.generation != self.generation as u16 {
+            return None;
+        }
+        // A payload's frames are at most one jump apart, and a predecessor of the writer may have left an empty segment
+        // or two between them. More is a ring of jumps scribbled into memory.
+        for _ in 0..64 {
+            let Some(frame) = Frame::at(memory, place.frame).ok()? else {
+                self.awaited.set(place.frame);
+                return None;
+            };
+            let behind = Place { frame: frame.end(), is_head: false, ..place };
+            match (frame.kind, place.is_head) {
+                (FrameKind::Record, true) => {
+                    let payload = Head::read(memory, &frame).ok()?.payload(memory).ok()?;
+                    return Some((payload, behind.location()));
+                }
+                (FrameKind::Piece, false) => return Some((frame.content(memory).ok()?, behind.location())),
+                (FrameKind::Jump, false) => {
+                    place.frame = frame.target(memory).ok()?.checked_add(crate::log::SEGMENT_HEAD_BYTES)?;
+                }
+                _ => return None,
+            }
+        }
+        None
+    }
+
+    /// Where the next frame is or will be, if the channel was begun and may be read.
+    #[inline]
+    fn front(&self, channel: &ChannelSlot) -> Option<u64> {
+        match &self.cursor {
+            _ if self.stale => None,
+            Some(cursor) => Some(cursor.at()),
+            None => match channel.log.first.load(Ordering::Acquire) {
+                0 => None,
+                first => Some(first),
+            },
+        }
+    }
+
+    /// Whether something stands at the front of which the engine does not know.
+    fn has_news(&self, memory: &Memory, channel: &ChannelSlot) -> bool {
+        if let Some(front) = self.front(channel)
+            && front != self.told.get()
+            && is_published(memory, front)
+        {
+            self.told.set(front);
+            return true;
+        }
+        let awaited = self.awaited.get();
+        if awaited != 0 && !self.stale && is_published(memory, awaited) {
+            self.awaited.set(0);
+            return true;
+        }
+        false
+    }
+}
+
+#[inline]
+fn is_published(memory: &Memory, at: u64) -> bool {
+    memory.arena().at::<AtomicU64>(at).is_ok_and(|word| word.load(Ordering::Acquire) != 0)
+}
+
+/// Calls `visit` for each source whose channel was ever begun, until it says stop; returns whether it did.
+#[inline]
+fn any_source(memory: &Memory, reader: Rank, mut visit: impl FnMut(Rank) -> bool) -> bool {
+    for (index, word) in memory.sources(reader).iter().enumerate() {
+        let mut bits = word.load(Ordering::Acquire);
+        while bits != 0 {
+            let source = index as u32 * 64 + bits.trailing_zeros();
+            bits &= bits - 1;
+            if source < memory.ranks() && visit(source) {
+                return true;
+            }
+        }
+    }
+    false
+}
+
+impl ShmDriver {
+    pub(super) fn rewind_channel(&mut self, source: Rank) -> Ssn {
+        let memory = &*self.memory;
+        let inbound = &mut self.inbound[source as usize];
+        // Garbage is reported by the next `arrival`, which begins the channel again.
+        let _ = inbound.begin(memory, memory.channel(source, self.rank), source, self.rank);
+        inbound.next
+    }
+
+    pub(super) fn ready_sources(&mut self, sources: &mut Vec<Rank>) {
+        let memory = &*self.memory;
+        any_source(memory, self.rank, |source| {
+            let inbound = &self.inbound[source as usize];
+            if let Some(front) = inbound.front(memory.channel(source, self.rank))
+                && is_published(memory, front)
+            {
+                inbound.told.set(front);
+                sources.push(source);
+            }
+            false
+        });
+    }
+
+    /// Keeps the engine from reading channels that were taken away, until it rewinds them.
+    #[cold]
+    pub(super) fn look_for_new_generations(&mut self) {
+        let memory = &*self.memory;
+        for (source, inbound) in self.inbound.iter_mut().enumerate() {
+            let generation = memory.channel(source as Rank, self.rank).log.generation.load(Ordering::Acquire);
+            if inbound.cursor.is_some() && inbound.generation != generation {
+                inbound.stale = true;
+                inbound.current = None;
+            }
+        }
+    }
+
+    pub(super) fn read_notices(&mut self, dest: Rank, notices: &mut Vec<Ssn>) {
+        self.stretch.enter(&self.memory);
+        let memory = &*self.memory;
+        let slot = memory.lane(dest, self.rank);
+        let lane = &mut self.notices_in[dest as usize];
+        if !lane.asked {
+            lane.asked = true;
+            self.watched.lanes_asked.push(dest);
+        }
+        let generation = slot.generation.load(Ordering::Acquire);
+        if lane.generation != generation {
+            lane.generation = generation;
+            lane.cursor = None;
+        }
+        if lane.cursor.is_none() {
+            lane.cursor = Cursor::first(memory, slot, LogName::Lane(dest, self.rank)).ok().flatten();
+        }
+        // Notices are hints that are repeated when the matching is: one that cannot be read is like one not yet written.
+        if let Some(cursor) = &mut lane.cursor {
+            while let Ok(Some(frame)) = cursor.frame(memory) {
+                if let Some(&number) = frame.content(memory).ok().and_then(|content| content.first_chunk()) {
+                    notices.push(Ssn::from_le_bytes(number));
+                }
+                cursor.skip(&frame);
+            }
+        }
+        self.stretch.leave(&self.memory);
+    }
+
+    /// Whether anything is there that the engine did not find when it looked last: a record, more of a payload, a notice,
+    /// a stable position, another epoch. Each piece of news is told once.
+    #[must_use]
+    pub fn news(&self) -> bool {
+        let memory = &*self.memory;
+        let epoch = memory.header().epoch.load(Ordering::Acquire);
+        if epoch != self.stretch.epoch() && self.watched.epoch.replace(epoch) != epoch {
+            return true;
+        }
+        any_source(memory, self.rank, |source| {
+            self.inbound[source as usize].has_news(memory, memory.channel(source, self.rank))
+        }) || self.watched.lanes_asked.iter().any(|&dest| self.has_notice(dest))
+            || self.watched.stable_asked.borrow().iter().any(|&rank| {
+                let position = memory.rank(rank).stable.load(Ordering::Acquire);
+                self.watched.stable[rank as usize].replace(Some(position)) != Some(position)
+            })
+    }
+
+    fn has_notice(&self, dest: Rank) -> bool {
+        let lane = &self.notices_in[dest as usize];
+        let slot = self.memory.lane(dest, self.rank);
+        let front = match &lane.cursor {
+            Some(cursor) if lane.generation == slot.generation.load(Ordering::Acquire) => cursor.at(),
+            _ => slot.first.load(Ordering::Acquire),
+        };
+        front != 0 && lane.told.get() != front && is_published(&self.memory, front) && {
+            lane.told.set(front);
+            true
+        }
+    }
+}

@@ -1,0 +1,225 @@
+//! The rank's side: [`Driver`] over a job's memory.
+
+mod attach;
+mod inbound;
+mod outbound;
+mod park;
+
+use std::cell::{Cell, RefCell};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use egida_core::crash::CrashPoint;
+use egida_core::driver::{Arrival, Comparison, Driver, Extent, JournalEntry, Location, Progress};
+use egida_core::fault::Fault;
+use egida_core::gate::{MAX_STORES, StoreId};
+use egida_core::ids::{Position, Rank, Ssn};
+use egida_core::wire::RecordHeader;
+
+pub use attach::{Attached, journal_end};
+
+use crate::kill::KillSwitch;
+use crate::layout::{LogName, Memory};
+use crate::log::FrameKind;
+use crate::stretch::Stretch;
+use crate::writer::{Log, LogWriter};
+use inbound::{Inbound, NoticesIn};
+use outbound::{NoticesOut, Outbound};
+
+/// The world of one rank, in shared memory. Made by [`ShmDriver::attach_from_env`] or [`ShmDriver::attach`].
+///
+/// It holds no lock and has no thread; a process that dies with one leaves everything as the next incarnation needs it.
+/// [`Driver::rewind`] is for the beginning of an incarnation and for a channel whose generation changed: elsewhere the
+/// writer may be reusing what would be gone back to.
+#[derive(Debug)]
+pub struct ShmDriver {
+    memory: Arc<Memory>,
+    rank: Rank,
+    stretch: Stretch,
+    kill: KillSwitch,
+    outbound: Vec<Outbound>,
+    inbound: Vec<Inbound>,
+    notices_out: Vec<NoticesOut>,
+    notices_in: Vec<NoticesIn>,
+    journal: LogWriter,
+    journal_head: Position,
+    watched: Watched,
+    /// Whether there is a processor for every rank, so that waiting may spin.
+    spins: bool,
+}
+
+/// What the engine asked for last and what could have changed since: the news that end a wait.
+#[derive(Debug)]
+struct Watched {
+    /// The stable position of each rank as it was told last, where it was asked for.
+    stable: Vec<Cell<Option<Position>>>,
+    /// The ranks whose stable position was asked for.
+    stable_asked: RefCell<Vec<Rank>>,
+    /// The lanes that were asked for.
+    lanes_asked: Vec<Rank>,
+    /// The epoch of which news was given.
+    epoch: Cell<u64>,
+}
+
+impl Watched {
+    fn new(ranks: u32) -> Self {
+        Self {
+            stable: (0..ranks).map(|_| Cell::new(None)).collect(),
+            stable_asked: RefCell::default(),
+            lanes_asked: Vec::new(),
+            epoch: Cell::new(0),
+        }
+    }
+}
+
+impl Driver for ShmDriver {
+    fn extent(&mut self, dest: Rank) -> Extent {
+        // Garbage found here is reported by the next call that can: `load` is tried again there.
+        let _ = self.load_outbound(dest);
+        self.outbound[dest as usize].extent()
+    }
+
+    fn append(
+        &mut self,
+        dest: Rank,
+        header: &RecordHeader,
+        piggyback: &[u8],
+        payload: &[u8],
+        from_byte: u64,
+    ) -> Result<(), Fault> {
+        self.append_record(dest, header, piggyback, payload, from_byte)
+    }
+
+    fn compare(&mut self, dest: Rank, header: &RecordHeader, payload: &[u8]) -> Result<Comparison, Fault> {
+        self.compare_record(dest, header, payload)
+    }
+
+    fn acknowledged(&mut self, dest: Rank) -> Ssn {
+        self.memory.channel(self.rank, dest).reader.acknowledged.load(Ordering::Acquire)
+    }
+
+    fn enter(&mut self) -> u64 {
+        if self.stretch.enter(&self.memory) {
+            self.look_for_new_generations();
+        }
+        self.stretch.epoch()
+    }
+
+    fn leave(&mut self) {
+        self.stretch.leave(&self.memory);
+    }
+
+    fn generation(&mut self, source: Rank) -> u32 {
+        self.memory.channel(source, self.rank).log.generation.load(Ordering::Acquire) as u32
+    }
+
+    fn rewind(&mut self, source: Rank) -> Ssn {
+        self.rewind_channel(source)
+    }
+
+    fn ready(&mut self, sources: &mut Vec<Rank>) {
+        self.ready_sources(sources);
+    }
+
+    fn arrival(&mut self, source: Rank) -> Result<Option<Arrival>, Fault> {
+        let memory = &*self.memory;
+        self.inbound[source as usize].arrival(memory, memory.channel(source, self.rank), source, self.rank)
+    }
+
+    fn piggyback(&self, source: Rank) -> &[u8] {
+        self.inbound[source as usize].piggyback(&self.memory)
+    }
+
+    fn advance(&mut self, source: Rank) {
+        self.inbound[source as usize].advance();
+    }
+
+    fn acknowledge(&mut self, source: Rank, below: Ssn, events: u64) {
+        let reader = &self.memory.channel(source, self.rank).reader;
+        // This rank is the only one that writes these words while it lives.
+        if reader.depends.load(Ordering::Relaxed) < events {
+            reader.depends.store(events, Ordering::Release);
+        }
+        if reader.acknowledged.load(Ordering::Relaxed) < below {
+            reader.acknowledged.store(below, Ordering::Release);
+        }
+    }
+
+    fn bytes(&self, source: Rank, at: Location) -> Option<(&[u8], Location)> {
+        self.inbound[source as usize].bytes(&self.memory, at)
+    }
+
+    fn release(&mut self, source: Rank, below: Ssn) {
+        let released = &self.memory.channel(source, self.rank).reader.released;
+        if released.load(Ordering::Relaxed) < below {
+            released.store(below, Ordering::Release);
+        }
+    }
+
+    fn stable(&self, rank: Rank) -> Position {
+        let position = self.memory.rank(rank).stable.load(Ordering::Acquire);
+        if self.watched.stable[rank as usize].replace(Some(position)).is_none() {
+            self.watched.stable_asked.borrow_mut().push(rank);
+        }
+        position
+    }
+
+    fn notify_matched(&mut self, source: Rank, ssn: Ssn) -> Result<(), Fault> {
+        self.append_notice(source, ssn)
+    }
+
+    fn matched_notices(&mut self, dest: Rank, notices: &mut Vec<Ssn>) {
+        self.read_notices(dest, notices);
+    }
+
+    fn log(&mut self, entry: JournalEntry<'_>) -> Result<Position, Fault> {
+        let name = LogName::Journal(self.rank);
+        let slot = self.memory.rank(self.rank);
+        let mut log = Log {
+            memory: &self.memory,
+            slot: &slot.journal,
+            reader: None,
+            name,
+            stretch: &mut self.stretch,
+            kill: &mut self.kill,
+        };
+        let head = [entry.kind as u8, entry.stores, 0, 0, 0, 0, 0, 0];
+        self.journal.reserve(&mut log, (head.len() + entry.bytes.len()) as u64, self.journal_head)?;
+        let written = self.journal.write(&log, &[&head, entry.bytes])?;
+        self.journal.publish(&log, FrameKind::Entry, written)?;
+        self.journal_head += 1;
+        slot.journal_heads.head.store(self.journal_head, Ordering::Release);
+        if entry.stores != 0 {
+            slot.journal_heads.to_store.store(self.journal_head, Ordering::Release);
+            self.ring_daemon();
+        }
+        Ok(self.journal_head)
+    }
+
+    fn flush(&mut self, store: StoreId, position: Position) {
+        let asked = &self.memory.rank(self.rank).journal_heads.flush[usize::from(store) % MAX_STORES];
+        if asked.load(Ordering::Relaxed) < position {
+            asked.store(position, Ordering::Release);
+            self.ring_daemon();
+        }
+    }
+
+    fn note(&mut self, progress: Progress) {
+        self.memory.rank(self.rank).note(&progress);
+    }
+
+    fn crash_point(&mut self, point: CrashPoint) -> Result<(), Fault> {
+        self.kill.pass(point)
+    }
+}
+
+impl ShmDriver {
+    fn ring_daemon(&self) {
+        let header = self.memory.header();
+        header.bell.ring(&header.fences);
+    }
+
+    fn ring_rank(&self, rank: Rank) {
+        self.memory.rank(rank).bell.ring(&self.memory.header().fences);
+    }
+}

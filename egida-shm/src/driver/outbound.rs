@@ -1,0 +1,288 @@
+//! Writing: records to channels, notices to lanes, and what a predecessor left there.
+
+use std::sync::atomic::Ordering;
+
+use egida_core::crash::Failpoint;
+use egida_core::driver::{Comparison, Extent};
+use egida_core::fault::Fault;
+use egida_core::ids::{Rank, Ssn};
+use egida_core::wire::{RecordHeader, WireError};
+
+use super::ShmDriver;
+use crate::layout::{LogName, Memory};
+use crate::log::{Cursor, FrameKind};
+use crate::record;
+use crate::writer::{Log, LogWriter};
+
+/// A payload is published in pieces of at most this, so that the receiver copies one while the sender copies the next.
+pub const PIECE_BYTES: usize = 64 << 10;
+
+/// A segment's rest is filled with a part of a piece where at least so much of it fits.
+const LEAST_PIECE_BYTES: usize = 4 << 10;
+
+/// A channel from this rank.
+#[derive(Debug, Default)]
+pub struct Outbound {
+    /// Whether the channel was looked at since this process attached.
+    loaded: bool,
+    writer: LogWriter,
+    extent: Extent,
+    /// Where [`ShmDriver::compare_record`] goes on.
+    compared: Option<Cursor>,
+}
+
+impl Outbound {
+    /// What stands on the channel.
+    pub fn extent(&self) -> Extent {
+        self.extent
+    }
+}
+
+/// A lane from this rank.
+#[derive(Debug, Default)]
+pub struct NoticesOut {
+    loaded: bool,
+    writer: LogWriter,
+    written: u64,
+}
+
+impl ShmDriver {
+    /// Finds out what stands on a channel when it is used for the first time.
+    #[inline]
+    pub(super) fn load_outbound(&mut self, dest: Rank) -> Result<(), Fault> {
+        if self.outbound[dest as usize].loaded { Ok(()) } else { self.survey_outbound(dest) }
+    }
+
+    #[cold]
+    fn survey_outbound(&mut self, dest: Rank) -> Result<(), Fault> {
+        let name = LogName::Channel(self.rank, dest);
+        let memory = &*self.memory;
+        let outbound = &mut self.outbound[dest as usize];
+        let first = Cursor::first(memory, &memory.channel(self.rank, dest).log, name)
+            .map_err(|error| name.garbage(0, error))?;
+        if let Some(mut cursor) = first {
+            outbound.extent = survey(memory, &mut cursor, self.rank)?;
+            outbound.writer = LogWriter::resume(&cursor);
+            // A predecessor may have died between beginning the channel and making it known.
+            announce(memory, self.rank, dest);
+        }
+        outbound.compared = first;
+        outbound.loaded = true;
+        Ok(())
+    }
+
+    pub(super) fn append_record(
+        &mut self,
+        dest: Rank,
+        header: &RecordHeader,
+        piggyback: &[u8],
+        payload: &[u8],
+        from_byte: u64,
+    ) -> Result<(), Fault> {
+        self.load_outbound(dest)?;
+        let memory = &*self.memory;
+        let channel = memory.channel(self.rank, dest);
+        let Outbound { writer, extent, .. } = &mut self.outbound[dest as usize];
+        if header.ssn != extent.whole || from_byte != extent.begun_bytes.unwrap_or(0) {
+            return Err(Fault::Bug("a record was appended out of order"));
+        }
+        if header.len != payload.len() as u64 || header.piggyback_len as usize != piggyback.len() {
+            return Err(Fault::Bug("a record's head does not fit its contents"));
+        }
+        let mut log = Log {
+            memory,
+            slot: &channel.log,
+            reader: Some(&channel.reader),
+            name: LogName::Channel(self.rank, dest),
+            stretch: &mut self.stretch,
+            kill: &mut self.kill,
+        };
+        let bell = &memory.rank(dest).bell;
+        let fences = &memory.header().fences;
+        let mut rest =
+            payload.get(from_byte as usize..).ok_or(Fault::Bug("a record's rest begins behind its end"))?;
+        if extent.begun_bytes.is_none() {
+            let fixed = RecordHeader::BYTES + piggyback.len();
+            let fresh = extent.whole == 0;
+            let taken = make_room(writer, &mut log, fixed, rest.len(), header.ssn)?;
+            let (piece, behind) = rest.split_at(taken);
+            let written = writer.write(&log, &[&header.encode(), piggyback, piece])?;
+            log.kill.failpoint(Failpoint::ChannelReserved)?;
+            if fresh {
+                announce(memory, self.rank, dest);
+            }
+            writer.publish(&log, FrameKind::Record, written)?;
+            extent.begun_bytes = Some(taken as u64);
+            rest = behind;
+        }
+        while !rest.is_empty() {
+            bell.ring(fences);
+            log.kill.failpoint(Failpoint::ChannelPiece)?;
+            let taken = make_room(writer, &mut log, 0, rest.len(), header.ssn + 1)?;
+            let (piece, behind) = rest.split_at(taken);
+            let written = writer.write(&log, &[piece])?;
+            log.kill.failpoint(Failpoint::ChannelReserved)?;
+            writer.publish(&log, FrameKind::Piece, written)?;
+            extent.begun_bytes = extent.begun_bytes.map(|begun| begun + taken as u64);
+            rest = behind;
+        }
+        extent.whole += 1;
+        extent.begun_bytes = None;
+        log.kill.failpoint(Failpoint::ChannelPublished)?;
+        bell.ring(fences);
+        Ok(())
+    }
+
+    pub(super) fn compare_record(
+        &mut self,
+        dest: Rank,
+        header: &RecordHeader,
+        payload: &[u8],
+    ) -> Result<Comparison, Fault> {
+        const NOTHING: Fault = Fault::Bug("a send was compared with a record that is not there");
+        self.load_outbound(dest)?;
+        let memory = &*self.memory;
+        let garbage = |error| LogName::Channel(self.rank, dest).garbage(header.ssn, error);
+        let cursor = self.outbound[dest as usize].compared.as_mut().ok_or(NOTHING)?;
+        let frame = loop {
+            let frame = cursor.frame(memory).map_err(garbage)?.ok_or(NOTHING)?;
+            cursor.skip(&frame);
+            if frame.kind == FrameKind::Record {
+                break frame;
+            }
+        };
+        let found = record::Head::read(memory, &frame).map_err(garbage)?;
+        let (was, is) = (&found.header, header);
+        if (was.ssn, was.len, was.envelope) != (is.ssn, is.len, is.envelope) {
+            let describe = |header: &RecordHeader| {
+                let envelope = header.envelope;
+                format!(
+                    "message {} with tag {}, context {} and {} bytes",
+                    header.ssn, envelope.tag, envelope.context, header.len
+                )
+            };
+            return Ok(Comparison::Differs(format!(
+                "it sent {} to rank {dest} before, and now {}",
+                describe(was),
+                describe(is)
+            )));
+        }
+        let mut at = 0;
+        let mut piece = found.payload(memory).map_err(garbage)?;
+        loop {
+            let now = payload
+                .get(at..at + piece.len())
+                .ok_or_else(|| garbage(WireError::Malformed(record::TOO_LONG)))?;
+            if now != piece {
+                let same = now.iter().zip(piece).take_while(|(now, before)| now == before).count();
+                return Ok(Comparison::Differs(format!(
+                    "the payload of message {} to rank {dest} is another from byte {} on",
+                    is.ssn,
+                    at + same
+                )));
+            }
+            at += piece.len();
+            if at == payload.len() {
+                return Ok(Comparison::Same);
+            }
+            match cursor.frame(memory).map_err(garbage)? {
+                Some(frame) if frame.kind == FrameKind::Piece => {
+                    piece = frame.content(memory).map_err(garbage)?;
+                    cursor.skip(&frame);
+                }
+                Some(_) => return Err(garbage(WireError::Malformed("a record without its end"))),
+                None => return Ok(Comparison::Same),
+            }
+        }
+    }
+
+    pub(super) fn append_notice(&mut self, source: Rank, ssn: Ssn) -> Result<(), Fault> {
+        let memory = &*self.memory;
+        let name = LogName::Lane(self.rank, source);
+        let slot = memory.lane(self.rank, source);
+        let lane = &mut self.notices_out[source as usize];
+        if !lane.loaded {
+            let garbage = |error| name.garbage(0, error);
+            if let Some(mut cursor) = Cursor::last(memory, slot, name).map_err(garbage)? {
+                let mut entries = 0;
+                while let Some(frame) = cursor.frame(memory).map_err(garbage)? {
+                    cursor.skip(&frame);
+                    entries += 1;
+                }
+                lane.written = entries;
+                lane.writer = LogWriter::resume(&cursor);
+            }
+            lane.loaded = true;
+        }
+        let mut log =
+            Log { memory, slot, reader: None, name, stretch: &mut self.stretch, kill: &mut self.kill };
+        lane.writer.reserve(&mut log, 8, lane.written)?;
+        let written = lane.writer.write(&log, &[&ssn.to_le_bytes()])?;
+        lane.writer.publish(&log, FrameKind::Notice, written)?;
+        lane.written += 1;
+        self.ring_rank(source);
+        Ok(())
+    }
+}
+
+/// Makes room for `fixed` bytes and as much of a payload as may go into one frame, and says how much that is: never
+/// nothing where there is a payload.
+#[inline]
+fn make_room(
+    writer: &mut LogWriter,
+    log: &mut Log<'_>,
+    fixed: usize,
+    payload: usize,
+    number: Ssn,
+) -> Result<usize, Fault> {
+    let room = usize::try_from(writer.room()).unwrap_or(usize::MAX).saturating_sub(fixed);
+    let whole = payload.min(PIECE_BYTES);
+    if whole > room && room >= LEAST_PIECE_BYTES {
+        return Ok(room);
+    }
+    writer.reserve(log, (fixed + whole) as u64, number)?;
+    Ok(whole)
+}
+
+/// Makes a channel known to its reader.
+fn announce(memory: &Memory, from: Rank, to: Rank) {
+    memory.sources(to)[from as usize / 64].fetch_or(1 << (from % 64), Ordering::AcqRel);
+}
+
+/// Walks a channel from its first segment to its end.
+fn survey(memory: &Memory, cursor: &mut Cursor, source: Rank) -> Result<Extent, Fault> {
+    let first = cursor.segment().first_number;
+    let mut extent = Extent { reclaimed: first, whole: first, begun_bytes: None };
+    // The record under way: its length, and how much of it stands there.
+    let mut open: Option<(u64, u64)> = None;
+    let corrupt = |ssn, error| Fault::CorruptRecord { source_rank: source, ssn, error };
+    while let Some(frame) = cursor.frame(memory).map_err(|error| corrupt(extent.whole, error))? {
+        let malformed = |what| corrupt(extent.whole, WireError::Malformed(what));
+        match (frame.kind, open) {
+            (FrameKind::Record, None) => {
+                let head =
+                    record::Head::read(memory, &frame).map_err(|error| corrupt(extent.whole, error))?;
+                if head.header.ssn != extent.whole {
+                    return Err(malformed("the number of another record"));
+                }
+                open = Some((head.header.len, head.payload_bytes()));
+            }
+            (FrameKind::Piece, Some((len, begun))) => open = Some((len, begun + frame.bytes - 8)),
+            // The rest of a record whose head is reclaimed.
+            (FrameKind::Piece, None) if extent.whole == first => {}
+            _ => return Err(malformed("a frame that does not belong there")),
+        }
+        cursor.skip(&frame);
+        if let Some((len, begun)) = open {
+            if begun > len {
+                return Err(malformed(record::TOO_LONG));
+            }
+            if begun == len {
+                extent.whole += 1;
+                open = None;
+            }
+        }
+    }
+    extent.begun_bytes = open.map(|(_, begun)| begun);
+    Ok(extent)
+}

@@ -1,0 +1,462 @@
+//! The daemon's side of a job's memory.
+
+use std::os::fd::BorrowedFd;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use egida_core::driver::Progress;
+use egida_core::fault::Fault;
+use egida_core::gate::{MAX_STORES, StoreId};
+use egida_core::ids::{Domains, EventIndex, Incarnation, Position, Rank, Ssn};
+use egida_core::wire::{RecordHeader, WireError};
+
+use crate::arena::{ADDRESS_SPACE_BYTES, Arena};
+use crate::driver::journal_end;
+use crate::journal::JournalReader;
+use crate::layout::{LogName, LogSlot, Memory, RankSlot};
+use crate::log::{Cursor, FrameKind, Segment, chain, orphan};
+use crate::record::Head;
+use crate::{ENV_INCARNATION, ENV_JOB_FD, ENV_KILL, ENV_RANK};
+
+/// What a job's memory is made for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct JobConfig {
+    /// How many ranks the job has.
+    pub ranks: u32,
+    /// How many neighbouring ranks fail as one where the failure unit is the node; 1 where it is the process.
+    pub ranks_per_domain: u32,
+    /// Whether the failure unit is the node: whether a rank's memory dies with it.
+    pub failure_unit_is_node: bool,
+    /// How many bytes all channels, lanes and journals may take together.
+    pub limit_bytes: u64,
+    /// The text of the specification, for the ranks to bind.
+    pub specification: String,
+}
+
+/// How far a rank's process is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(u64)]
+pub enum RankState {
+    /// No process lives, or it has not attached yet.
+    Absent = 0,
+    /// Attached to the memory.
+    Attached = 1,
+    /// Past initialisation.
+    Initialized = 2,
+    /// Past its last message.
+    Finalized = 3,
+}
+
+/// What a caller says of a rank that holds up [`JobMemory::quiesce`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Blocked {
+    /// It lives (stopped, or slow): wait on.
+    Wait,
+    /// It was reaped: do not wait for it.
+    Reaped,
+}
+
+/// The memory of a job, as the daemon that created it sees it. Clones share it; all methods may be called from any
+/// thread, but [`JobMemory::discard`] and [`JobMemory::reset_reader`] from one at a time. A rank outside the job is a bug
+/// of the caller and panics, as an index would.
+///
+/// After the death of a rank, in this order: reap it, [`JobMemory::reaped`] for every rank known dead, then for each
+/// [`JobMemory::discard`] (failure unit node) or [`JobMemory::reset_reader`] (process), then collect,
+/// [`JobMemory::set_recovery`], [`JobMemory::begin_incarnation`], spawn.
+#[derive(Debug, Clone)]
+pub struct JobMemory {
+    memory: Arc<Memory>,
+    work: Arc<Work>,
+}
+
+/// What tells old work from new.
+#[derive(Debug, Default)]
+struct Work {
+    /// [`work_words`] when the daemon was last sent to look.
+    seen: Mutex<Vec<u64>>,
+    interrupted: AtomicBool,
+}
+
+/// How long [`JobMemory::quiesce`] sleeps between looks, at most, and how often it tells who holds it up.
+const LOOK: Duration = Duration::from_millis(1);
+const COMPLAIN: Duration = Duration::from_millis(10);
+
+impl JobMemory {
+    /// Creates the memory of a job.
+    ///
+    /// # Errors
+    /// [`Fault::Driver`] where the system gives no memory object or no address space.
+    pub fn create(config: &JobConfig) -> Result<Self, Fault> {
+        Self::create_within(config, ADDRESS_SPACE_BYTES)
+    }
+
+    /// As [`JobMemory::create`], with at most so much address space: for processes that hold many such memories. What is
+    /// discarded is never handed out again, so it bounds what a job can allocate in all its time.
+    ///
+    /// # Errors
+    /// As for [`JobMemory::create`].
+    pub fn create_within(config: &JobConfig, address_space_bytes: u64) -> Result<Self, Fault> {
+        let arena = Arena::create(address_space_bytes)?;
+        let memory = Memory::lay_out(arena, config.ranks, config.ranks_per_domain, |memory| {
+            let header = memory.header();
+            header.failure_unit_is_node.store(config.failure_unit_is_node.into(), Ordering::Relaxed);
+            header.limit_bytes.store(config.limit_bytes, Ordering::Relaxed);
+            let cpus = std::thread::available_parallelism().map_or(1, usize::from);
+            header.cpus.store(cpus as u64, Ordering::Relaxed);
+            header.fences.join();
+            memory.fill(&header.specification, config.specification.as_bytes())
+        })?;
+        Ok(Self { memory, work: Arc::default() })
+    }
+
+    /// The descriptor to pass on to ranks. It is close-on-exec here: the spawner clears that in the child.
+    #[must_use]
+    pub fn fd(&self) -> BorrowedFd<'_> {
+        self.memory.arena().fd()
+    }
+
+    /// The environment that lets a spawned process attach, for a child in which the memory has descriptor `fd`.
+    #[must_use]
+    pub fn environment(
+        fd: i32,
+        rank: Rank,
+        incarnation: Incarnation,
+        kill: Option<&str>,
+    ) -> Vec<(&'static str, String)> {
+        let mut variables = vec![
+            (ENV_RANK, rank.to_string()),
+            (ENV_JOB_FD, fd.to_string()),
+            (ENV_INCARNATION, incarnation.to_string()),
+        ];
+        variables.extend(kill.map(|kill| (ENV_KILL, kill.to_owned())));
+        variables
+    }
+
+    /// How many ranks the job has.
+    #[must_use]
+    pub fn ranks(&self) -> u32 {
+        self.memory.ranks()
+    }
+
+    /// Which failure domain each rank belongs to.
+    #[must_use]
+    pub fn domains(&self) -> Domains {
+        self.memory.domains()
+    }
+
+    /// Declares that the next process to attach as `rank` is that incarnation. Others are refused.
+    pub fn begin_incarnation(&self, rank: Rank, incarnation: Incarnation) {
+        let slot = self.memory.rank(rank);
+        slot.status.state.store(RankState::Absent as u64, Ordering::Release);
+        slot.note(&Progress::default());
+        slot.status.incarnation.store(incarnation.into(), Ordering::Release);
+    }
+
+    /// The incarnation declared last; 0 before the first.
+    #[must_use]
+    pub fn incarnation(&self, rank: Rank) -> Incarnation {
+        self.memory.rank(rank).status.incarnation.load(Ordering::Acquire) as Incarnation
+    }
+
+    /// How far the rank's process is.
+    #[must_use]
+    pub fn state(&self, rank: Rank) -> RankState {
+        match self.memory.rank(rank).status.state.load(Ordering::Acquire) {
+            0 => RankState::Absent,
+            1 => RankState::Attached,
+            2 => RankState::Initialized,
+            _ => RankState::Finalized,
+        }
+    }
+
+    /// Notes that the rank's process was reaped: nobody waits for it any more, and what it was about to allocate is
+    /// given back. Idempotent.
+    ///
+    /// # Errors
+    /// [`Fault::Driver`] where the rank's memory is overwritten with garbage.
+    pub fn reaped(&self, rank: Rank) -> Result<(), Fault> {
+        let slot = self.memory.rank(rank);
+        slot.busy.store(0, Ordering::SeqCst);
+        slot.bell.reset();
+        let mut allocated_bytes = 0;
+        let mut sound = Ok(());
+        for (name, log) in self.logs_of(rank) {
+            let (segments, result) = self.segments(name, log);
+            allocated_bytes += segments.iter().map(|segment| segment.bytes).sum::<u64>();
+            sound = sound.and(result.map_err(|error| name.garbage(0, error)));
+        }
+        slot.status.allocated_bytes.store(allocated_bytes, Ordering::Relaxed);
+        let (_, head) = journal_end(&self.memory, rank)?;
+        slot.journal_heads.head.fetch_max(head, Ordering::AcqRel);
+        sound
+    }
+
+    /// Begins a new epoch and waits until no live rank reads under the old one. A rank that holds this up is handed
+    /// to `blocked` now and then (every 10 ms or so). [`JobMemory::discard`] and [`JobMemory::reset_reader`] do this
+    /// themselves.
+    pub fn quiesce(&self, blocked: impl FnMut(Rank) -> Blocked) {
+        let mut blocked = blocked;
+        let header = self.memory.header();
+        let epoch = header.epoch.fetch_add(1, Ordering::SeqCst) + 1;
+        header.fences.heavy();
+        self.ring_all();
+        for (rank, slot) in (0..).zip(self.memory.rank_slots()) {
+            let mut complain_at = Instant::now() + COMPLAIN;
+            let mut pause = Duration::from_micros(10);
+            while (1..epoch).contains(&slot.busy.load(Ordering::SeqCst)) {
+                if Instant::now() >= complain_at {
+                    if blocked(rank) == Blocked::Reaped {
+                        slot.busy.store(0, Ordering::SeqCst);
+                        break;
+                    }
+                    complain_at = Instant::now() + COMPLAIN;
+                }
+                std::thread::sleep(pause);
+                pause = (pause * 2).min(LOOK);
+            }
+        }
+    }
+
+    /// Takes away all that is charged to a rank that was reaped, as the loss of its node would: its outbound channels
+    /// and lanes, its journal, and the knowledge of its reading of inbound channels. Its channels are begun anew (their
+    /// generation grows); its journal goes on at the old head, which becomes its base and its stable position. Waits
+    /// for survivors as [`JobMemory::quiesce`] does.
+    ///
+    /// # Errors
+    /// [`Fault::Driver`] where the rank's memory is overwritten with garbage or cannot be given back.
+    pub fn discard(&self, rank: Rank, blocked: impl FnMut(Rank) -> Blocked) -> Result<(), Fault> {
+        // Garbage in what is thrown away harms nobody, beyond the memory that is not found any more.
+        if let Err(fault) = self.reaped(rank) {
+            tracing::warn!(rank, %fault, "part of a dead rank's memory cannot be given back");
+        }
+        let slot = self.memory.rank(rank);
+        let mut doomed = Vec::new();
+        for (name, log) in self.logs_of(rank) {
+            doomed.extend(self.segments(name, log).0);
+            for word in [&log.first, &log.last, &log.spare] {
+                word.store(0, Ordering::Release);
+            }
+            if let LogName::Journal(_) = name {
+                let head = slot.journal_heads.head.load(Ordering::Acquire);
+                log.base.store(head, Ordering::Release);
+                slot.journal_heads.to_store.fetch_max(head, Ordering::AcqRel);
+            }
+            log.generation.fetch_add(1, Ordering::AcqRel);
+        }
+        slot.status.allocated_bytes.store(0, Ordering::Relaxed);
+        for source in 0..self.ranks() {
+            let reader = &self.memory.channel(source, rank).reader;
+            for word in [&reader.acknowledged, &reader.depends, &reader.released, &reader.left] {
+                word.store(0, Ordering::Release);
+            }
+        }
+        // From here on whoever begins to read knows; and once those are through who began before, nobody reads it.
+        self.quiesce(blocked);
+        for segment in doomed {
+            self.memory.arena().punch(segment.at, segment.bytes)?;
+        }
+        self.set_stable(rank, slot.journal.base.load(Ordering::Acquire));
+        Ok(())
+    }
+
+    /// Prepares the inbound channels of a rank that was reaped, and whose memory survives, for a new reader. Waits for
+    /// survivors as [`JobMemory::quiesce`] does.
+    ///
+    /// # Errors
+    /// As for [`JobMemory::reaped`].
+    pub fn reset_reader(&self, rank: Rank, blocked: impl FnMut(Rank) -> Blocked) -> Result<(), Fault> {
+        self.reaped(rank)?;
+        for source in 0..self.ranks() {
+            self.memory.channel(source, rank).reader.left.store(0, Ordering::Release);
+        }
+        // A writer that chose a segment to reuse by the old words is through with that afterwards.
+        self.quiesce(blocked);
+        Ok(())
+    }
+
+    /// A reader of the rank's journal, from its base on.
+    #[must_use]
+    pub fn journal(&self, rank: Rank) -> JournalReader {
+        JournalReader::new(Arc::clone(&self.memory), rank)
+    }
+
+    /// The position of the first entry of the rank's journal that was not discarded.
+    #[must_use]
+    pub fn journal_base(&self, rank: Rank) -> Position {
+        self.memory.rank(rank).journal.base.load(Ordering::Acquire)
+    }
+
+    /// The position behind the last entry of the rank's journal. Right after a death it may lag one entry behind what
+    /// [`JournalReader::next`] finds.
+    #[must_use]
+    pub fn journal_head(&self, rank: Rank) -> Position {
+        self.memory.rank(rank).journal_heads.head.load(Ordering::Acquire)
+    }
+
+    /// Publishes the position below which all that was to be logged synchronously is stable, and wakes all sleepers.
+    /// Never lowers it.
+    pub fn set_stable(&self, rank: Rank, position: Position) {
+        if self.memory.rank(rank).stable.fetch_max(position, Ordering::AcqRel) < position {
+            self.ring_all();
+        }
+    }
+
+    /// The position published last.
+    #[must_use]
+    pub fn stable(&self, rank: Rank) -> Position {
+        self.memory.rank(rank).stable.load(Ordering::Acquire)
+    }
+
+    /// The position up to which the rank asked for a flush to a store; 0 where it never did.
+    #[must_use]
+    pub fn flush_requested(&self, rank: Rank, store: StoreId) -> Position {
+        self.memory.rank(rank).journal_heads.flush[usize::from(store) % MAX_STORES].load(Ordering::Acquire)
+    }
+
+    /// How far the rank has come, as it noted last.
+    #[must_use]
+    pub fn progress(&self, rank: Rank) -> Progress {
+        self.memory.rank(rank).noted()
+    }
+
+    /// How many records of its channel from `source` a reader has taken knowledge of.
+    #[must_use]
+    pub fn acknowledged(&self, reader: Rank, source: Rank) -> Ssn {
+        self.memory.channel(source, reader).reader.acknowledged.load(Ordering::Acquire)
+    }
+
+    /// How many of the events of `source` a reader depends on by what it read from their channel.
+    #[must_use]
+    pub fn depends(&self, reader: Rank, source: Rank) -> EventIndex {
+        self.memory.channel(source, reader).reader.depends.load(Ordering::Acquire)
+    }
+
+    /// Shows every published record that is retained on the channel from `source`, whose process was reaped, to
+    /// `dest`, in order.
+    ///
+    /// # Errors
+    /// [`Fault::CorruptRecord`], [`Fault::Driver`], and what `visit` returns.
+    pub fn scan(
+        &self,
+        source: Rank,
+        dest: Rank,
+        visit: impl FnMut(ScannedRecord<'_>) -> Result<(), Fault>,
+    ) -> Result<(), Fault> {
+        let mut visit = visit;
+        let name = LogName::Channel(source, dest);
+        let log = &self.memory.channel(source, dest).log;
+        let garbage = |number, error| name.garbage(number, error);
+        let first = Cursor::first(&self.memory, log, name).map_err(|error| garbage(0, error))?;
+        let Some(mut cursor) = first else { return Ok(()) };
+        let mut next = cursor.segment().first_number;
+        while let Some(frame) = cursor.frame(&self.memory).map_err(|error| garbage(next, error))? {
+            cursor.skip(&frame);
+            if frame.kind == FrameKind::Piece {
+                continue;
+            }
+            let head = Head::read(&self.memory, &frame).map_err(|error| garbage(next, error))?;
+            if frame.kind != FrameKind::Record || head.header.ssn != next {
+                return Err(garbage(next, WireError::Malformed("a frame that does not belong there")));
+            }
+            let piggyback = head.piggyback(&self.memory).map_err(|error| garbage(next, error))?;
+            visit(ScannedRecord { header: head.header, piggyback })?;
+            next += 1;
+        }
+        Ok(())
+    }
+
+    /// Sleeps until a rank has work for the daemon (a journal entry for a store, a flush) or the time is over. Returns
+    /// whether it was rung for.
+    ///
+    /// No work is lost: what came since the last return, before which the daemon cannot have looked for it, ends the wait
+    /// at once. One thread waits at a time.
+    #[must_use]
+    pub fn wait_for_work(&self, timeout: Duration) -> bool {
+        let header = self.memory.header();
+        let mut seen = self.work.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let ready = || {
+            self.work.interrupted.load(Ordering::SeqCst)
+                || !self.memory.rank_slots().iter().flat_map(work_words).eq(seen.iter().copied())
+        };
+        let rung = ready() || header.bell.sleep(&header.fences, timeout, ready);
+        self.work.interrupted.store(false, Ordering::SeqCst);
+        seen.clear();
+        seen.extend(self.memory.rank_slots().iter().flat_map(work_words));
+        rung
+    }
+
+    /// Ends a [`JobMemory::wait_for_work`] in another thread.
+    pub fn interrupt(&self) {
+        self.work.interrupted.store(true, Ordering::SeqCst);
+        self.memory.header().bell.wake();
+    }
+
+    /// Wakes a rank if it sleeps.
+    pub fn ring(&self, rank: Rank) {
+        self.memory.rank(rank).bell.ring(&self.memory.header().fences);
+    }
+
+    /// Wakes every rank that sleeps.
+    pub fn ring_all(&self) {
+        for slot in self.memory.rank_slots() {
+            slot.bell.ring(&self.memory.header().fences);
+        }
+    }
+
+    /// Leaves recovery information for the rank's next incarnation, in place of what was left before.
+    ///
+    /// # Errors
+    /// [`Fault::Driver`] where there is no memory.
+    pub fn set_recovery(&self, rank: Rank, information: &[u8]) -> Result<(), Fault> {
+        self.memory.fill(&self.memory.rank(rank).status.recovery, information)
+    }
+
+    /// Bytes allocated for all channels, lanes and journals.
+    #[must_use]
+    pub fn allocated_bytes(&self) -> u64 {
+        self.memory.allocated_bytes()
+    }
+
+    /// Bytes allocated for what is charged to one rank: outbound channels, lanes, journal.
+    #[must_use]
+    pub fn allocated_bytes_of(&self, rank: Rank) -> u64 {
+        self.memory.rank(rank).status.allocated_bytes.load(Ordering::Relaxed)
+    }
+
+    /// The logs that are charged to a rank.
+    fn logs_of(&self, rank: Rank) -> impl Iterator<Item = (LogName, &LogSlot)> {
+        let others = 0..self.ranks();
+        let pairs = others.flat_map(move |to| {
+            [
+                (LogName::Channel(rank, to), &self.memory.channel(rank, to).log),
+                (LogName::Lane(rank, to), self.memory.lane(rank, to)),
+            ]
+        });
+        pairs.chain([(LogName::Journal(rank), &self.memory.rank(rank).journal)])
+    }
+
+    /// All segments of a log whose writer was reaped.
+    fn segments(&self, name: LogName, log: &LogSlot) -> (Vec<Segment>, Result<(), WireError>) {
+        let (mut segments, sound) = chain(&self.memory, log, name);
+        segments.extend(orphan(&self.memory, log, name, &segments));
+        (segments, sound)
+    }
+}
+
+/// What changes with every piece of work that a rank has for the daemon.
+fn work_words(slot: &RankSlot) -> impl Iterator<Item = u64> + '_ {
+    let word = |word: &AtomicU64| word.load(Ordering::Acquire);
+    [word(&slot.journal_heads.to_store), word(&slot.status.state)]
+        .into_iter()
+        .chain(slot.journal_heads.flush.iter().map(word))
+}
+
+/// One record that [`JobMemory::scan`] found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ScannedRecord<'a> {
+    /// Its head.
+    pub header: RecordHeader,
+    /// Its piggyback.
+    pub piggyback: &'a [u8],
+}

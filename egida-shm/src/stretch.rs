@@ -1,0 +1,62 @@
+//! Stretches in which a rank touches channels: what lets the daemon take memory away without a lock.
+//!
+//! A rank marks its slot busy with the epoch that it has seen; the daemon begins a new epoch and waits until no mark of
+//! an older one is left. Whoever becomes busy afterwards knows that something may have changed.
+
+use std::sync::atomic::Ordering;
+
+use egida_core::ids::Rank;
+
+use crate::layout::Memory;
+
+/// One rank's mark.
+#[derive(Debug)]
+pub struct Stretch {
+    rank: Rank,
+    depth: u32,
+    epoch: u64,
+}
+
+impl Stretch {
+    /// The mark of a rank that is not in a stretch.
+    pub fn new(rank: Rank) -> Self {
+        Self { rank, depth: 0, epoch: 0 }
+    }
+
+    /// Begins a stretch, or goes deeper into one. Returns whether the epoch is another than that of the last stretch.
+    #[inline]
+    pub fn enter(&mut self, memory: &Memory) -> bool {
+        self.depth += 1;
+        if self.depth > 1 {
+            return false;
+        }
+        let header = memory.header();
+        let busy = &memory.rank(self.rank).busy;
+        loop {
+            let epoch = header.epoch.load(Ordering::Acquire);
+            busy.store(epoch, Ordering::Relaxed);
+            // The daemon looks at the mark after it began an epoch, we look at the epoch after we set the mark: one of us
+            // sees the other.
+            header.fences.light();
+            if header.epoch.load(Ordering::Acquire) == epoch {
+                let changed = self.epoch != epoch;
+                self.epoch = epoch;
+                return changed;
+            }
+        }
+    }
+
+    /// Ends what [`Stretch::enter`] began.
+    #[inline]
+    pub fn leave(&mut self, memory: &Memory) {
+        self.depth = self.depth.saturating_sub(1);
+        if self.depth == 0 {
+            memory.rank(self.rank).busy.store(0, Ordering::Release);
+        }
+    }
+
+    /// The epoch of the last stretch.
+    pub fn epoch(&self) -> u64 {
+        self.epoch
+    }
+}
