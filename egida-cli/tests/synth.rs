@@ -89,6 +89,63 @@ fn the_call_graph_of_a_causal_send_is_that_of_the_paper() {
     assert_eq!(calls, expected);
 }
 
+/// Figure 5: who may call whom. `Network` is asked by `CollectDeterminants`.
+const FIGURE_5: [(&str, &str); 18] = [
+    ("API", "EventHandler"),
+    ("FailureDetector", "EventHandler"),
+    ("Network", "EventHandler"),
+    ("EventHandler", "Determinant"),
+    ("EventHandler", "LogEventDeterminant"),
+    ("EventHandler", "LogEventInfo"),
+    ("EventHandler", "PiggybackLogging"),
+    ("EventHandler", "HowToOutputCommit"),
+    ("EventHandler", "CollectDeterminants"),
+    ("PiggybackLogging", "LogEventDeterminant"),
+    ("HowToOutputCommit", "LogEventDeterminant"),
+    ("LogEventDeterminant", "HowToLog"),
+    ("LogEventInfo", "HowToLog"),
+    ("HowToLog", "WhereToLog"),
+    ("WhereToLog", "StableStorage"),
+    ("WhereToLog", "VolatileStorage"),
+    ("CollectDeterminants", "Network"),
+    ("HowToOutputCommit", "Network"),
+];
+
+#[test]
+fn no_module_calls_one_that_is_not_below_it_in_figure_5() {
+    let mut edges = 0;
+    for specification in specifications("specs") {
+        let output = synth(&[&specification, "--emit", "dot"]);
+        let dot = String::from_utf8(output.stdout).expect("it is text");
+        for line in dot.lines().filter(|line| line.contains("->")) {
+            let names: Vec<&str> = line.split('"').collect();
+            assert!(FIGURE_5.contains(&(names[1], names[3])), "{specification}: {line}");
+            edges += 1;
+        }
+    }
+    assert!(edges > 30, "{edges} calls were recorded");
+}
+
+#[test]
+fn a_delivery_waits_only_where_the_specification_says_so() {
+    let directory = tempfile::tempdir().expect("a directory can be made");
+    let path = directory.path().join("eager.egd");
+    let text =
+        std::fs::read_to_string(repository().join("specs/pessimistic-receiver.egd")).expect("it is there");
+    for (how, expected) in [
+        ("synchronously", "delivery never waits"),
+        (
+            "synchronously with (before = delivery)",
+            "delivery waits until `NFS disk` holds what the rank logged",
+        ),
+    ] {
+        let text = text.replace("message synchronously", &format!("message {how}"));
+        std::fs::write(&path, text).expect("the directory is ours");
+        let said = said(&synth(&[path.to_str().expect("the path is text")]));
+        assert!(said.contains(expected), "{said}");
+    }
+}
+
 #[test]
 fn the_call_graph_is_drawn() {
     insta::assert_snapshot!("causal-dot", said(&synth(&["specs/causal.egd", "--emit", "dot"])));
