@@ -10,7 +10,7 @@ use egida_core::link_unit::{self, LinkUnitError, LinkedSpecification};
 use object::elf;
 use object::read::{Object as _, ObjectSection as _, ReadCache};
 use object::write::Object;
-use object::{Architecture, BinaryFormat, Endianness, SectionFlags, SectionKind};
+use object::{Architecture, BinaryFormat, Endianness, FileFlags, SectionFlags, SectionKind};
 use thiserror::Error;
 
 /// The file name of a link unit.
@@ -109,8 +109,10 @@ fn relocatable(note: Vec<u8>) -> Result<Vec<u8>, RelinkError> {
     let mut object = Object::new(BinaryFormat::Elf, architecture, Endianness::Little);
     let section = object.add_section(Vec::new(), link_unit::SECTION.into(), SectionKind::Note);
     object.set_section_data(section, note, link_unit::ALIGN_BYTES);
-    object.section_mut(section).flags =
-        SectionFlags::Elf { sh_type: elf::SHT_NOTE, sh_flags: elf::SHF_ALLOC };
+    // Notes are kept by most linkers' garbage collection; the flag, which is one of GNU's, convinces the others.
+    let sh_flags = elf::SHF_ALLOC | elf::SHF_GNU_RETAIN;
+    object.section_mut(section).flags = SectionFlags::Elf { sh_type: elf::SHT_NOTE, sh_flags };
+    object.flags = FileFlags::Elf { os_abi: elf::ELFOSABI_GNU, abi_version: 0, e_flags: Default::default() };
     // Without this mark linkers take the object for old code that wants an executable stack.
     let stack = object.add_section(Vec::new(), b".note.GNU-stack".to_vec(), SectionKind::Other);
     object.section_mut(stack).flags =
@@ -177,10 +179,20 @@ mod tests {
     #[test]
     fn the_same_object_file_carries_the_protocol_that_it_is_linked_with() {
         let program = Program::compiled();
+        let mut ways = vec![&[][..], &["-Wl,--gc-sections"], &["-static"], &["-O2", "-flto"]];
+        for (linker, way) in [
+            ("ld.gold", &["-fuse-ld=gold", "-Wl,--gc-sections"][..]),
+            ("ld.lld", &["-fuse-ld=lld", "-Wl,--gc-sections"]),
+            ("mold", &["-fuse-ld=mold", "-Wl,--gc-sections"]),
+        ] {
+            if Command::new(linker).arg("--version").output().is_ok() {
+                ways.push(way);
+            }
+        }
         for name in ["causal.egd", "pessimistic-sender.egd"] {
             let specification = specification(name);
             let unit = program.unit(&specification);
-            for flags in [&[][..], &["-Wl,--gc-sections"], &["-static"], &["-O2", "-flto"]] {
+            for flags in &ways {
                 let executable = program.linked_with(&[&unit], flags);
                 assert_eq!(
                     linked_specification(&executable).unwrap().as_ref(),

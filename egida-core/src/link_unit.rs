@@ -18,7 +18,8 @@ pub const SECTION: &str = ".egida.protocol";
 pub const ALIGN_BYTES: u64 = 4;
 
 const OWNER: &[u8; 6] = b"Egida\0";
-const TYPE_PROTOCOL: u32 = 1;
+/// "EGDP": none of the types that tools give a meaning to whoever owns the note.
+const TYPE_PROTOCOL: u32 = u32::from_le_bytes(*b"EGDP");
 const FORMAT: u32 = 1;
 
 /// A specification as it travels in a link unit.
