@@ -1,0 +1,184 @@
+//! What a round of recovery does outside the main loop: taking memory away, waiting for survivors, collecting what the
+//! dead are to replay. All of it may take a while, and none of it keeps the node from watching its processes.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use egida_core::driver::EntryKind;
+use egida_core::fault::Fault;
+use egida_core::ids::{Domain, Domains, Rank};
+use egida_core::module::{CollectDeterminants, Step};
+use egida_core::recovery::{Collected, LoggedMessage};
+use egida_shm::{Blocked, JobMemory};
+use thiserror::Error;
+
+use crate::foreign::decode;
+use crate::storage::{StorageError, Writer};
+
+/// Why a step of recovery failed: ours, not the application's.
+#[derive(Debug, Error)]
+pub enum StepError {
+    /// Stable storage.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+    /// Node memory.
+    #[error(transparent)]
+    Memory(#[from] Fault),
+    /// A thread of ours.
+    #[error("a step of recovery did not end: {0}")]
+    Thread(#[from] tokio::task::JoinError),
+}
+
+/// What the steps share.
+#[derive(Debug, Clone)]
+pub struct Steps {
+    /// The job's memory.
+    pub memory: JobMemory,
+    /// Which rank is on which node.
+    pub domains: Domains,
+    /// What writes stable storage, where the protocol has any.
+    pub writer: Option<Arc<Writer>>,
+    /// Which ranks have no process, for those who wait for them.
+    pub reaped: Arc<[AtomicBool]>,
+}
+
+impl Steps {
+    /// Seals the channels of ranks that are reaped.
+    ///
+    /// # Errors
+    /// [`StepError`].
+    pub async fn seal(self, ranks: Vec<Rank>, memory_lost: bool) -> Result<(), StepError> {
+        if let Some(writer) = &self.writer {
+            if memory_lost {
+                let nodes: BTreeSet<Domain> = ranks.iter().map(|&rank| self.domains.of(rank)).collect();
+                writer.lose(ranks.clone(), nodes.into_iter().collect()).await?;
+            } else {
+                writer.flush().await?;
+            }
+        }
+        let (memory, reaped, dead) = (self.memory.clone(), Arc::clone(&self.reaped), ranks.clone());
+        tokio::task::spawn_blocking(move || {
+            dead.iter().try_for_each(|&rank| match memory_lost {
+                true => memory.discard(rank, |rank| blocked(&reaped, rank)),
+                false => memory.reset_reader(rank, |rank| blocked(&reaped, rank)),
+            })
+        })
+        .await??;
+        if let Some(writer) = self.writer.filter(|_| memory_lost) {
+            writer.resume(ranks);
+        }
+        Ok(())
+    }
+
+    /// Waits until no survivor reads what was taken away.
+    ///
+    /// # Errors
+    /// [`StepError`].
+    pub async fn quiesce(self) -> Result<(), StepError> {
+        let Self { memory, reaped, .. } = self;
+        Ok(tokio::task::spawn_blocking(move || memory.quiesce(|rank| blocked(&reaped, rank))).await?)
+    }
+
+    /// Collects from the dead ranks' own logs and, as the protocol's retrieval asks, from those of others. All that a
+    /// node holds comes along: a rank whose memory was lost is to hold again what it held for others.
+    ///
+    /// # Errors
+    /// [`StepError`].
+    pub async fn collect(
+        self,
+        ranks: Vec<Rank>,
+        collector: Option<&mut Box<dyn CollectDeterminants>>,
+    ) -> Result<Collected, StepError> {
+        let dead: BTreeSet<Rank> = ranks.iter().copied().collect();
+        let stable = match &self.writer {
+            Some(writer) => writer.read(ranks).await?,
+            None => Default::default(),
+        };
+        let mut holders = dead.clone();
+        if let Some(collector) = collector {
+            holders.extend(ask(&mut **collector, &dead, self.domains.ranks()));
+        }
+        let Self { memory, domains, .. } = self;
+        let collected = tokio::task::spawn_blocking(move || {
+            let mut collected = Collected::default();
+            for entry in stable.iter() {
+                match entry.kind {
+                    EntryKind::Message => collected.add_message(entry.rank, message(entry.bytes)?),
+                    EntryKind::Own | EntryKind::Held => collected.add_stable(decode(entry.bytes)?),
+                }
+            }
+            for &holder in &holders {
+                let mut journal = memory.journal(holder);
+                while let Some(item) = journal.next()? {
+                    match item.kind {
+                        EntryKind::Message if dead.contains(&holder) => {
+                            collected.add_message(holder, message(item.bytes)?);
+                        }
+                        EntryKind::Message => {}
+                        EntryKind::Own | EntryKind::Held => {
+                            collected.add_held(decode(item.bytes)?, domains.of(holder));
+                        }
+                    }
+                }
+            }
+            Ok::<_, StepError>(collected)
+        });
+        collected.await?
+    }
+}
+
+/// The nodes that the protocol's retrieval asks. There is one daemon, so that every answer is here at once.
+fn ask(collector: &mut dyn CollectDeterminants, dead: &BTreeSet<Rank>, ranks: u32) -> BTreeSet<Rank> {
+    let mut holders = BTreeSet::new();
+    let mut step = collector.retrieve_determinants(dead, ranks);
+    while let Step::Pending(questions) = step {
+        step = match questions.is_empty() {
+            true => collector.on_timer(),
+            false => Step::Done,
+        };
+        for question in questions {
+            holders.insert(question.holder);
+            step = collector.on_message(question.asker, question.holder);
+        }
+    }
+    holders
+}
+
+fn message(bytes: &[u8]) -> Result<LoggedMessage, Fault> {
+    LoggedMessage::decode(bytes)
+        .map_err(|error| Fault::Driver(format!("a message in a log cannot be read: {error}")))
+}
+
+fn blocked(reaped: &[AtomicBool], rank: Rank) -> Blocked {
+    match reaped[rank as usize].load(Ordering::Acquire) {
+        true => Blocked::Reaped,
+        false => Blocked::Wait,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_retrieval_of_the_protocol_says_whom_to_ask() {
+        let registry = egida_modules::registry();
+        for phrase in ["distributed", "centralized"] {
+            let build = egida_core::registry::Build {
+                phrase: None,
+                rank: 0,
+                setting: &egida_core::setting::Setting {
+                    domains: Domains::blocks(4, 1),
+                    unit: egida_spec::protocol::FailureUnit::Node,
+                },
+                store: 0,
+                mirrored: false,
+                copies: 2,
+            };
+            let mut collector = (registry.retrieval.get(phrase).unwrap().make)(&build);
+            let holders = ask(&mut *collector, &BTreeSet::from([1, 2]), 4);
+            assert_eq!(holders, BTreeSet::from([0, 1, 2, 3]), "{phrase}");
+        }
+    }
+}

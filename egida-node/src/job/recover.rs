@@ -1,0 +1,287 @@
+//! The coordinator's orders, and the output that waits for stability.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use egida_core::gate::{Condition, Gate};
+use egida_core::ids::{Domain, Incarnation, Position, Rank};
+use egida_core::module::{CollectDeterminants, MutedJournal};
+use egida_core::recovery::{Action, Collected, Input, Note, RecoveryImage};
+use egida_core::stack::EventHandler;
+use egida_spec::protocol::FailureUnit;
+use rustix::process::Signal;
+
+use super::collect::StepError;
+use super::news::Recovery;
+use super::{Job, JobError, Phase};
+use crate::sink::Replaying;
+
+/// A replay is shown once it takes longer than this, and then so often.
+const SHOW_AFTER: Duration = Duration::from_secs(1);
+const SHOW_EVERY: Duration = Duration::from_millis(200);
+
+/// A step of recovery that has ended.
+pub(super) enum StepDone {
+    Sealed(Result<(), StepError>),
+    Quiesced { round: u64, result: Result<(), StepError> },
+    Collected {
+        round: u64,
+        ranks: Vec<Rank>,
+        collector: Option<Box<dyn CollectDeterminants>>,
+        result: Result<Collected, StepError>,
+    },
+}
+
+/// A new incarnation that has not caught up.
+#[derive(Debug)]
+pub(super) struct Recovering {
+    incarnation: Incarnation,
+    started: Instant,
+    determinants: u64,
+    /// Sends and deliveries of its predecessor.
+    before: u64,
+    is_live: bool,
+    shown: Option<Instant>,
+}
+
+impl Job {
+    /// Takes up an order: what is urgent at once, the rest in order.
+    pub(super) fn take_up(&mut self, action: Action) {
+        match action {
+            Action::Fence { ranks } => {
+                for rank in ranks {
+                    let process = self.process(rank);
+                    process.is_fenced = true;
+                    if let Some(target) = &process.target {
+                        target.signal(Signal::KILL);
+                    }
+                }
+            }
+            Action::Tell(Note::Death { rank, incarnation, cause }) => {
+                if let Some(death) = self.deaths.get(&rank) {
+                    self.news.death(rank, incarnation, &cause, death);
+                }
+            }
+            // It holds again what it held; that it has caught up is told when it has.
+            Action::Tell(Note::Recovered { .. }) => {}
+            Action::End(end) => self.end(&end),
+            Action::Seal { .. } => {
+                // A new round seals all that an unfinished one was about.
+                self.queue.clear();
+                self.queue.push_back(action);
+            }
+            Action::Persist { .. } | Action::Quiesce { .. } | Action::Collect { .. } | Action::Start { .. } => {
+                self.queue.push_back(action);
+            }
+        }
+    }
+
+    /// Does what is to be done next, unless a step is under way.
+    pub(super) fn begin_next_step(&mut self) -> Result<(), JobError> {
+        while self.step.is_none() && matches!(self.phase, Phase::Running) {
+            let Some(action) = self.queue.pop_front() else { return Ok(()) };
+            self.begin(action)?;
+        }
+        Ok(())
+    }
+
+    fn begin(&mut self, action: Action) -> Result<(), JobError> {
+        let steps = self.steps.clone();
+        match action {
+            Action::Seal { ranks, memory_lost } => {
+                for &rank in &ranks {
+                    self.outputs.writer_died(rank);
+                    if memory_lost {
+                        self.foreign.lost(self.domains.of(rank));
+                    }
+                }
+                self.step = Some(tokio::spawn(async move {
+                    StepDone::Sealed(steps.seal(ranks, memory_lost).await)
+                }));
+            }
+            Action::Persist { round, incarnations } => {
+                self.incarnations.set(&incarnations)?;
+                self.tell(Input::Durable { round });
+            }
+            Action::Quiesce { round } => {
+                self.step = Some(tokio::spawn(async move {
+                    StepDone::Quiesced { round, result: steps.quiesce().await }
+                }));
+            }
+            Action::Collect { round, ranks } => {
+                let mut collector = self.bound.collector.take();
+                self.step = Some(tokio::spawn(async move {
+                    let result = steps.collect(ranks.clone(), collector.as_mut()).await;
+                    StepDone::Collected { round, ranks, collector, result }
+                }));
+            }
+            Action::Start { rank, image } => self.start(rank, &image)?,
+            // These never wait in the queue.
+            Action::Fence { .. } | Action::Tell(_) | Action::End(_) => {}
+        }
+        Ok(())
+    }
+
+    pub(super) fn step_done(&mut self, done: Result<StepDone, tokio::task::JoinError>) -> Result<(), JobError> {
+        match done.map_err(StepError::from)? {
+            StepDone::Sealed(result) => result?,
+            StepDone::Quiesced { round, result } => {
+                result?;
+                self.tell(Input::Quiesced { round });
+            }
+            StepDone::Collected { round, ranks, collector, result } => {
+                self.bound.collector = collector;
+                let mut collected = result?;
+                for (domain, determinant) in self.foreign.held() {
+                    collected.add_held(determinant.clone(), domain);
+                }
+                let mut depends = BTreeMap::new();
+                if self.discard_determinants {
+                    collected.discard_determinants();
+                } else {
+                    for &rank in &ranks {
+                        let of = |survivor| (survivor, self.memory.depends(survivor, rank));
+                        depends.insert(rank, self.ranks().filter(|&other| other != rank).map(of).collect());
+                    }
+                }
+                let observed = ranks.iter().map(|&rank| (rank, self.outputs.observed(rank))).collect();
+                self.tell(Input::Collected { round, collected, depends, observed });
+            }
+        }
+        Ok(())
+    }
+
+    fn start(&mut self, rank: Rank, image: &RecoveryImage) -> Result<(), JobError> {
+        let bytes = image.to_bytes().map_err(egida_core::fault::Fault::Driver)?;
+        self.memory.set_recovery(rank, &bytes)?;
+        self.spawn(rank, image.incarnation)?;
+        let own = image.determinants.iter().filter(|held| held.determinant.owner == rank);
+        let recovering = Recovering {
+            incarnation: image.incarnation,
+            started: Instant::now(),
+            determinants: own.count() as u64,
+            before: image.sends_before + image.deliveries_before,
+            is_live: false,
+            shown: None,
+        };
+        self.recovering.insert(rank, recovering);
+        Ok(())
+    }
+
+    pub(super) fn look_at_replays(&mut self) {
+        for rank in self.recovering.keys().copied().collect::<Vec<_>>() {
+            self.look_at_replay(rank, false);
+        }
+    }
+
+    /// Notices that a new incarnation is live, or has caught up: if not before, then by coming to its end.
+    pub(super) fn look_at_replay(&mut self, rank: Rank, has_left: bool) {
+        let Some(recovering) = self.recovering.get_mut(&rank) else { return };
+        let progress = self.memory.progress(rank);
+        let becomes_live = progress.live && !recovering.is_live;
+        recovering.is_live |= progress.live;
+        if progress.caught_up || has_left {
+            if let (Some(recovering), Some(death)) = (self.recovering.remove(&rank), self.deaths.get(&rank)) {
+                let Recovering { incarnation, started, determinants, shown, .. } = recovering;
+                let recovery = Recovery {
+                    detect: death.known.saturating_duration_since(death.at),
+                    restart: started.saturating_duration_since(death.known),
+                    replay: started.elapsed(),
+                    determinants,
+                    deliveries: progress.replayed_deliveries,
+                    sends: progress.skipped_sends,
+                };
+                if shown.is_some() {
+                    self.news.sink().progress(None);
+                }
+                self.news.recovered(rank, incarnation, &recovery);
+            }
+        } else if recovering.started.elapsed() > SHOW_AFTER
+            && recovering.shown.is_none_or(|shown| shown.elapsed() > SHOW_EVERY)
+        {
+            recovering.shown = Some(Instant::now());
+            let (done, total) = (progress.sends + progress.deliveries, recovering.before);
+            self.news.sink().progress(Some(Replaying { rank, done: done.min(total), total }));
+        }
+        if becomes_live {
+            self.tell(Input::Live { rank });
+        }
+    }
+
+    /// What output that depends on everything below `position` of its rank's journal waits for.
+    pub(super) fn gate(&mut self, position: Position) -> Gate {
+        self.bound.stack.output(&mut MutedJournal, position)
+    }
+
+    pub(super) fn is_output_waiting(&self) -> bool {
+        matches!(self.phase, Phase::Running) && self.ranks().any(|rank| self.outputs.is_waiting(rank))
+    }
+
+    /// Releases what may be released, and drives what the rest waits for.
+    pub(super) fn release_output(&mut self) -> Result<(), JobError> {
+        for rank in self.ranks() {
+            if !self.outputs.is_waiting(rank) {
+                continue;
+            }
+            match self.phase {
+                Phase::Running if self.coordinator.is_dead(rank) => {}
+                Phase::Running => self.release_output_of(rank)?,
+                // Nothing will be executed again, so nothing can be taken back any more.
+                Phase::Ending { holds_back: false, .. } => {
+                    self.outputs.release(rank, self.news.sink(), |_| true);
+                }
+                Phase::Ending { holds_back: true, .. } => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn release_output_of(&mut self, rank: Rank) -> Result<(), JobError> {
+        let stable = self.memory.stable(rank);
+        let mut is_unstable = false;
+        let mut held = BTreeMap::<Domain, Position>::new();
+        for condition in self.outputs.waiting_for(rank) {
+            match condition {
+                Condition::Stable { position, .. } => is_unstable |= position > stable,
+                Condition::Held { domains, position } => {
+                    let furthest = held.entry(domains).or_default();
+                    *furthest = position.max(*furthest);
+                }
+            }
+        }
+        if let Some(writer) = self.steps.writer.as_ref().filter(|_| is_unstable) {
+            writer.nudge();
+        }
+        // Where the memory of a node outlives its processes, whatever is in it is as good as stable.
+        if self.unit == FailureUnit::Node {
+            for (copies, position) in held {
+                self.replicate(rank, copies, position)?;
+            }
+        }
+        let (unit, foreign) = (self.unit, &self.foreign);
+        self.outputs.release(rank, self.news.sink(), |condition| match *condition {
+            Condition::Stable { position, .. } => position <= stable,
+            Condition::Held { domains, position } => {
+                unit == FailureUnit::Process || foreign.is_held(rank, domains, position)
+            }
+        });
+        Ok(())
+    }
+
+    /// Has enough domains hold what output waits for, or says that there are not enough.
+    fn replicate(&mut self, rank: Rank, copies: Domain, position: Position) -> Result<(), JobError> {
+        let (domains, coordinator) = (&self.domains, &self.coordinator);
+        let is_live = |domain| domains.members(domain).all(|rank| !coordinator.is_dead(rank));
+        let is_enough = self.foreign.replicate(&self.memory, rank, copies, position, is_live)?;
+        let live = (0..domains.count()).filter(|&domain| is_live(domain)).count();
+        if !is_enough && u64::from(copies) > live as u64 && self.told.insert((rank, WAITING.to_owned())) {
+            self.news.note(format!(
+                "output of rank {rank} waits: it may leave once {copies} nodes hold what it depends on, and {live} are up"
+            ));
+        }
+        Ok(())
+    }
+}
+
+/// Stands in what was told for a rank whose output waits for nodes.
+const WAITING: &str = "output waits";

@@ -1,0 +1,215 @@
+//! What processes do: they start, write, tell, and end.
+
+use std::collections::BTreeSet;
+use std::os::fd::AsRawFd;
+use std::sync::atomic::Ordering;
+use std::time::Instant;
+
+use egida_core::ids::{Incarnation, Rank};
+use egida_core::recovery::Input;
+use egida_shm::{JobMemory, RankState};
+use rustix::process::Signal;
+
+use super::kills::companions;
+use super::news::{DIVERGENCE, Death};
+use super::{Job, JobError, Phase, Together};
+use crate::kill::KillOrder;
+use crate::process::{Ended, Happened, How, Launch, Target, feed, watch};
+
+/// Environment variable: what a rank does where its re-execution differs, `stop` or `warn`.
+const ENV_ON_DIVERGENCE: &str = "EGIDA_ON_DIVERGENCE";
+
+/// How many different lines of a rank's library are remembered, so that a re-execution does not repeat them.
+const LINES_REMEMBERED: usize = 1 << 12;
+
+impl Job {
+    /// Starts a rank's process.
+    pub(super) fn spawn(&mut self, rank: Rank, incarnation: Incarnation) -> Result<(), JobError> {
+        self.memory.begin_incarnation(rank, incarnation);
+        let process = self.process(rank);
+        process.life += 1;
+        process.is_fenced = false;
+        process.killed = None;
+        let kill = self.kills.triggers(self.victim(rank));
+        let fd = self.memory.fd();
+        let mut environment = JobMemory::environment(fd.as_raw_fd(), rank, incarnation, kill.as_deref());
+        let on_divergence = if self.diverging_is_fine { "warn" } else { "stop" };
+        environment.push((ENV_ON_DIVERGENCE, on_divergence.to_owned()));
+        let (program, args) = (&self.program, &self.args);
+        let mut spawned = Launch { program, args, environment, memory: fd, fed: rank == 0 }
+            .spawn()
+            .map_err(|error| JobError::Program { program: self.program.clone(), error })?;
+        let target = Target::of(&spawned).map_err(JobError::system("watch a process"))?;
+        self.process(rank).target = Some(target);
+        self.steps.reaped[rank as usize].store(false, Ordering::Release);
+        if let Some(stdin) = spawned.stdin.take() {
+            tokio::spawn(feed(self.spool.clone(), stdin));
+        }
+        let windows = self.outputs.begin(rank);
+        let (memory, happen) = (self.memory.clone(), self.happen.clone());
+        tokio::spawn(async move {
+            let mark = || (memory.journal_head(rank), memory.progress(rank).observed);
+            let failed = happen.clone();
+            if let Err(error) = watch(rank, spawned, &windows, mark, happen).await {
+                // Its being reaped cannot be known any more, which nothing here could survive.
+                let _ = failed.send(Happened::Lost { rank, error }).await;
+            }
+        });
+        Ok(())
+    }
+
+    pub(super) fn handle(&mut self, happened: Happened) -> Result<(), JobError> {
+        match happened {
+            Happened::Wrote(chunk) => {
+                let rank = chunk.rank;
+                let gate = self.gate(chunk.head);
+                if let Err(contradiction) = self.outputs.take(chunk, gate) {
+                    self.diverged(rank, &contradiction.to_string());
+                }
+            }
+            Happened::Noticed { rank, line } => self.noticed(rank, line),
+            Happened::Ended(ended) => self.ended(ended)?,
+            Happened::Lost { rank, error } => {
+                self.news.warn(format!("rank {rank} cannot be watched any more"));
+                return Err(JobError::System { what: "watch a process", error });
+            }
+        }
+        Ok(())
+    }
+
+    fn noticed(&mut self, rank: Rank, line: String) {
+        if let Some(what) = line.strip_prefix("divergence: ") {
+            // In the end the rank decides itself whether it stops.
+            self.news.divergence(rank, what);
+            self.told.insert((rank, DIVERGED.to_owned()));
+            return;
+        }
+        let text = format!("rank {rank}: {line}");
+        if self.told.len() < LINES_REMEMBERED && self.told.insert((rank, line)) {
+            self.news.warn(text);
+        }
+    }
+
+    /// Output of a rank contradicts what was released.
+    fn diverged(&mut self, rank: Rank, what: &str) {
+        self.news.divergence(rank, what);
+        if !self.diverging_is_fine {
+            self.end_with(DIVERGENCE, Signal::KILL);
+        }
+    }
+
+    /// Kills from outside, all at once.
+    pub(super) fn carry_out(&mut self, order: &KillOrder) {
+        let victim = order.first();
+        if self.victim(victim.rank) == victim {
+            let ranks: BTreeSet<Rank> = companions(order).chain([victim.rank]).collect();
+            self.kill_together(ranks, order);
+        }
+    }
+
+    fn kill_together(&mut self, ranks: BTreeSet<Rank>, order: &KillOrder) {
+        let alive = |rank: &Rank| self.processes[*rank as usize].target.is_some();
+        let ranks: BTreeSet<Rank> = ranks.into_iter().filter(alive).collect();
+        for &rank in &ranks {
+            let process = self.process(rank);
+            process.killed = Some((Instant::now(), Some(order.to_string())));
+            if let Some(target) = &process.target {
+                target.signal(Signal::KILL);
+            }
+        }
+        let together = self.together.get_or_insert_with(|| Together { ended: Vec::new(), awaited: BTreeSet::new() });
+        together.awaited.extend(ranks);
+    }
+
+    pub(super) fn forget_process(&mut self, rank: Rank) {
+        self.process(rank).target = None;
+        self.steps.reaped[rank as usize].store(true, Ordering::Release);
+    }
+
+    fn ended(&mut self, ended: Ended) -> Result<(), JobError> {
+        let Ended { rank, how, at } = ended;
+        self.forget_process(rank);
+        self.memory.reaped(rank)?;
+        if let How::Signal(signal) = how {
+            self.process(rank).last_signal = signal;
+        }
+        if matches!(self.phase, Phase::Ending { .. }) {
+            return Ok(());
+        }
+        if let How::Signal(signal) = how {
+            let (at, kill) = match self.process(rank).killed.take() {
+                Some((killed_at, kill)) => (killed_at, kill),
+                None => (at, self.obeyed(rank, signal)),
+            };
+            self.deaths.insert(rank, Death { at, known: Instant::now(), kill });
+        }
+        if let Some(together) = &mut self.together {
+            together.awaited.remove(&rank);
+            together.ended.push(ended);
+            if !together.awaited.is_empty() {
+                return Ok(());
+            }
+        }
+        let known = self.together.take().map_or_else(|| vec![ended], |together| together.ended);
+        for ended in known {
+            self.report_end(ended);
+        }
+        Ok(())
+    }
+
+    /// The order that a process which killed itself obeyed; its companions die before anyone learns of it.
+    fn obeyed(&mut self, rank: Rank, signal: i32) -> Option<String> {
+        if signal != libc::SIGKILL || self.processes[rank as usize].is_fenced {
+            return None;
+        }
+        let progress = self.memory.progress(rank);
+        let order = self.kills.obeyed(self.victim(rank), progress.sends, progress.deliveries)?;
+        if companions(&order).next().is_some() {
+            self.kill_together(companions(&order).collect(), &order);
+        }
+        Some(order.to_string())
+    }
+
+    fn report_end(&mut self, ended: Ended) {
+        let Ended { rank, how, .. } = ended;
+        // A replay that was over, or as far as it came.
+        self.look_at_replay(rank, true);
+        match how {
+            How::Signal(signal) => {
+                self.recovering.remove(&rank);
+                let at = self.memory.progress(rank);
+                let cause = self.cause(rank, signal);
+                self.tell(Input::Died { rank, cause, at });
+            }
+            How::Exit(code) => self.left(rank, code),
+        }
+    }
+
+    fn left(&mut self, rank: Rank, code: i32) {
+        let state = self.memory.state(rank);
+        let finalized = match state {
+            RankState::Finalized => true,
+            // It never took part: a program that does not use the library, or did not come so far.
+            RankState::Absent | RankState::Attached => code == 0,
+            RankState::Initialized => false,
+        };
+        if code == DIVERGENCE && !finalized && !self.told.contains(&(rank, DIVERGED.to_owned())) {
+            self.news.divergence(rank, "it says where on its standard error");
+        }
+        if let Some(stream) = self.outputs.owes(rank).filter(|_| finalized) {
+            let stream = match stream {
+                egida_core::output::Stream::Out => "standard output",
+                egida_core::output::Stream::Err => "standard error",
+            };
+            self.diverged(rank, &format!("it ended without writing again all that it had written to {stream}"));
+        }
+        if finalized {
+            let progress = self.memory.progress(rank);
+            self.news.counts(rank, progress.sends, progress.deliveries);
+        }
+        self.tell(Input::Exited { rank, code, finalized });
+    }
+}
+
+/// Stands in what was told for a rank whose library reported a divergence.
+const DIVERGED: &str = "divergence";

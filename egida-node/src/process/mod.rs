@@ -1,0 +1,11 @@
+//! Processes of ranks: how they are started, watched and ended, and their streams.
+
+mod exec;
+mod spawn;
+mod stdin;
+mod watch;
+
+pub use exec::{PersonalityDenied, randomization_off};
+pub use spawn::{ENV_NOTICE_FD, Launch, Spawned, Target};
+pub use stdin::{Spool, feed};
+pub use watch::{Chunk, Ended, Happened, How, Windows, watch};

@@ -1,0 +1,248 @@
+//! The writer: one thread of the daemon that brings the ranks' journals to stable storage.
+//!
+//! It copies what all ranks appended since it last looked into one batch per store (group commit), writes and syncs the
+//! batch, publishes how far each journal is stable and wakes who waits for that. With nothing to do it sleeps until a
+//! rank rings the daemon's bell.
+
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use egida_core::gate::StoreId;
+use egida_core::ids::{Domain, Position, Rank};
+use egida_shm::{JobMemory, JournalReader};
+use tokio::sync::oneshot;
+
+use super::{Backend, Batch, Entry, StorageError};
+
+/// A store of the specification with the backend that was opened for it.
+pub struct Store {
+    /// Its number in the stack.
+    pub id: StoreId,
+    /// What writes it.
+    pub backend: Box<dyn Backend>,
+}
+
+/// How much is copied before it is written: what a burst of large messages may cost in memory.
+const BATCH_BYTES: usize = 8 << 20;
+const BATCH_ENTRIES: usize = 1 << 16;
+/// A bell that was lost costs no more than this.
+const NAP: Duration = Duration::from_millis(100);
+
+/// What the writer tells of itself.
+pub trait Observer: Send + 'static {
+    /// Some journal is stable further than before.
+    fn advanced(&self);
+    /// A store failed; the writer has ended.
+    fn failed(&self, error: StorageError);
+}
+
+/// The handle of the writer's thread. Dropping it ends the thread.
+#[derive(Debug)]
+pub struct Writer {
+    memory: JobMemory,
+    commands: Option<Sender<Command>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+type Reply<T> = oneshot::Sender<Result<T, StorageError>>;
+
+enum Command {
+    Flush(Reply<()>),
+    Lose { ranks: Vec<Rank>, nodes: Vec<Domain>, reply: Reply<()> },
+    Resume(Vec<Rank>),
+    Read { ranks: Vec<Rank>, reply: Reply<Batch> },
+}
+
+impl Writer {
+    /// Starts the thread.
+    ///
+    /// # Errors
+    /// [`std::io::Error`] where the system gives no thread.
+    pub fn start(memory: JobMemory, stores: Vec<Store>, observer: impl Observer) -> std::io::Result<Self> {
+        let (commands, received) = channel();
+        let mut thread = Thread {
+            journals: (0..memory.ranks())
+                .map(|rank| Journal { rank, reader: memory.journal(rank), paused: false })
+                .collect(),
+            memory: memory.clone(),
+            stores: stores.into_iter().map(|store| (store, Batch::default())).collect(),
+        };
+        let body = move || {
+            if let Err(error) = thread.run(&received, &observer) {
+                observer.failed(error);
+            }
+        };
+        let thread = std::thread::Builder::new().name("egida-writer".to_owned()).spawn(body)?;
+        Ok(Self { memory, commands: Some(commands), thread: Some(thread) })
+    }
+
+    /// Brings all that stands in journals now to the stores.
+    ///
+    /// # Errors
+    /// [`StorageError`].
+    pub async fn flush(&self) -> Result<(), StorageError> {
+        self.ask(Command::Flush).await
+    }
+
+    /// Gives up what these ranks have not yet on stable storage, with the disks of these nodes, and leaves their journals
+    /// alone until [`Writer::resume`]: from then on their memory may be taken away.
+    ///
+    /// # Errors
+    /// [`StorageError`].
+    pub async fn lose(&self, ranks: Vec<Rank>, nodes: Vec<Domain>) -> Result<(), StorageError> {
+        self.ask(|reply| Command::Lose { ranks, nodes, reply }).await
+    }
+
+    /// Goes on with the journals of these ranks.
+    pub fn resume(&self, ranks: Vec<Rank>) {
+        self.send(Command::Resume(ranks));
+    }
+
+    /// What the stores hold of these ranks.
+    ///
+    /// # Errors
+    /// [`StorageError`].
+    pub async fn read(&self, ranks: Vec<Rank>) -> Result<Batch, StorageError> {
+        self.ask(|reply| Command::Read { ranks, reply }).await
+    }
+
+    /// Lets the writer look for work although no rank rang.
+    pub fn nudge(&self) {
+        self.memory.interrupt();
+    }
+
+    async fn ask<T>(&self, command: impl FnOnce(Reply<T>) -> Command) -> Result<T, StorageError> {
+        let (reply, answer) = oneshot::channel();
+        self.send(command(reply));
+        answer.await.unwrap_or(Err(StorageError::Closed))
+    }
+
+    fn send(&self, command: Command) {
+        // Where the thread has ended, the reply's end is dropped with the command, which the asker sees.
+        if let Some(commands) = &self.commands {
+            let _ = commands.send(command);
+            self.memory.interrupt();
+        }
+    }
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        self.commands = None;
+        self.memory.interrupt();
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+struct Journal {
+    rank: Rank,
+    reader: JournalReader,
+    paused: bool,
+}
+
+struct Thread {
+    memory: JobMemory,
+    journals: Vec<Journal>,
+    stores: Vec<(Store, Batch)>,
+}
+
+impl Thread {
+    fn run(&mut self, commands: &Receiver<Command>, observer: &impl Observer) -> Result<(), StorageError> {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .build()
+            .map_err(StorageError::io("start a runtime for", "stable storage".as_ref()))?;
+        loop {
+            let command = match commands.try_recv() {
+                Ok(command) => Some(command),
+                Err(std::sync::mpsc::TryRecvError::Empty) => None,
+                Err(std::sync::mpsc::TryRecvError::Disconnected) => return Ok(()),
+            };
+            let worked = runtime.block_on(async {
+                let worked = command.is_some();
+                if let Some(command) = command {
+                    self.execute(command, observer).await?;
+                }
+                Ok(self.commit(observer).await? || worked)
+            })?;
+            if !worked {
+                let _ = self.memory.wait_for_work(NAP);
+            }
+        }
+    }
+
+    async fn execute(&mut self, command: Command, observer: &impl Observer) -> Result<(), StorageError> {
+        match command {
+            Command::Flush(reply) => {
+                while self.commit(observer).await? {}
+                let _ = reply.send(Ok(()));
+            }
+            Command::Lose { ranks, nodes, reply } => {
+                for journal in self.journals.iter_mut().filter(|journal| ranks.contains(&journal.rank)) {
+                    journal.paused = true;
+                }
+                for (store, _) in &mut self.stores {
+                    for &node in &nodes {
+                        store.backend.discard(node).await?;
+                    }
+                }
+                let _ = reply.send(Ok(()));
+            }
+            Command::Resume(ranks) => {
+                for journal in self.journals.iter_mut().filter(|journal| ranks.contains(&journal.rank)) {
+                    journal.paused = false;
+                }
+            }
+            Command::Read { ranks, reply } => {
+                let mut found = Batch::default();
+                for (store, _) in &mut self.stores {
+                    store.backend.read(&ranks).await?.iter().for_each(|entry| found.push(entry));
+                }
+                let _ = reply.send(Ok(found));
+            }
+        }
+        Ok(())
+    }
+
+    /// Commits one batch. Returns whether there was anything to do.
+    async fn commit(&mut self, observer: &impl Observer) -> Result<bool, StorageError> {
+        let advanced = self.gather()?;
+        for (store, batch) in self.stores.iter_mut().filter(|(_, batch)| !batch.is_empty()) {
+            store.backend.append(batch).await?;
+            store.backend.sync().await?;
+            batch.clear();
+        }
+        for &(rank, position) in &advanced {
+            self.memory.set_stable(rank, position);
+        }
+        if !advanced.is_empty() {
+            observer.advanced();
+        }
+        Ok(!advanced.is_empty())
+    }
+
+    /// Copies new entries into the batches of the stores that must hold them; returns how far each journal was read.
+    fn gather(&mut self) -> Result<Vec<(Rank, Position)>, StorageError> {
+        let mut advanced = Vec::new();
+        let (mut entries, mut bytes) = (0, 0);
+        for journal in self.journals.iter_mut().filter(|journal| !journal.paused) {
+            let mut end = None;
+            while entries < BATCH_ENTRIES && bytes < BATCH_BYTES {
+                let Some(item) = journal.reader.next().map_err(StorageError::Journal)? else { break };
+                for (store, batch) in &mut self.stores {
+                    if item.stores & (1 << store.id) != 0 {
+                        let (rank, position) = (journal.rank, item.position);
+                        batch.push(Entry { rank, position, kind: item.kind, bytes: item.bytes });
+                    }
+                }
+                entries += 1;
+                bytes += item.bytes.len();
+                end = Some(item.position + 1);
+            }
+            advanced.extend(end.map(|end| (journal.rank, end)));
+        }
+        Ok(advanced)
+    }
+}
