@@ -1,1 +1,5 @@
 //! (being laid out)
+
+pub mod collective;
+pub mod datatype;
+pub mod op;
