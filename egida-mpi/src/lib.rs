@@ -21,23 +21,29 @@
 //! **Panics** never cross into C: [`entry`] catches them and ends the rank with a message, as it does for every
 //! [`Fault`](egida_core::fault::Fault). The exit codes stand in [`end`].
 
+pub mod collective;
 pub mod constants;
+pub mod datatype;
 pub mod end;
 pub mod entry;
 pub mod handle;
+pub mod op;
+pub mod transport;
+pub mod world;
 
+mod coll;
 mod comm;
 mod completion;
 mod env;
 mod errors;
 mod group;
 mod interpose;
+mod ops;
 mod p2p;
 mod probe;
 mod request;
 mod status;
-pub mod transport;
-pub mod world;
+mod types;
 
 /// The exported symbols, one for each function of the standard under both of its names.
 #[allow(missing_docs, non_snake_case, clippy::missing_safety_doc, clippy::too_many_arguments)]
