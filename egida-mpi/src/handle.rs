@@ -1,6 +1,6 @@
 //! The C types of the ABI, and tables that turn handles into objects.
 
-use std::ffi::{c_int, c_void};
+use std::ffi::c_int;
 use std::marker::PhantomData;
 
 /// A signed integer as wide as a pointer.
@@ -11,11 +11,9 @@ pub type MPI_Count = i64;
 pub type MPI_Offset = i64;
 
 /// A user's reduction.
-pub type MPI_User_function =
-    Option<unsafe extern "C" fn(*mut c_void, *mut c_void, *mut c_int, *mut MPI_Datatype)>;
+pub type MPI_User_function = Option<crate::op::UserFunction>;
 /// A user's reduction with large counts.
-pub type MPI_User_function_c =
-    Option<unsafe extern "C" fn(*mut c_void, *mut c_void, *mut MPI_Count, *mut MPI_Datatype)>;
+pub type MPI_User_function_c = Option<crate::op::UserFunctionLarge>;
 /// A user's error handler.
 pub type MPI_Comm_errhandler_function = Option<unsafe extern "C" fn(*mut MPI_Comm, *mut c_int, ...)>;
 

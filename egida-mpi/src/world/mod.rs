@@ -8,7 +8,7 @@ use egida_core::api::Api;
 use egida_core::fault::Fault;
 use egida_core::ids::Rank;
 
-use crate::{end, transport};
+use crate::{end, request, transport};
 
 mod alone;
 
@@ -65,6 +65,7 @@ pub fn until<T>(
     mut look: impl FnMut(&mut dyn World) -> Result<Option<T>, Fault>,
 ) -> Result<T, Fault> {
     loop {
+        request::advance_detached(world)?;
         if let Some(found) = look(world)? {
             return Ok(found);
         }
