@@ -200,8 +200,8 @@ pub(super) struct Bounds {
     data: Option<(i64, i64)>,
     /// The bounds set by a resize, which hide the data's own from all types made of this one.
     markers: Option<(i64, i64)>,
-    /// What the extent is rounded up to where no bounds were set.
-    align: usize,
+    /// The strictest alignment of a basic element: what the extent is rounded up to where no bounds were set.
+    pub align: usize,
 }
 
 impl Bounds {
@@ -286,11 +286,9 @@ impl Bounds {
 
     /// Refuses bounds between which a difference or the rounding could overflow.
     fn checked(self) -> Result<Self, DatatypeError> {
-        const LIMIT: i64 = i64::MAX / 4;
+        const LIMIT: u64 = i64::MAX as u64 / 8;
         let fits = |span: Option<(i64, i64)>| {
-            span.is_none_or(|(lower, upper)| {
-                lower.abs_diff(0) <= LIMIT as u64 && upper.abs_diff(0) <= LIMIT as u64
-            })
+            span.is_none_or(|(lower, upper)| lower.unsigned_abs() <= LIMIT && upper.unsigned_abs() <= LIMIT)
         };
         if fits(self.data) && fits(self.markers) { Ok(self) } else { Err(DatatypeError::TooLarge) }
     }

@@ -21,7 +21,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 pub use error::{DatatypeError, class};
-pub use memory::{Blocks, Source, Target, Unpacker};
+pub use memory::{Address, Blocks, Source, Target, Unpacker};
 pub use predefined::{Class, Predefined, Scalar, Shape};
 pub use table::DatatypeTable;
 
@@ -46,8 +46,6 @@ struct Definition {
     layout: Layout,
     bounds: Bounds,
     signature: Signature,
-    /// The strictest alignment of a basic element, in bytes.
-    align: usize,
     /// Bytes of data in one element.
     size: usize,
     committed: AtomicBool,
@@ -122,7 +120,7 @@ impl Datatype {
     /// The strictest alignment of a basic element, in bytes.
     #[must_use]
     pub fn align(&self) -> usize {
-        self.definition.align
+        self.definition.bounds.align
     }
 
     /// Whether any number of elements lies in memory as it is packed: one block, no gaps.

@@ -135,7 +135,6 @@ impl Predefined {
                 layout,
                 bounds: Bounds::of_data(0, end as i64, self.align()),
                 signature: Signature::basic(self),
-                align: self.align(),
                 size: self.size(),
                 committed: AtomicBool::new(true),
             }),

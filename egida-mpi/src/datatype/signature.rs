@@ -2,7 +2,11 @@
 
 use std::sync::Arc;
 
+use super::DatatypeError;
 use super::predefined::{Predefined, Shape};
+
+/// More parts than this (1 GiB of them) are refused rather than allocated.
+const MAX_PARTS: usize = 1 << 26;
 
 /// `repeats` copies of a list of basic datatypes, each some times in a row.
 #[derive(Debug, Clone)]
@@ -45,6 +49,7 @@ impl Signature {
     pub fn repeated(&self, count: usize) -> Self {
         match (&self.period, count) {
             (_, 0) => Self::empty(),
+            (Period::Many(parts), _) if parts.is_empty() => Self::empty(),
             (Period::One((basic, times)), _) => {
                 Self { period: Period::One((basic, times * count)), repeats: 1 }
             }
@@ -53,7 +58,13 @@ impl Signature {
     }
 
     /// The signatures one after another.
-    pub fn joined(signatures: impl Iterator<Item = Self>) -> Self {
+    ///
+    /// # Errors
+    /// More parts than are reasonable to keep.
+    pub fn joined(signatures: Vec<Self>) -> Result<Self, DatatypeError> {
+        if let [signature] = &signatures[..] {
+            return Ok(signature.clone());
+        }
         let mut joined: Vec<Part> = Vec::new();
         for signature in signatures {
             for _ in 0..signature.repeats {
@@ -63,13 +74,16 @@ impl Signature {
                         _ => joined.push((basic, times)),
                     }
                 }
+                if joined.len() > MAX_PARTS {
+                    return Err(DatatypeError::TooLarge);
+                }
             }
         }
         let period = match joined[..] {
             [part] => Period::One(part),
             _ => Period::Many(joined.into()),
         };
-        Self { period, repeats: 1 }
+        Ok(Self { period, repeats: 1 })
     }
 
     /// How many basic elements that many bytes hold, of any number of elements of the datatype one after another; `None`

@@ -3,24 +3,29 @@
 //! The operands of a reduction are combined *in the order of the ranks*, in brackets that depend on nothing but the number
 //! of ranks: the same call with the same data gives the same bits, in every execution and re-execution. Nothing is ever
 //! combined in the order of arrival.
+//!
+//! A collective works through a [`Reduction`]: an operation bound to a datatype, on packed bytes.
+//!
+//! `MPI_REPLACE` and `MPI_NO_OP` have handles, but collectives refuse them: the standard defines them for one-sided
+//! accumulation alone.
 
-use std::collections::HashMap;
-use std::ffi::{c_int, c_void};
+mod float;
+mod kernel;
+mod reduction;
+mod scalar;
+mod table;
+mod user;
 
 use thiserror::Error;
 
+pub use reduction::Reduction;
+pub use table::OpTable;
+pub use user::{UserFunction, UserFunctionLarge, UserOp};
+
 use crate::datatype::class;
 
-/// `MPI_User_function`: `inout[i] = in[i] op inout[i]` for `*len` elements of `*datatype`.
-pub type UserFunction =
-    unsafe extern "C" fn(input: *mut c_void, inout: *mut c_void, len: *mut c_int, datatype: *mut usize);
-
-/// `MPI_User_function_c`: the same with a large count.
-pub type UserFunctionLarge =
-    unsafe extern "C" fn(input: *mut c_void, inout: *mut c_void, len: *mut i64, datatype: *mut usize);
-
 /// A reduction operation.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy)]
 pub enum Op {
     /// One of the standard's.
     Predefined(PredefinedOp),
@@ -28,7 +33,7 @@ pub enum Op {
     User(UserOp),
 }
 
-/// The operations of the standard, in the order of their handles.
+/// The operations of the standard.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[expect(missing_docs, reason = "the names are the standard's")]
 pub enum PredefinedOp {
@@ -48,65 +53,20 @@ pub enum PredefinedOp {
     NoOp,
 }
 
-/// An operation of the application.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct UserOp {
-    function: AnyFunction,
-    commutes: bool,
-}
-
-#[derive(Debug, Clone, Copy)]
-enum AnyFunction {
-    Classic(UserFunction),
-    Large(UserFunctionLarge),
-}
-
-impl PartialEq for AnyFunction {
-    fn eq(&self, other: &Self) -> bool {
-        match (self, other) {
-            (Self::Classic(a), Self::Classic(b)) => *a as usize == *b as usize,
-            (Self::Large(a), Self::Large(b)) => *a as usize == *b as usize,
-            _ => false,
-        }
-    }
-}
-
-impl Eq for AnyFunction {}
-
-impl UserOp {
-    /// An operation made by `MPI_Op_create`.
-    ///
-    /// # Safety
-    /// The function must do what the standard asks of it: read `len` elements at both addresses and write only the
-    /// second.
-    #[must_use]
-    pub unsafe fn new(function: UserFunction, commutes: bool) -> Self {
-        Self { function: AnyFunction::Classic(function), commutes }
-    }
-
-    /// An operation made by `MPI_Op_create_c`.
-    ///
-    /// # Safety
-    /// As [`Self::new`].
-    #[must_use]
-    pub unsafe fn new_large(function: UserFunctionLarge, commutes: bool) -> Self {
-        Self { function: AnyFunction::Large(function), commutes }
-    }
-}
-
 impl Op {
     /// The predefined operation with that handle of the standard ABI.
     #[must_use]
     pub fn predefined(handle: usize) -> Option<Self> {
-        todo!()
+        table::predefined(handle).map(Self::Predefined)
     }
 
-    /// Whether the operands may be swapped (`MPI_Op_commutative`).
+    /// Whether the operands may be swapped (`MPI_Op_commutative`). The collectives of this library keep the order of the
+    /// ranks either way.
     #[must_use]
     pub fn commutes(&self) -> bool {
         match self {
             Self::Predefined(op) => !matches!(op, PredefinedOp::Replace | PredefinedOp::NoOp),
-            Self::User(op) => op.commutes,
+            Self::User(op) => op.commutes(),
         }
     }
 }
@@ -144,38 +104,5 @@ impl OpError {
     }
 }
 
-/// From handles to operations. Predefined handles need no entry; the others count up and are never used twice.
-#[derive(Debug)]
-pub struct OpTable {
-    user: HashMap<usize, UserOp>,
-    next: usize,
-}
-
-impl OpTable {
-    /// A table of the predefined operations.
-    #[must_use]
-    pub fn new() -> Self {
-        todo!()
-    }
-
-    /// Gives an operation a handle (`MPI_Op_create`).
-    pub fn insert(&mut self, op: UserOp) -> usize {
-        todo!()
-    }
-
-    /// The operation that a handle names.
-    ///
-    /// # Errors
-    /// An unknown handle.
-    pub fn get(&self, handle: usize) -> Result<Op, OpError> {
-        todo!()
-    }
-
-    /// Forgets a handle (`MPI_Op_free`).
-    ///
-    /// # Errors
-    /// An unknown handle or a predefined operation.
-    pub fn free(&mut self, handle: usize) -> Result<(), OpError> {
-        todo!()
-    }
-}
+#[cfg(test)]
+mod tests;
