@@ -70,12 +70,14 @@ fn call(prefix: &str, function: &Function, path: &str) -> Result<String, String>
         "double" => "f64",
         named => named,
     };
+    // A C `int` may be an error code; every other result is what the implementation returns.
+    let turbofish = if returns == "c_int" { String::new() } else { format!("::<{returns}, {returns}>") };
     let name = &function.name;
     let (parameters, arguments) = (parameters.join(", "), arguments.join(", "));
     Ok(format!(
         "#[unsafe(no_mangle)]\npub unsafe extern \"C\" fn {prefix}{name}({parameters}) -> {returns} {{\n    \
          // SAFETY: the caller keeps what the standard asks of a caller of {name}.\n    \
-         crate::entry::call(\"{name}\", || unsafe {{ crate::{path}({arguments}) }})\n}}\n\n"
+         crate::entry::call{turbofish}(\"{name}\", || unsafe {{ crate::{path}({arguments}) }})\n}}\n\n"
     ))
 }
 

@@ -26,7 +26,8 @@ pub fn mpi_h(functions: &[Function], constants: &[Constant]) -> String {
 /// where header, library and table agree.
 #[must_use]
 pub fn address_test(functions: &[Function]) -> String {
-    let mut out = String::from("#include <mpi.h>\n#include <stdio.h>\n\nint main(void) {\n    int count = 0;\n");
+    let mut out =
+        String::from("#include <mpi.h>\n#include <stdio.h>\n\nint main(void) {\n    int count = 0;\n");
     for function in functions {
         for prefix in ["", "P"] {
             let pointer = prototype("(*volatile function)", function);

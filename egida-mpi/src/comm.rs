@@ -181,8 +181,7 @@ impl Wish {
 /// Hears all members' wishes, and takes the contexts that they agree on.
 fn agree(parent: &Communicator, color: c_int, key: c_int) -> Outcome<(Vec<Wish>, u32)> {
     let mine = Wish { next_context: lock().next_context, color, key };
-    let wishes: Vec<Wish> =
-        coll::exchange(parent, mine.encode())?.into_iter().map(Wish::decode).collect();
+    let wishes: Vec<Wish> = coll::exchange(parent, mine.encode())?.into_iter().map(Wish::decode).collect();
     let context = wishes.iter().map(|wish| wish.next_context).max().unwrap_or(FIRST_FREE);
     lock().next_context = context + 2;
     Ok((wishes, context))

@@ -32,7 +32,8 @@ impl<'a> Asked<'a> {
     /// # Safety
     /// `handles` points to `count` handles.
     unsafe fn new(handles: *mut MPI_Request, count: c_int) -> Outcome<Self> {
-        let count = usize::try_from(count).map_err(|_| Failure::new(MPI_ERR_ARG, format!("a count of {count}")))?;
+        let count =
+            usize::try_from(count).map_err(|_| Failure::new(MPI_ERR_ARG, format!("a count of {count}")))?;
         let handles = match count {
             0 => &mut [],
             _ if handles.is_null() => return Err(crate::status::null("the array of requests")),

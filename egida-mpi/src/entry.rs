@@ -86,7 +86,9 @@ macro_rules! values {
 }
 
 values!(
+    (),
     c_int,
+    i64,
     isize,
     f64,
     MPI_Comm,

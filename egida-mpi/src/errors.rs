@@ -1,7 +1,7 @@
 //! Error classes, what is raised on which communicator, and error handlers (MPI 5.0, chapter 9).
 
 use std::borrow::Cow;
-use std::ffi::{CString, c_char, c_int};
+use std::ffi::{c_char, c_int};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use egida_core::fault::Fault;
@@ -118,7 +118,8 @@ pub unsafe fn comm_create_errhandler(
     function: MPI_Comm_errhandler_function,
     errhandler: *mut MPI_Errhandler,
 ) -> Outcome {
-    let function = function.ok_or_else(|| Failure::new(MPI_ERR_ARG, "the error handler is a null pointer"))?;
+    let function =
+        function.ok_or_else(|| Failure::new(MPI_ERR_ARG, "the error handler is a null pointer"))?;
     let handle = lock().insert(Handler::User(function));
     // SAFETY: the caller gives room for a handle.
     unsafe { errhandler.write(handle) };

@@ -1,4 +1,5 @@
 //! The C types of the ABI, and tables that turn handles into objects.
+#![allow(non_camel_case_types)] // the standard's names
 
 use std::ffi::c_int;
 use std::marker::PhantomData;

@@ -37,10 +37,12 @@ mod completion;
 mod env;
 mod errors;
 mod group;
+#[cfg(not(test))]
 mod interpose;
 mod ops;
 mod p2p;
 mod probe;
+mod reads;
 mod request;
 mod status;
 mod types;

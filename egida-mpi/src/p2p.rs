@@ -251,8 +251,7 @@ pub unsafe fn sendrecv<N: Integer>(
     comm::on(comm, |comm| {
         // SAFETY: the caller gives both buffers, which do not overlap, and, perhaps, room for a status.
         unsafe {
-            let send =
-                to_send(comm, SendMode::Standard, (sendbuf, sendcount, sendtype), dest, sendtag)?;
+            let send = to_send(comm, SendMode::Standard, (sendbuf, sendcount, sendtype), dest, sendtag)?;
             let receive = to_receive(comm, (recvbuf, recvcount, recvtype), source, recvtag)?;
             // The send is complete on return, so that the receive may wait.
             now(comm, &send)?;
@@ -291,7 +290,8 @@ pub unsafe fn startall(count: c_int, array_of_requests: *mut MPI_Request) -> Out
     let handles = unsafe { array(array_of_requests, count)? };
     let mut requests = request::lock();
     for &handle in handles {
-        let request = requests.get_mut(handle).ok_or_else(|| Failure::new(MPI_ERR_REQUEST, "no such request"))?;
+        let request =
+            requests.get_mut(handle).ok_or_else(|| Failure::new(MPI_ERR_REQUEST, "no such request"))?;
         // SAFETY: the caller leaves the memory to the operation until the request is complete.
         world::with(|world| unsafe { request.restart(world) })?;
     }
@@ -314,8 +314,7 @@ pub unsafe fn buffer_attach(buffer: *mut c_void, size: impl Integer) -> Outcome 
 /// `MPI_Buffer_detach`
 pub unsafe fn buffer_detach<N: Integer>(buffer_addr: *mut c_void, size: *mut N) -> Outcome {
     let attached = ATTACHED.lock().unwrap_or_else(PoisonError::into_inner).take();
-    let (buffer, bytes) =
-        attached.ok_or_else(|| Failure::new(MPI_ERR_BUFFER, "no buffer is attached"))?;
+    let (buffer, bytes) = attached.ok_or_else(|| Failure::new(MPI_ERR_BUFFER, "no buffer is attached"))?;
     // SAFETY: the caller gives room for an address and for a size.
     unsafe {
         buffer_addr.cast::<usize>().write(buffer);

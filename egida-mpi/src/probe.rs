@@ -58,8 +58,9 @@ pub unsafe fn iprobe(
     comm::on(comm, |comm| {
         let seen = match pattern(comm, source, tag)? {
             None => Some(MPI_Status::of_no_process()),
-            Some(pattern) => world::with(|world| look(world, pattern))?
-                .map(|seen| status_of(&seen, comm, seen.len)),
+            Some(pattern) => {
+                world::with(|world| look(world, pattern))?.map(|seen| status_of(&seen, comm, seen.len))
+            }
         };
         // SAFETY: the caller gives room for a flag and, perhaps, for a status.
         unsafe {
@@ -82,10 +83,9 @@ fn look(world: &mut dyn World, pattern: Pattern) -> Result<Option<Matched>, Faul
         Observation::Live => {
             world.progress()?;
             let seen = world.peek(pattern);
-            world.observed(seen.map_or(Answer::Nothing, |seen| Answer::Message {
-                source: seen.source,
-                ssn: seen.ssn,
-            }))?;
+            world.observed(
+                seen.map_or(Answer::Nothing, |seen| Answer::Message { source: seen.source, ssn: seen.ssn }),
+            )?;
             Ok(seen)
         }
     }

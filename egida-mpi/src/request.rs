@@ -203,7 +203,11 @@ impl Request {
     ///
     /// # Safety
     /// As the standard asks of the operation's memory.
-    pub unsafe fn begin(comm: &Arc<Communicator>, template: &Template, world: &mut dyn World) -> Outcome<Self> {
+    pub unsafe fn begin(
+        comm: &Arc<Communicator>,
+        template: &Template,
+        world: &mut dyn World,
+    ) -> Outcome<Self> {
         // SAFETY: as this function's contract has it.
         Ok(Self { comm: comm.clone(), state: unsafe { template.start(world)? }, again: None })
     }
@@ -225,7 +229,10 @@ impl Request {
                 self.state = started.map_err(|failure| failure.on(&self.comm))?;
                 Ok(())
             }
-            _ => Err(Failure::new(MPI_ERR_REQUEST, "the request is not persistent, or is active").on(&self.comm)),
+            _ => {
+                Err(Failure::new(MPI_ERR_REQUEST, "the request is not persistent, or is active")
+                    .on(&self.comm))
+            }
         }
     }
 
