@@ -294,7 +294,7 @@ pub unsafe fn test(request: *mut MPI_Request, flag: *mut c_int, status: *mut MPI
     // SAFETY: the caller points to a handle, to a flag and, perhaps, to a status.
     unsafe {
         let mut asked = Asked::new(request, 1)?;
-        let over = test_list(&mut asked)?;
+        let over = world::with(|world| all_over(&mut asked, world))?;
         write_flag(flag, over);
         if over { asked.conclude_one(0, status) } else { Ok(()) }
     }
@@ -310,28 +310,26 @@ pub unsafe fn testall(
     // SAFETY: the caller gives `count` handles, a flag and, perhaps, room for as many statuses.
     unsafe {
         let mut asked = Asked::new(requests, count)?;
-        let over = test_list(&mut asked)?;
+        let over = world::with(|world| all_over(&mut asked, world))?;
         write_flag(flag, over);
         let all = 0..asked.handles.len();
         if over { asked.conclude_several(all, statuses, |_, at| at) } else { Ok(()) }
     }
 }
 
-/// Whether all that was asked about is over.
-fn test_list(asked: &mut Asked<'_>) -> Result<bool, Fault> {
+/// Whether all that was asked about is over, as an observation.
+fn all_over(asked: &mut Asked<'_>, world: &mut dyn World) -> Result<bool, Fault> {
     let active = asked.active();
-    let whole = |over: Vec<usize>| if over.len() == active.len() { first(over) } else { Vec::new() };
     if asked.immediate(&active) {
         return Ok(true);
     }
-    world::with(|world| {
-        let over = !asked.observe(world, &active, false, whole)?.is_empty();
-        if over {
-            // The answer of an earlier execution names the first for all: wait for the rest.
-            active.iter().try_for_each(|&at| asked.wait(world, at))?;
-        }
-        Ok(over)
-    })
+    let whole = |over: Vec<usize>| if over.len() == active.len() { first(over) } else { Vec::new() };
+    let over = !asked.observe(world, &active, false, whole)?.is_empty();
+    if over {
+        // The answer of an earlier execution names the first for all: wait for the rest.
+        active.iter().try_for_each(|&at| asked.wait(world, at))?;
+    }
+    Ok(over)
 }
 
 /// `MPI_Testany`
@@ -376,7 +374,7 @@ pub unsafe fn request_get_status(
     // SAFETY: the caller points to a flag and, perhaps, to a status.
     unsafe {
         let mut asked = Asked::new(&raw mut request, 1)?;
-        let over = test_list(&mut asked)?;
+        let over = world::with(|world| all_over(&mut asked, world))?;
         write_flag(flag, over);
         if over {
             let ended = asked.get(0).map_or_else(|| Ended::with(MPI_Status::empty()), Request::ended);
@@ -394,4 +392,116 @@ pub unsafe fn request_free(request: *mut MPI_Request) -> Outcome {
     freed.ok_or_else(|| Failure::new(MPI_ERR_REQUEST, "no such request"))?.detach();
     *handle = MPI_REQUEST_NULL;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use egida_core::api::Pattern;
+    use egida_core::wire::{Envelope, SendMode};
+
+    use super::*;
+    use crate::request::{Memory, Template};
+    use crate::world::scripted::Scripted;
+    use crate::{comm, types};
+
+    const CONTEXT: u32 = 90;
+
+    fn envelope(tag: i32) -> Envelope {
+        Envelope { context: CONTEXT, tag }
+    }
+
+    fn send(world: &mut Scripted, tag: i32) {
+        use egida_core::api::Api;
+        world.send(0, envelope(tag), SendMode::Standard, &[]).unwrap();
+    }
+
+    /// A receive of nothing from anybody for each tag below `count`.
+    fn receives(world: &mut Scripted, count: i32) -> Vec<MPI_Request> {
+        comm::init(0, 1);
+        let comm = comm::get(MPI_COMM_WORLD).unwrap();
+        (0..count)
+            .map(|tag| {
+                let memory =
+                    Memory { base: std::ptr::null_mut(), count: 0, datatype: types::get(MPI_BYTE).unwrap() };
+                let pattern = Some(Pattern { source: None, context: CONTEXT, tag: Some(tag) });
+                // SAFETY: there is no memory to leave alone.
+                let begun = unsafe { Request::begin(&comm, &Template::Receive { pattern, memory }, world) };
+                request::lock().insert(begun.unwrap())
+            })
+            .collect()
+    }
+
+    fn asked(handles: &mut [MPI_Request]) -> Asked<'_> {
+        // SAFETY: the array is one.
+        unsafe { Asked::new(handles.as_mut_ptr(), handles.len() as c_int) }.unwrap()
+    }
+
+    fn everything(over: Vec<usize>) -> Vec<usize> {
+        over
+    }
+
+    #[test]
+    fn a_live_answer_is_reported_and_logged() {
+        let mut world = Scripted::default();
+        let mut handles = receives(&mut world, 3);
+        send(&mut world, 2);
+        send(&mut world, 1);
+        let mut asked = asked(&mut handles);
+        let active = asked.active();
+        assert_eq!(asked.observe(&mut world, &active, true, everything).unwrap(), [1, 2]);
+        assert_eq!(asked.observe(&mut world, &active, false, first).unwrap(), [1]);
+        assert_eq!(world.made, [Answer::Requests(vec![1, 2]), Answer::Requests(vec![1])]);
+    }
+
+    #[test]
+    fn a_replayed_answer_is_given_though_more_is_over() {
+        let mut world = Scripted::default();
+        let mut handles = receives(&mut world, 3);
+        (0..3).for_each(|tag| send(&mut world, tag));
+        world.answers.extend([Answer::Nothing, Answer::Requests(vec![2, 0])]);
+        let mut asked = asked(&mut handles);
+        let active = asked.active();
+        assert!(asked.observe(&mut world, &active, false, everything).unwrap().is_empty());
+        assert_eq!(asked.observe(&mut world, &active, true, everything).unwrap(), [2, 0]);
+        assert!(world.made.is_empty());
+    }
+
+    #[test]
+    fn a_replayed_answer_is_waited_for() {
+        let mut world = Scripted::default();
+        let mut handles = receives(&mut world, 2);
+        world.late.extend([envelope(0), envelope(1)]);
+        world.answers.push_back(Answer::Requests(vec![1]));
+        let mut asked = asked(&mut handles);
+        let active = asked.active();
+        assert_eq!(asked.observe(&mut world, &active, false, first).unwrap(), [1]);
+        assert!(world.late.is_empty());
+    }
+
+    #[test]
+    fn a_test_of_a_list_succeeds_again_when_all_is_over() {
+        let mut world = Scripted::default();
+        let mut handles = receives(&mut world, 2);
+        let mut asked = asked(&mut handles);
+        assert!(!all_over(&mut asked, &mut world).unwrap());
+        world.late.extend([envelope(0), envelope(1)]);
+        world.answers.push_back(Answer::Requests(vec![0]));
+        assert!(all_over(&mut asked, &mut world).unwrap());
+        assert!(world.late.is_empty());
+        assert_eq!(world.made, [Answer::Nothing]);
+    }
+
+    #[test]
+    fn an_answer_that_does_not_fit_is_divergence() {
+        let mut world = Scripted::default();
+        let mut handles = receives(&mut world, 1);
+        let mut asked = asked(&mut handles);
+        let active = asked.active();
+        let message = Answer::Message { source: 0, ssn: 0 };
+        for (waits, answer) in [(true, Answer::Nothing), (false, message), (true, Answer::Requests(vec![4]))] {
+            world.answers.push_back(answer);
+            let result = asked.observe(&mut world, &active, waits, first);
+            assert!(matches!(result, Err(Fault::Divergence { .. })), "{result:?}");
+        }
+    }
 }

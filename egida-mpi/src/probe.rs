@@ -94,3 +94,35 @@ fn look(world: &mut dyn World, pattern: Pattern) -> Result<Option<Matched>, Faul
 fn diverged(world: &dyn World, answer: &Answer) -> Fault {
     Fault::Divergence { rank: world.rank(), what: format!("a probe was answered {answer:?}") }
 }
+
+#[cfg(test)]
+mod tests {
+    use egida_core::wire::Envelope;
+
+    use super::*;
+    use crate::world::scripted::Scripted;
+
+    const ANY: Pattern = Pattern { source: None, context: 4, tag: None };
+
+    #[test]
+    fn a_replayed_probe_waits_for_its_message_and_sees_no_other() {
+        let mut world = Scripted::default();
+        world.late.extend((0..3).map(|tag| Envelope { context: 4, tag }));
+        let answer = Answer::Message { source: 0, ssn: 1 };
+        world.answers.extend([Answer::Nothing, answer.clone(), answer]);
+        assert_eq!(look(&mut world, ANY).unwrap(), None);
+        assert_eq!(look(&mut world, ANY).unwrap().unwrap().envelope.tag, 1);
+        assert_eq!(probe_any(&mut world, ANY).unwrap().envelope.tag, 1);
+        assert_eq!(world.late.len(), 1);
+        assert_eq!(probe_any(&mut world, ANY).unwrap().envelope.tag, 0);
+        assert_eq!(world.made, [Answer::Message { source: 0, ssn: 0 }]);
+    }
+
+    #[test]
+    fn an_answer_about_requests_is_divergence() {
+        let mut world = Scripted::default();
+        world.answers.extend([Answer::Requests(vec![0]), Answer::Nothing]);
+        assert!(matches!(look(&mut world, ANY), Err(Fault::Divergence { .. })));
+        assert!(matches!(probe_any(&mut world, ANY), Err(Fault::Divergence { .. })));
+    }
+}

@@ -11,6 +11,8 @@ use egida_core::ids::Rank;
 use crate::{end, request, transport};
 
 mod alone;
+#[cfg(test)]
+pub mod scripted;
 
 /// What a rank's process needs beside the engine's calls.
 pub trait World: Api + Send {
