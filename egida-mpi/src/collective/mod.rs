@@ -9,10 +9,32 @@
 //! Reductions combine in rank order in brackets fixed by the number of ranks (see [`crate::op`]): `reduce`, `allreduce` and
 //! `reduce_scatter` of the same data give the same bits, whatever the root and the algorithm.
 
+mod allgather;
+mod alltoall;
+mod barrier;
+mod bcast;
+mod gather;
+mod reduce;
+mod reduce_scatter;
+mod scan;
+mod scatter;
+mod transfer;
+mod tree;
+
 use thiserror::Error;
 
-use crate::datatype::{Blocks, DatatypeError, Source, Target, class};
-use crate::op::{Op, OpError};
+pub use allgather::allgather;
+pub use alltoall::{alltoall, alltoallv};
+pub use barrier::barrier;
+pub use bcast::bcast;
+pub use gather::{gather, gatherv};
+pub use reduce::{allreduce, reduce, reduce_local};
+pub use reduce_scatter::{reduce_scatter, reduce_scatter_block};
+pub use scan::{exscan, scan};
+pub use scatter::{scatter, scatterv};
+
+use crate::datatype::{DatatypeError, class};
+use crate::op::OpError;
 
 /// A communicator as the collectives see it.
 ///
@@ -63,8 +85,8 @@ pub enum CollectiveError<E> {
         /// The communicator's size.
         size: usize,
     },
-    /// A buffer is missing that this rank must give.
-    #[error("{0}")]
+    /// This rank must give that buffer.
+    #[error("the {0} buffer is missing")]
     Missing(&'static str),
     /// This rank and a peer disagree about how much data there is.
     #[error("rank {from} sent {sent_bytes} bytes where {expected_bytes} were expected")]
@@ -98,165 +120,5 @@ impl<E> CollectiveError<E> {
 /// What a collective over these peers returns.
 pub type Outcome<P> = Result<(), CollectiveError<<P as Peers>::Error>>;
 
-/// `MPI_Barrier`
-///
-/// # Errors
-/// The transport's.
-pub fn barrier<P: Peers>(peers: &mut P) -> Outcome<P> {
-    todo!()
-}
-
-/// `MPI_Bcast`
-///
-/// # Errors
-/// See [`CollectiveError`].
-pub fn bcast<P: Peers>(peers: &mut P, root: usize, buffer: Target<'_>) -> Outcome<P> {
-    todo!()
-}
-
-/// `MPI_Gather`. Only the root gives `receive`; only the root may give no `send` (in place).
-///
-/// # Errors
-/// See [`CollectiveError`].
-pub fn gather<P: Peers>(
-    peers: &mut P,
-    root: usize,
-    send: Option<Source<'_>>,
-    receive: Option<Blocks<'_, *mut u8>>,
-) -> Outcome<P> {
-    todo!()
-}
-
-/// `MPI_Gatherv`. As [`gather`], with blocks of [`Blocks::each`].
-///
-/// # Errors
-/// See [`CollectiveError`].
-pub fn gatherv<P: Peers>(
-    peers: &mut P,
-    root: usize,
-    send: Option<Source<'_>>,
-    receive: Option<Blocks<'_, *mut u8>>,
-) -> Outcome<P> {
-    todo!()
-}
-
-/// `MPI_Scatter`. Only the root gives `send`; only the root may give no `receive` (in place).
-///
-/// # Errors
-/// See [`CollectiveError`].
-pub fn scatter<P: Peers>(
-    peers: &mut P,
-    root: usize,
-    send: Option<Blocks<'_, *const u8>>,
-    receive: Option<Target<'_>>,
-) -> Outcome<P> {
-    todo!()
-}
-
-/// `MPI_Scatterv`. As [`scatter`], with blocks of [`Blocks::each`].
-///
-/// # Errors
-/// See [`CollectiveError`].
-pub fn scatterv<P: Peers>(
-    peers: &mut P,
-    root: usize,
-    send: Option<Blocks<'_, *const u8>>,
-    receive: Option<Target<'_>>,
-) -> Outcome<P> {
-    todo!()
-}
-
-/// `MPI_Allgather` and `MPI_Allgatherv`. No `send`: in place.
-///
-/// # Errors
-/// See [`CollectiveError`].
-pub fn allgather<P: Peers>(
-    peers: &mut P,
-    send: Option<Source<'_>>,
-    receive: Blocks<'_, *mut u8>,
-) -> Outcome<P> {
-    todo!()
-}
-
-/// `MPI_Alltoall`. No `send`: in place.
-///
-/// # Errors
-/// See [`CollectiveError`].
-pub fn alltoall<P: Peers>(
-    peers: &mut P,
-    send: Option<Blocks<'_, *const u8>>,
-    receive: Blocks<'_, *mut u8>,
-) -> Outcome<P> {
-    todo!()
-}
-
-/// `MPI_Alltoallv`. No `send`: in place.
-///
-/// # Errors
-/// See [`CollectiveError`].
-pub fn alltoallv<P: Peers>(
-    peers: &mut P,
-    send: Option<Blocks<'_, *const u8>>,
-    receive: Blocks<'_, *mut u8>,
-) -> Outcome<P> {
-    todo!()
-}
-
-/// `MPI_Reduce`. Only the root gives `receive`; only the root may give no `send` (in place).
-///
-/// # Errors
-/// See [`CollectiveError`].
-pub fn reduce<P: Peers>(
-    peers: &mut P,
-    root: usize,
-    send: Option<Source<'_>>,
-    receive: Option<Target<'_>>,
-    op: &Op,
-) -> Outcome<P> {
-    todo!()
-}
-
-/// `MPI_Allreduce`. No `send`: in place.
-///
-/// # Errors
-/// See [`CollectiveError`].
-pub fn allreduce<P: Peers>(
-    peers: &mut P,
-    send: Option<Source<'_>>,
-    receive: Target<'_>,
-    op: &Op,
-) -> Outcome<P> {
-    todo!()
-}
-
-/// `MPI_Reduce_scatter` and `MPI_Reduce_scatter_block`: `counts` holds the number of elements for each rank. In place
-/// (no `send`) the memory of `receive` holds the whole input, and its beginning takes the result: pass the whole as
-/// `receive`. Otherwise `receive` has this rank's count.
-///
-/// # Errors
-/// See [`CollectiveError`].
-pub fn reduce_scatter<P: Peers>(
-    peers: &mut P,
-    send: Option<Source<'_>>,
-    receive: Target<'_>,
-    counts: &[usize],
-    op: &Op,
-) -> Outcome<P> {
-    todo!()
-}
-
-/// `MPI_Scan`. No `send`: in place.
-///
-/// # Errors
-/// See [`CollectiveError`].
-pub fn scan<P: Peers>(peers: &mut P, send: Option<Source<'_>>, receive: Target<'_>, op: &Op) -> Outcome<P> {
-    todo!()
-}
-
-/// `MPI_Exscan`. No `send`: in place. Rank 0's `receive` is left as it is.
-///
-/// # Errors
-/// See [`CollectiveError`].
-pub fn exscan<P: Peers>(peers: &mut P, send: Option<Source<'_>>, receive: Target<'_>, op: &Op) -> Outcome<P> {
-    todo!()
-}
+#[cfg(test)]
+mod tests;

@@ -20,7 +20,7 @@ impl<'t> Source<'t> {
     /// A negative count, an uncommitted type, the null pointer where there is data at address 0, too large a region.
     ///
     /// # Safety
-    /// As long as the value is used, all data of `count` elements at `base` must be readable and not written by others.
+    /// For the lifetime `'t`, all data of `count` elements at `base` must be readable and not written by others.
     pub unsafe fn new(base: *const u8, count: i64, datatype: &'t Datatype) -> Result<Self, DatatypeError> {
         let count = check(base, 0, count, datatype)?;
         Ok(Self { base, count, datatype })
@@ -46,7 +46,7 @@ impl<'t> Source<'t> {
 
     /// The memory itself where it is one block.
     #[must_use]
-    pub fn as_bytes(&self) -> Option<&[u8]> {
+    pub fn as_bytes(&self) -> Option<&'t [u8]> {
         let offset = one_block(self.count, self.datatype)?;
         if self.is_empty() {
             return Some(&[]);
@@ -57,7 +57,7 @@ impl<'t> Source<'t> {
 
     /// The data in the order of the type map: the memory itself where it is one block, a copy otherwise.
     #[must_use]
-    pub fn packed(&self) -> Cow<'_, [u8]> {
+    pub fn packed(&self) -> Cow<'t, [u8]> {
         match self.as_bytes() {
             Some(bytes) => Cow::Borrowed(bytes),
             None => {
@@ -99,11 +99,19 @@ impl<'t> Target<'t> {
     /// As [`Source::new`].
     ///
     /// # Safety
-    /// As long as the value, or the [`Unpacker`] made of it, is used, all data of `count` elements at `base` must be
-    /// readable and writable and not used by others.
+    /// For the lifetime `'t`, and as long as an [`Unpacker`] made of the value is used, all data of `count` elements at
+    /// `base` must be readable and writable and not used by others.
     pub unsafe fn new(base: *mut u8, count: i64, datatype: &'t Datatype) -> Result<Self, DatatypeError> {
         let count = check(base, 0, count, datatype)?;
         Ok(Self { base, count, datatype })
+    }
+
+    /// Describes memory that was checked.
+    ///
+    /// # Safety
+    /// As [`Self::new`].
+    pub(crate) unsafe fn trusted(base: *mut u8, count: usize, datatype: &'t Datatype) -> Self {
+        Self { base, count, datatype }
     }
 
     /// The same memory, to be read.
@@ -131,14 +139,18 @@ impl<'t> Target<'t> {
     }
 
     /// The memory itself where it is one block.
-    #[must_use]
-    pub fn as_bytes_mut(&mut self) -> Option<&mut [u8]> {
-        let offset = one_block(self.count, self.datatype)?;
-        if self.is_empty() {
-            return Some(&mut []);
+    ///
+    /// # Errors
+    /// Itself, where it is not.
+    pub fn into_bytes(self) -> Result<&'t mut [u8], Self> {
+        match one_block(self.count, self.datatype) {
+            None => Err(self),
+            Some(_) if self.is_empty() => Ok(&mut []),
+            // SAFETY: the data of all elements is this one block, and `new` was promised that it is ours.
+            Some(offset) => {
+                Ok(unsafe { std::slice::from_raw_parts_mut(at(self.base, offset).cast_mut(), self.len()) })
+            }
         }
-        // SAFETY: the data of all elements is this one block, and `new` was promised that it is ours.
-        Some(unsafe { std::slice::from_raw_parts_mut(at(self.base, offset).cast_mut(), self.len()) })
     }
 
     /// Places packed bytes that are all there. Fewer than [`Self::len`] fill a prefix.
@@ -228,6 +240,23 @@ enum Places {
     Each(Vec<(usize, i64)>),
 }
 
+impl<'t, M> Blocks<'t, M> {
+    /// The datatype of the elements.
+    #[must_use]
+    pub fn datatype(&self) -> &'t Datatype {
+        self.datatype
+    }
+
+    /// How many blocks there are.
+    #[must_use]
+    pub fn blocks(&self) -> usize {
+        match &self.places {
+            Places::Uniform { blocks, .. } => *blocks,
+            Places::Each(places) => places.len(),
+        }
+    }
+}
+
 impl<'t, M: Copy + Into<Address>> Blocks<'t, M> {
     /// Blocks of one size, one after another: gather, scatter, allgather, alltoall.
     ///
@@ -273,15 +302,6 @@ impl<'t, M: Copy + Into<Address>> Blocks<'t, M> {
         };
         let places = counts.iter().zip(displacements).map(place).collect::<Result<_, _>>()?;
         Ok(Self { base, datatype, places: Places::Each(places) })
-    }
-
-    /// How many blocks there are.
-    #[must_use]
-    pub fn blocks(&self) -> usize {
-        match &self.places {
-            Places::Uniform { blocks, .. } => *blocks,
-            Places::Each(places) => places.len(),
-        }
     }
 
     /// Bytes of data in a block.

@@ -2,7 +2,7 @@
 
 use std::ffi::{c_int, c_void};
 
-use crate::datatype::{Datatype, Source, Target};
+use crate::datatype::{Datatype, Target};
 
 /// `MPI_User_function`: `inout[i] = in[i] op inout[i]` for `*len` elements of `*datatype`.
 pub type UserFunction =
@@ -150,23 +150,20 @@ impl Scratch {
         let last = (count as i64 - 1) * datatype.extent();
         // The origin stays as aligned as the application's would be.
         let before = -(low + last.min(0)).div_euclid(ALIGN as i64) * ALIGN as i64;
-        let len = before + high + last.max(0);
+        let len = (before + high + last.max(0)) as usize;
         self.0.clear();
-        self.0.resize((len.max(0) as usize).div_ceil(ALIGN) + 1, Aligned([0; ALIGN]));
+        self.0.resize(len.div_ceil(ALIGN) + 1, Aligned([0; ALIGN]));
         let origin = self.0.as_mut_ptr().cast::<u8>().wrapping_offset(before as isize);
-        // SAFETY: all data of the elements lies between `low` and `high` of the first and of the last.
-        if let Ok(mut target) = unsafe { Target::new(origin, count as i64, datatype) } {
-            // The operands have the same length by construction.
-            let _ = target.unpack(packed);
-        }
+        // SAFETY: all data of the elements lies between `low` of the one and `high` of the other end.
+        let mut target = unsafe { Target::trusted(origin, count, datatype) };
+        debug_assert_eq!(target.len(), packed.len());
+        let _ = target.unpack(packed);
         origin
     }
 
     /// Packs the elements that were laid out at that origin.
     fn collect(&self, origin: *mut u8, packed: &mut [u8], count: usize, datatype: &Datatype) {
-        // SAFETY: as for `lay_out`, which returned this origin.
-        if let Ok(source) = unsafe { Source::new(origin, count as i64, datatype) } {
-            source.pack_into(packed);
-        }
+        // SAFETY: as in `lay_out`, which returned this origin.
+        unsafe { Target::trusted(origin, count, datatype) }.as_source().pack_into(packed);
     }
 }
