@@ -10,7 +10,7 @@ use egida_core::wire::{Envelope, SendMode};
 use crate::collective::{self, CollectiveError, Peers};
 use crate::comm::{self, Communicator};
 use crate::constants::*;
-use crate::datatype::{Blocks, Datatype, Source, Target};
+use crate::datatype::{Blocks, Datatype, DatatypeError, Source, Target};
 use crate::errors::{Failure, Outcome};
 use crate::handle::{Integer, MPI_Comm, MPI_Datatype, MPI_Op};
 use crate::types::wide;
@@ -61,11 +61,11 @@ impl Peers for Members<'_> {
     }
 }
 
-impl From<CollectiveError<Fault>> for Failure {
-    fn from(error: CollectiveError<Fault>) -> Self {
+impl<E: Into<Failure>> From<CollectiveError<E>> for Failure {
+    fn from(error: CollectiveError<E>) -> Self {
         let class = error.class().unwrap_or(MPI_ERR_INTERN);
         match error {
-            CollectiveError::Transport(fault) => Self::Fatal(fault),
+            CollectiveError::Transport(error) => error.into(),
             other => Self::new(class, other.to_string()),
         }
     }
@@ -473,14 +473,30 @@ unsafe fn scatter_reduced(
     op: MPI_Op,
 ) -> Outcome {
     let (op, datatype) = (ops::get(op)?, types::get(datatype)?);
-    let sizes: Result<Vec<usize>, _> = counts.iter().map(|&count| usize::try_from(count)).collect();
-    let sizes = sizes.map_err(|_| Failure::new(MPI_ERR_COUNT, "a negative count"))?;
-    let whole = counts.iter().sum();
+    let whole = counts.iter().try_fold(0i64, |sum, &count| sum.checked_add(count));
+    let whole = whole.ok_or(DatatypeError::TooLarge)?;
     // SAFETY: as this function's contract has it.
     unsafe {
         let send = memory!(Source, sendbuf, whole, datatype);
         let room = if send.is_some() { counts[members.rank()] } else { whole };
         let receive = Target::new(recvbuf.cast(), room, &datatype)?;
-        Ok(collective::reduce_scatter(members, send, receive, &sizes, &op)?)
+        Ok(collective::reduce_scatter(members, send, receive, counts, &op)?)
+    }
+}
+
+/// `MPI_Reduce_local`
+pub unsafe fn reduce_local(
+    inbuf: *const c_void,
+    inoutbuf: *mut c_void,
+    count: impl Integer,
+    datatype: MPI_Datatype,
+    op: MPI_Op,
+) -> Outcome {
+    let (op, datatype) = (ops::get(op)?, types::get(datatype)?);
+    // SAFETY: the caller gives `count` elements of each.
+    unsafe {
+        let input = Source::new(inbuf.cast(), count.wide(), &datatype)?;
+        let inout = Target::new(inoutbuf.cast(), count.wide(), &datatype)?;
+        Ok(collective::reduce_local(input, inout, &op)?)
     }
 }

@@ -48,7 +48,7 @@ mod status;
 mod types;
 
 /// The exported symbols, one for each function of the standard under both of its names.
-#[allow(missing_docs, non_snake_case, clippy::missing_safety_doc, clippy::too_many_arguments)]
+#[allow(missing_docs, non_snake_case, unused_unsafe, clippy::missing_safety_doc, clippy::too_many_arguments)]
 mod exports {
     use std::ffi::{c_char, c_int, c_void};
 

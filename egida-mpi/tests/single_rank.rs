@@ -58,3 +58,8 @@ fn a_call_before_init_says_so() {
     assert!(ran.stderr().contains("MPI_Comm_size: MPI_ERR_OTHER"), "{}", ran.stderr());
     assert!(ran.stderr().contains("MPI_Init was not called"), "{}", ran.stderr());
 }
+
+#[test]
+fn collectives_of_one() {
+    assert_eq!(build("collectives", include_str!("programs/collectives.c")).run(&[]).good(), "good\n");
+}
