@@ -498,7 +498,8 @@ mod tests {
         let mut asked = asked(&mut handles);
         let active = asked.active();
         let message = Answer::Message { source: 0, ssn: 0 };
-        for (waits, answer) in [(true, Answer::Nothing), (false, message), (true, Answer::Requests(vec![4]))] {
+        for (waits, answer) in [(true, Answer::Nothing), (false, message), (true, Answer::Requests(vec![4]))]
+        {
             world.answers.push_back(answer);
             let result = asked.observe(&mut world, &active, waits, first);
             assert!(matches!(result, Err(Fault::Divergence { .. })), "{result:?}");

@@ -33,7 +33,8 @@ fn every_function_has_both_names_and_the_type_of_the_table() {
 fn the_header_is_cxx_too() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("use.cc");
-    let source = "#include <mpi.h>\nint main() { MPI_Comm c = MPI_COMM_WORLD; return MPI_Comm_c2f(c) == 0; }\n";
+    let source =
+        "#include <mpi.h>\nint main() { MPI_Comm c = MPI_COMM_WORLD; return MPI_Comm_c2f(c) == 0; }\n";
     std::fs::write(&file, source).unwrap();
     let output = Command::new("c++")
         .args(["-Wall", "-Wextra", "-Werror", "-fsyntax-only", "-I"])
@@ -49,13 +50,29 @@ fn the_library_has_the_name_of_the_abi_and_exports_nothing_but_it() {
     let library = library_folder().join("libmpi_abi.so");
     let dynamic = Command::new("objdump").arg("-p").arg(&library).output().unwrap();
     let dynamic = String::from_utf8_lossy(&dynamic.stdout).into_owned();
-    assert!(dynamic.lines().any(|line| line.trim_start().starts_with("SONAME") && line.ends_with(" libmpi_abi.so.1")));
+    assert!(
+        dynamic
+            .lines()
+            .any(|line| line.trim_start().starts_with("SONAME") && line.ends_with(" libmpi_abi.so.1"))
+    );
 
     let symbols = Command::new("nm").args(["-D", "--defined-only"]).arg(&library).output().unwrap();
     let symbols = String::from_utf8_lossy(&symbols.stdout).into_owned();
     let interposed = [
-        "time", "clock_gettime", "gettimeofday", "getrandom", "getentropy", "gethostname", "open", "open64",
-        "openat", "openat64", "creat", "creat64", "fopen", "fopen64",
+        "time",
+        "clock_gettime",
+        "gettimeofday",
+        "getrandom",
+        "getentropy",
+        "gethostname",
+        "open",
+        "open64",
+        "openat",
+        "openat64",
+        "creat",
+        "creat64",
+        "fopen",
+        "fopen64",
     ];
     for symbol in symbols.lines().filter_map(|line| line.split_whitespace().last()) {
         let known = symbol.starts_with("MPI_") || symbol.starts_with("PMPI_") || interposed.contains(&symbol);

@@ -26,7 +26,8 @@ fn errors_go_to_the_handler() {
 
     let fatal = program.run(&["fatal"]);
     assert_eq!(fatal.code(), Some(1));
-    let expected = "egida: rank 0: MPI_Send on MPI_COMM_WORLD: MPI_ERR_RANK: invalid rank: rank 3 of 1 ranks\n";
+    let expected =
+        "egida: rank 0: MPI_Send on MPI_COMM_WORLD: MPI_ERR_RANK: invalid rank: rank 3 of 1 ranks\n";
     assert_eq!(fatal.stderr(), expected);
 }
 

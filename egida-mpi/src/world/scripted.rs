@@ -30,7 +30,13 @@ impl Api for Scripted {
     fn size(&self) -> u32 {
         self.alone.size()
     }
-    fn send(&mut self, dest: Rank, envelope: Envelope, mode: SendMode, payload: &[u8]) -> Result<SendId, Fault> {
+    fn send(
+        &mut self,
+        dest: Rank,
+        envelope: Envelope,
+        mode: SendMode,
+        payload: &[u8],
+    ) -> Result<SendId, Fault> {
         self.alone.send(dest, envelope, mode, payload)
     }
     fn sent(&mut self, id: SendId) -> bool {

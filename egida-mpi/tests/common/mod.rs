@@ -17,7 +17,8 @@ impl Program {
         std::fs::write(&file, source).expect("the source is written");
         let libraries = library_folder();
         let library = libraries.join("libmpi_abi.so");
-        std::os::unix::fs::symlink(&library, folder.path().join("libmpi_abi.so.1")).expect("the soname's link");
+        std::os::unix::fs::symlink(&library, folder.path().join("libmpi_abi.so.1"))
+            .expect("the soname's link");
         let output = Command::new("cc")
             .args(["-std=c11", "-D_GNU_SOURCE", "-Wall", "-Wextra", "-Werror", "-O1", "-o"])
             .args([&path, &file, &library])
