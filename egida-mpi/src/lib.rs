@@ -18,26 +18,23 @@
 //!
 //! **Threads.** `MPI_THREAD_SERIALIZED` at most: calls that run at the same time cannot be repeated in the same order.
 //!
-//! **Panics** never cross into C: [`entry`] catches them and ends the rank with a message, as it does for every
-//! [`Fault`](egida_core::fault::Fault). The exit codes stand in [`end`].
+//! **Panics** never cross into C: `entry.rs` catches them and ends the rank with a message, as it does for every
+//! [`Fault`](egida_core::fault::Fault). The exit codes stand in `end.rs`.
 
 pub mod collective;
-pub mod constants;
 pub mod datatype;
-pub mod end;
-pub mod entry;
-pub mod handle;
 pub mod op;
-pub mod transport;
-pub mod world;
 
 mod coll;
 mod comm;
 mod completion;
+mod constants;
+mod end;
+mod entry;
 mod env;
 mod errors;
 mod group;
-#[cfg(not(test))]
+mod handle;
 mod interpose;
 mod ops;
 mod p2p;
@@ -45,7 +42,9 @@ mod probe;
 mod reads;
 mod request;
 mod status;
+mod transport;
 mod types;
+mod world;
 
 /// The exported symbols, one for each function of the standard under both of its names.
 #[allow(missing_docs, non_snake_case, unused_unsafe, clippy::missing_safety_doc, clippy::too_many_arguments)]
