@@ -83,9 +83,19 @@ impl<'a> Asked<'a> {
         Ok(over)
     }
 
-    /// Waits for one.
-    fn wait(&mut self, world: &mut dyn World, at: usize) -> Result<(), Fault> {
-        world::until(world, |world| Ok(self.advance(world, at)?.then_some(())))
+    /// Waits for all of these, and moves them on together: a message may have to leave its channel before the next comes.
+    fn wait_all(&mut self, world: &mut dyn World, places: &[usize]) -> Result<(), Fault> {
+        let mut left = places.to_vec();
+        world::until(world, |world| {
+            let mut waiting = Vec::new();
+            for &at in &left {
+                if !self.advance(world, at)? {
+                    waiting.push(at);
+                }
+            }
+            left = waiting;
+            Ok(left.is_empty().then_some(()))
+        })
     }
 
     /// Asks which of these are over, as an observation: at least one where the caller `waits`, perhaps none otherwise.
@@ -103,9 +113,7 @@ impl<'a> Asked<'a> {
         match world.observe()? {
             Observation::Replayed(answer) => {
                 let chosen = self.recall(world, answer, waits)?;
-                for &at in &chosen {
-                    self.wait(world, at)?;
-                }
+                self.wait_all(world, &chosen)?;
                 Ok(chosen)
             }
             Observation::Live => {
@@ -200,7 +208,7 @@ pub unsafe fn wait(request: *mut MPI_Request, status: *mut MPI_Status) -> Outcom
     // SAFETY: the caller points to a handle and, perhaps, to a status.
     unsafe {
         let mut asked = Asked::new(request, 1)?;
-        world::with(|world| asked.wait(world, 0))?;
+        world::with(|world| asked.wait_all(world, &[0]))?;
         asked.conclude_one(0, status)
     }
 }
@@ -210,9 +218,9 @@ pub unsafe fn waitall(count: c_int, requests: *mut MPI_Request, statuses: *mut M
     // SAFETY: the caller gives `count` handles and, perhaps, room for as many statuses.
     unsafe {
         let mut asked = Asked::new(requests, count)?;
-        let all = 0..asked.handles.len();
-        world::with(|world| all.clone().try_for_each(|at| asked.wait(world, at)))?;
-        asked.conclude_several(all, statuses, |_, at| at)
+        let active = asked.active();
+        world::with(|world| asked.wait_all(world, &active))?;
+        asked.conclude_several(0..asked.handles.len(), statuses, |_, at| at)
     }
 }
 
@@ -327,7 +335,7 @@ fn all_over(asked: &mut Asked<'_>, world: &mut dyn World) -> Result<bool, Fault>
     let over = !asked.observe(world, &active, false, whole)?.is_empty();
     if over {
         // The answer of an earlier execution names the first for all: wait for the rest.
-        active.iter().try_for_each(|&at| asked.wait(world, at))?;
+        asked.wait_all(world, &active)?;
     }
     Ok(over)
 }

@@ -7,6 +7,7 @@
 //! | any | `MPI_Abort` with that code |
 
 use std::ffi::c_int;
+use std::io::Write;
 
 use egida_core::fault::Fault;
 
@@ -44,10 +45,12 @@ pub fn now(code: c_int) -> ! {
     }
 }
 
-/// A line of the library's own on standard error, with the rank that says it.
+/// A line of the library's own on standard error, in one write, with the rank that says it.
 pub fn note(message: &str) {
-    match world::known_rank() {
-        Some(rank) => eprintln!("egida: rank {rank}: {message}"),
-        None => eprintln!("egida: {message}"),
-    }
+    let line = match world::known_rank() {
+        Some(rank) => format!("egida: rank {rank}: {message}\n"),
+        None => format!("egida: {message}\n"),
+    };
+    // Where standard error is closed there is nobody to tell.
+    let _ = std::io::stderr().write_all(line.as_bytes());
 }

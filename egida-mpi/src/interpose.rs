@@ -2,8 +2,8 @@
 //!
 //! Clocks and random numbers are inputs from outside: under a protocol that re-executes ranks they are logged, and a
 //! re-execution is given the same. Only what the application asks counts, on its main thread; what the library itself asks
-//! (and Rust's standard library for it) goes through. What calls the system directly, or reads `/dev/urandom`, is not
-//! seen here, and shows as divergence.
+//! (and Rust's standard library for it) goes through. What calls the system directly, reads `/dev/urandom`, or asks
+//! for the time it has used (`clock`, `times`, `getrusage`) is not seen here, and shows as divergence.
 //!
 //! Opening a file for writing earns a warning: a re-execution writes it again.
 
@@ -26,8 +26,7 @@ static ATTACH: extern "C" fn() = {
 
 /// Whether this call is the application's, and an event.
 fn is_event() -> bool {
-    // SAFETY: neither call has preconditions.
-    world::replays() && !entry::inside() && unsafe { libc::gettid() == libc::getpid() }
+    world::replays() && !entry::inside() && world::is_main_thread()
 }
 
 /// The next definition of a symbol after this library's.

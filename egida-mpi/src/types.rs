@@ -19,7 +19,10 @@ fn lock() -> MutexGuard<'static, DatatypeTable> {
 
 /// The datatype of a handle.
 pub fn get(handle: MPI_Datatype) -> Outcome<Datatype> {
-    Ok(lock().get(handle.0)?)
+    match Datatype::predefined(handle.0) {
+        Some(predefined) => Ok(predefined),
+        None => Ok(lock().get(handle.0)?),
+    }
 }
 
 impl From<DatatypeError> for Failure {

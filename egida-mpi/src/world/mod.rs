@@ -83,6 +83,13 @@ pub fn replays() -> bool {
     REPLAYS.load(Ordering::Relaxed)
 }
 
+/// Whether this thread is the main one of the process that attached: not another thread, nor a forked child.
+#[must_use]
+pub fn is_main_thread() -> bool {
+    // SAFETY: the call has no preconditions.
+    i64::from(unsafe { libc::gettid() }) == MAIN_THREAD.load(Ordering::Relaxed)
+}
+
 /// The rank, once the process has one.
 #[must_use]
 pub fn known_rank() -> Option<Rank> {
@@ -106,10 +113,13 @@ type Slot = Option<Box<dyn World>>;
 static WORLD: Mutex<Slot> = Mutex::new(None);
 static REPLAYS: AtomicBool = AtomicBool::new(false);
 static RANK: AtomicI64 = AtomicI64::new(-1);
+/// The kernel's number of the main thread, which is also that of the process.
+static MAIN_THREAD: AtomicI64 = AtomicI64::new(-1);
 
 fn install(slot: &mut Slot, world: Box<dyn World>) {
     REPLAYS.store(world.replays(), Ordering::Relaxed);
     RANK.store(i64::from(world.rank()), Ordering::Relaxed);
+    MAIN_THREAD.store(i64::from(std::process::id()), Ordering::Relaxed);
     *slot = Some(world);
 }
 
