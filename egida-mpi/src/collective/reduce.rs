@@ -76,10 +76,10 @@ pub fn reduce_local(
         return Err(CollectiveError::Disagreement { from: 0, sent_bytes, expected_bytes });
     }
     match inout.into_bytes() {
-        Ok(right) => reduction.into_right(&left, right),
+        Ok(right) => reduction.combine_right(&left, right),
         Err(mut inout) => {
             let mut right = inout.as_source().packed().into_owned();
-            reduction.into_right(&left, &mut right);
+            reduction.combine_right(&left, &mut right);
             inout.unpack(&right)?;
         }
     }
@@ -119,7 +119,7 @@ fn reduce_bytes<'b, P: Peers>(
             send(peers, tree.stands_for(joined), &work)?;
             return Ok(work);
         }
-        let from = tree.stands_for(head(leaf / len ^ 1, len));
+        let from = tree.stands_for(head((leaf / len) ^ 1, len));
         receive(peers, from, &mut other)?;
         tree.combine(reduction, work.to_mut(), &other, from);
         len *= 2;

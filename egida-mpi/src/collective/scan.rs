@@ -13,7 +13,7 @@ pub fn scan<P: Peers>(peers: &mut P, send: Option<Source<'_>>, receive: Target<'
     let mut reduction = Reduction::new(op, receive.datatype())?;
     compute_in(peers, send, receive, |peers, result| {
         let own = result.to_vec();
-        prefix(peers, &mut reduction, own, |reduction, lower| reduction.into_right(lower, result))
+        prefix(peers, &mut reduction, own, |reduction, lower| reduction.combine_right(lower, result))
     })
 }
 
@@ -33,7 +33,7 @@ pub fn exscan<P: Peers>(
     let mut result: Option<Vec<u8>> = None;
     prefix(peers, &mut reduction, own, |reduction, lower| match &mut result {
         None => result = Some(lower.to_vec()),
-        Some(result) => reduction.into_right(lower, result),
+        Some(result) => reduction.combine_right(lower, result),
     })?;
     if let Some(result) = result {
         receive.unpack(&result)?;
@@ -62,9 +62,9 @@ fn prefix<P: Peers>(
             receive(peers, peer, &mut other)?;
             if peer < rank {
                 take(reduction, &other);
-                reduction.into_right(&other, &mut block);
+                reduction.combine_right(&other, &mut block);
             } else {
-                reduction.into_left(&mut block, &other);
+                reduction.combine_left(&mut block, &other);
             }
         }
         distance *= 2;

@@ -57,7 +57,7 @@ impl Tree {
 
     /// Combines with the operand of another rank that has come.
     pub fn combine(&self, reduction: &mut Reduction, own: &mut [u8], other: &[u8], of: usize) {
-        if self.rank < of { reduction.into_left(own, other) } else { reduction.into_right(other, own) }
+        if self.rank < of { reduction.combine_left(own, other) } else { reduction.combine_right(other, own) }
     }
 
     /// Combines the pairs: afterwards `work` counts only at the ranks that stand for their leaves.

@@ -146,8 +146,8 @@ impl<'t> Target<'t> {
         match one_block(self.count, self.datatype) {
             None => Err(self),
             Some(_) if self.is_empty() => Ok(&mut []),
-            // SAFETY: the data of all elements is this one block, and `new` was promised that it is ours.
             Some(offset) => {
+                // SAFETY: the data of all elements is this one block, and `new` was promised that it is ours.
                 Ok(unsafe { std::slice::from_raw_parts_mut(at(self.base, offset).cast_mut(), self.len()) })
             }
         }
@@ -187,6 +187,9 @@ pub struct Unpacker {
     walk: Walk,
     datatype: Datatype,
 }
+
+// SAFETY: the memory was promised to be ours for as long as this value is used, whichever thread uses it.
+unsafe impl Send for Unpacker {}
 
 impl Unpacker {
     /// Places the next bytes of the message; those past the end of the memory are counted and dropped.

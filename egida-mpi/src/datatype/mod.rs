@@ -141,7 +141,7 @@ impl Datatype {
     pub fn count_of(&self, bytes: usize) -> Option<usize> {
         match self.size() {
             0 => (bytes == 0).then_some(0),
-            size => (bytes % size == 0).then(|| bytes / size),
+            size => bytes.is_multiple_of(size).then(|| bytes / size),
         }
     }
 

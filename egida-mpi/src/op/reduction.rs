@@ -56,20 +56,20 @@ impl Reduction {
     }
 
     /// `left = left op right`
-    pub fn into_left(&mut self, left: &mut [u8], right: &[u8]) {
+    pub fn combine_left(&mut self, left: &mut [u8], right: &[u8]) {
         match &mut self.0 {
             How::Nothing => (),
             How::Kernel { kernel, .. } => (kernel.into_left)(left, right),
-            How::User(user) => user.into_left(left, right),
+            How::User(user) => user.combine_left(left, right),
         }
     }
 
     /// `right = left op right`
-    pub fn into_right(&mut self, left: &[u8], right: &mut [u8]) {
+    pub fn combine_right(&mut self, left: &[u8], right: &mut [u8]) {
         match &mut self.0 {
             How::Nothing => (),
             How::Kernel { kernel, .. } => (kernel.into_right)(left, right),
-            How::User(user) => user.into_right(left, right),
+            How::User(user) => user.combine_right(left, right),
         }
     }
 }

@@ -96,7 +96,7 @@ impl UserReduction {
     }
 
     /// `right = left op right`
-    pub fn into_right(&mut self, left: &[u8], right: &mut [u8]) {
+    pub fn combine_right(&mut self, left: &[u8], right: &mut [u8]) {
         let Some(count) = self.count(right) else { return };
         if self.fits(left) && self.fits(right) {
             // SAFETY: packed bytes of a contiguous type are its elements, and they are aligned.
@@ -111,7 +111,7 @@ impl UserReduction {
     }
 
     /// `left = left op right`
-    pub fn into_left(&mut self, left: &mut [u8], right: &[u8]) {
+    pub fn combine_left(&mut self, left: &mut [u8], right: &[u8]) {
         let Some(count) = self.count(left) else { return };
         let input = self.input.lay_out(left, count, &self.datatype);
         let inout = self.inout.lay_out(right, count, &self.datatype);

@@ -101,8 +101,10 @@ fn scatter_brings_each_block_to_its_rank() {
                     run(size, |peers| {
                         let rank = peers.rank();
                         let count = places.block(rank).0;
-                        let mut all = Area::new(&datatype, places.elements());
-                        (0..size).for_each(|to| all.put(places.block(to).1, &block(to)));
+                        let mut all = Area::new(&datatype, if rank == root { places.elements() } else { 0 });
+                        if rank == root {
+                            (0..size).for_each(|to| all.put(places.block(to).1, &block(to)));
+                        }
                         let mut own = Area::new(&datatype, count);
                         let in_place = in_place && rank == root;
                         let send = (rank == root).then(|| all.send_blocks(&places));

@@ -22,7 +22,7 @@ fn cases() -> Vec<(Datatype, Op)> {
 
 /// Numbers of elements: none, few, and enough for the algorithms that divide the data.
 fn counts(datatype: &Datatype) -> [i64; 4] {
-    [0, 1, 7, (40 << 10) / datatype.size() as i64]
+    [0, 1, 7, (34 << 10) / datatype.size() as i64]
 }
 
 fn operand(datatype: &Datatype, count: i64, rank: usize) -> Vec<u8> {
@@ -44,7 +44,8 @@ fn for_each_case(test: impl Fn(usize, &Datatype, &Op, i64, &[Vec<u8>])) {
 fn reduce_combines_in_rank_order_at_the_root() {
     for_each_case(|size, datatype, op, count, operands| {
         let expected = Area::holding(datatype, count, 0, &fold(op, datatype, operands));
-        for (root, in_place) in (0..size).flat_map(|root| [(root, false), (root, true)]) {
+        let roots = (0..size).filter(|root| count < 10 || [0, 1, size - 1].contains(root));
+        for (root, in_place) in roots.flat_map(|root| [(root, false), (root, true)]) {
             run(size, |peers| {
                 let rank = peers.rank();
                 let own = Area::holding(datatype, count, 0, &operands[rank]);
@@ -86,6 +87,10 @@ fn allreduce_combines_in_rank_order_everywhere() {
 #[test]
 fn scan_combines_the_ranks_up_to_each() {
     for_each_case(|size, datatype, op, count, operands| {
+        let mut up_to = operands.to_vec();
+        for rank in 1..size {
+            up_to[rank] = fold(op, datatype, &[up_to[rank - 1].clone(), operands[rank].clone()]);
+        }
         for in_place in [false, true] {
             run(size, |peers| {
                 let rank = peers.rank();
@@ -95,14 +100,13 @@ fn scan_combines_the_ranks_up_to_each() {
                 let mut result = Area::holding(datatype, count, 0, &input);
                 let send = (!in_place).then(|| own.source(count));
                 scan(peers, send, result.target(count), op).unwrap();
-                let expected = fold(op, datatype, &operands[..=rank]);
-                result.assert_same(&Area::holding(datatype, count, 0, &expected), "scan");
+                result.assert_same(&Area::holding(datatype, count, 0, &up_to[rank]), "scan");
 
                 let mut result = Area::holding(datatype, count, 0, &input);
                 let send = (!in_place).then(|| own.source(count));
                 exscan(peers, send, result.target(count), op).unwrap();
-                let expected = if rank == 0 { input } else { fold(op, datatype, &operands[..rank]) };
-                result.assert_same(&Area::holding(datatype, count, 0, &expected), "exscan");
+                let expected = if rank == 0 { &input } else { &up_to[rank - 1] };
+                result.assert_same(&Area::holding(datatype, count, 0, expected), "exscan");
             });
         }
     });
@@ -112,7 +116,7 @@ fn scan_combines_the_ranks_up_to_each() {
 fn reduce_scatter_leaves_each_rank_its_block() {
     for size in 1..=9usize {
         for (datatype, op) in cases() {
-            for (unit, even) in [(0, true), (1, true), (3, false), (600, true), (600, false)] {
+            for (unit, even) in [(0, true), (1, true), (3, false), (400, true), (400, false)] {
                 let counts: Vec<i32> =
                     (0..size).map(|rank| if even { unit } else { unit * ((rank as i32 + 1) % 3) }).collect();
                 let total = i64::from(counts.iter().sum::<i32>());

@@ -301,7 +301,7 @@ pub fn fold(op: &Op, datatype: &Datatype, operands: &[Vec<u8>]) -> Vec<u8> {
     let mut reduction = Reduction::new(op, datatype).unwrap();
     let (first, rest) = operands.split_first().unwrap();
     rest.iter().fold(first.clone(), |mut left, right| {
-        reduction.into_left(&mut left, right);
+        reduction.combine_left(&mut left, right);
         left
     })
 }
