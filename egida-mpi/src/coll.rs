@@ -15,12 +15,11 @@ use crate::datatype::{Blocks, Datatype, DatatypeError, Source, Target};
 use crate::errors::{Failure, Outcome};
 use crate::handle::{Integer, MPI_Comm, MPI_Datatype, MPI_Op};
 use crate::types::wide;
-use crate::world::{self, World};
-use crate::{ops, types};
+use crate::{ops, types, world};
 
-/// The members of a communicator, in its context for collectives.
+/// The members of a communicator, in its context for collectives. The world is taken for each message alone, so that
+/// a reduction of the application's may ask the library for what it likes.
 struct Members<'a> {
-    world: &'a mut dyn World,
     comm: &'a Communicator,
 }
 
@@ -41,24 +40,26 @@ impl Peers for Members<'_> {
     fn send(&mut self, to: usize, bytes: &[u8]) -> Result<(), Fault> {
         let envelope = Envelope { context: self.comm.collective_context(), tag: TAG };
         let dest = self.comm.group.members()[to];
-        self.world.send(dest, envelope, SendMode::Standard, bytes).map(drop)
+        world::with(|world| world.send(dest, envelope, SendMode::Standard, bytes)).map(drop)
     }
 
     fn receive(&mut self, from: usize, sink: &mut dyn FnMut(&[u8])) -> Result<(), Fault> {
         let source = Some(self.comm.group.members()[from]);
         let pattern = Pattern { source, context: self.comm.collective_context(), tag: Some(TAG) };
-        let id = self.world.post(pattern)?;
-        let mut read_bytes = 0;
-        world::until(self.world, |world| {
-            let Some(matched) = world.matched(id) else { return Ok(None) };
-            while read_bytes < matched.len {
-                let Some(bytes) = world.piece(id)? else { return Ok(None) };
-                sink(bytes);
-                read_bytes += bytes.len() as u64;
-            }
-            Ok(world.deliverable(id).then_some(()))
-        })?;
-        self.world.finish(id)
+        world::with(|world| {
+            let id = world.post(pattern)?;
+            let mut read_bytes = 0;
+            world::until(world, |world| {
+                let Some(matched) = world.matched(id) else { return Ok(None) };
+                while read_bytes < matched.len {
+                    let Some(bytes) = world.piece(id)? else { return Ok(None) };
+                    sink(bytes);
+                    read_bytes += bytes.len() as u64;
+                }
+                Ok(world.deliverable(id).then_some(()))
+            })?;
+            world.finish(id)
+        })
     }
 }
 
@@ -80,14 +81,14 @@ pub fn exchange<const N: usize>(comm: &Communicator, mine: [u8; N]) -> Outcome<V
     unsafe {
         let send = Source::new(mine.as_ptr(), N as i64, &byte)?;
         let receive = Blocks::uniform(all.as_mut_ptr().cast::<u8>(), N as i64, all.len(), &byte)?;
-        world::with(|world| collective::allgather(&mut Members { world, comm }, Some(send), receive))?;
+        collective::allgather(&mut Members { comm }, Some(send), receive)?;
     }
     Ok(all)
 }
 
 /// Runs a collective on the communicator of a handle.
 fn run(comm: MPI_Comm, body: impl FnOnce(&mut Members<'_>, &Arc<Communicator>) -> Outcome) -> Outcome {
-    comm::on(comm, |comm| world::with(|world| body(&mut Members { world, comm }, comm)))
+    comm::on(comm, |comm| body(&mut Members { comm }, comm))
 }
 
 fn root_rank(root: c_int) -> Outcome<usize> {

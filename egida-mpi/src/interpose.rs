@@ -1,7 +1,8 @@
 //! Functions of the C library that the application calls and this library stands in for.
 //!
 //! Clocks and random numbers are inputs from outside: under a protocol that re-executes ranks they are logged, and a
-//! re-execution is given the same. Only what the application asks counts, on its main thread; what the library itself asks
+//! re-execution is given the same. Only what the application asks counts, on its main thread and outside
+//! calls of MPI (a reduction of its own is inside one); what the library itself asks
 //! (and Rust's standard library for it) goes through. What calls the system directly, reads `/dev/urandom`, or asks
 //! for the time it has used (`clock`, `times`, `getrusage`) is not seen here, and shows as divergence.
 //!

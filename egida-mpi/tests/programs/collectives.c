@@ -4,6 +4,7 @@
 static void twice_sum(void *in, void *inout, int *len, MPI_Datatype *type) {
     int size;
     MPI_Type_size(*type, &size);
+    CHECK(MPI_Wtime() > 0);
     CHECK(size == (int)sizeof(int));
     for (int i = 0; i < *len; i++) ((int *)inout)[i] += 2 * ((int *)in)[i];
 }
