@@ -52,13 +52,13 @@ impl Peers for Members<'_> {
             world::until(world, |world| {
                 let Some(matched) = world.matched(id) else { return Ok(None) };
                 while read_bytes < matched.len {
-                    let Some(bytes) = world.piece(id)? else { return Ok(None) };
+                    let Some(bytes) = world::piece(world, id)? else { return Ok(None) };
                     sink(bytes);
                     read_bytes += bytes.len() as u64;
                 }
                 Ok(world.deliverable(id).then_some(()))
             })?;
-            world.finish(id)
+            world::finish(world, id)
         })
     }
 }

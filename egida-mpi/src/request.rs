@@ -13,7 +13,7 @@ use crate::constants::*;
 use crate::datatype::{Datatype, DatatypeError, Source, Target, Unpacker};
 use crate::errors::{Failure, Outcome};
 use crate::handle::{MPI_Request, MPI_Status, Table};
-use crate::world::World;
+use crate::world::{self, World};
 
 /// How an operation ended.
 #[derive(Debug, Clone)]
@@ -67,14 +67,14 @@ impl Receiving {
     fn take(&mut self, world: &mut dyn World, comm: &Communicator) -> Result<Option<Ended>, Fault> {
         let Some(matched) = world.matched(self.id) else { return Ok(None) };
         while self.read_bytes < matched.len {
-            let Some(bytes) = world.piece(self.id)? else { return Ok(None) };
+            let Some(bytes) = world::piece(world, self.id)? else { return Ok(None) };
             self.memory.write(bytes);
             self.read_bytes += bytes.len() as u64;
         }
         if !world.deliverable(self.id) {
             return Ok(None);
         }
-        world.finish(self.id)?;
+        world::finish(world, self.id)?;
         Ok(Some(match self.memory.finish() {
             Ok(_) => Ended::with(status_of(&matched, comm, matched.len)),
             Err(error) => Ended {

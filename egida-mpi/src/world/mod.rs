@@ -4,7 +4,7 @@ use std::ffi::c_int;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
 
-use egida_core::api::Api;
+use egida_core::api::{Api, ReceiveId};
 use egida_core::fault::Fault;
 use egida_core::ids::Rank;
 
@@ -52,10 +52,35 @@ pub fn with<R>(body: impl FnOnce(&mut dyn World) -> R) -> R {
     if slot.is_none() {
         install(&mut slot, Box::new(alone::Alone::default()));
     }
-    match slot.as_mut() {
-        Some(world) => body(world.as_mut()),
-        None => end::with_message("a bug in Egida: no world", end::ERROR),
+    let Some(world) = slot.as_mut() else { end::with_message("a bug in Egida: no world", end::ERROR) };
+    let result = body(world.as_mut());
+    // A payload that was read in part keeps its channel as it is until the next progress, and the application may now
+    // be gone for long.
+    if READING.swap(false, Ordering::Relaxed)
+        && let Err(fault) = world.progress()
+    {
+        drop(slot);
+        end::for_fault(&fault);
     }
+    result
+}
+
+/// The next bytes of a matched receive: [`Api::piece`].
+///
+/// # Errors
+/// Any [`Fault`].
+pub fn piece(world: &mut dyn World, id: ReceiveId) -> Result<Option<&[u8]>, Fault> {
+    READING.store(true, Ordering::Relaxed);
+    world.piece(id)
+}
+
+/// Ends a receive: [`Api::finish`].
+///
+/// # Errors
+/// Any [`Fault`].
+pub fn finish(world: &mut dyn World, id: ReceiveId) -> Result<(), Fault> {
+    READING.store(false, Ordering::Relaxed);
+    world.finish(id)
 }
 
 /// Waits until `look` finds what it looks for.
@@ -111,6 +136,8 @@ pub fn abort_if_idle(code: c_int) {
 type Slot = Option<Box<dyn World>>;
 
 static WORLD: Mutex<Slot> = Mutex::new(None);
+/// Whether a payload was read since the last receive ended.
+static READING: AtomicBool = AtomicBool::new(false);
 static REPLAYS: AtomicBool = AtomicBool::new(false);
 static RANK: AtomicI64 = AtomicI64::new(-1);
 /// The kernel's number of the main thread, which is also that of the process.
