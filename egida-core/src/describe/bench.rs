@@ -13,7 +13,7 @@ use crate::module::Journal;
 use crate::registry::Registry;
 use crate::setting::Setting;
 use crate::stack::{EventHandler, Scope, Verdict};
-use crate::wire::Envelope;
+use crate::wire::{Envelope, SendMode};
 
 /// The payload of every message here.
 const PAYLOAD: &[u8] = &[0; 8];
@@ -188,7 +188,14 @@ impl Subject {
             gate = self.happen(Happened::Delivery { source, ssn, post })?;
         }
         let envelope = Envelope { context: 0, tag: 0 };
-        let verdict = self.bound.stack.delivered(&mut self.journal, source, ssn, envelope, PAYLOAD)?;
+        let verdict = self.bound.stack.delivered(
+            &mut self.journal,
+            source,
+            ssn,
+            envelope,
+            SendMode::Standard,
+            PAYLOAD,
+        )?;
         gate.join(&gate_of(verdict)?);
         Ok(gate)
     }

@@ -15,7 +15,7 @@ use egida_core::recovery::{Collected, LoggedMessage, RecoveryImage, Unrecoverabl
 use egida_core::registry::Registry;
 use egida_core::setting::Setting;
 use egida_core::stack::{EventHandler, Verdict};
-use egida_core::wire::{Envelope, Reader};
+use egida_core::wire::{Envelope, Reader, SendMode};
 use egida_node::storage::{Backend, Backends, Batch, Entry, Place, StorageError};
 use egida_spec::protocol::{Class, FailureUnit, Params, Protocol};
 
@@ -96,7 +96,9 @@ fn live(stack: &mut impl EventHandler, journal: &mut Memory, payloads: &[&[u8]])
     for (ssn, payload) in (0..).zip(payloads) {
         let verdict = stack.non_deterministic(journal, delivery(ssn).what).unwrap();
         assert_eq!(verdict, Verdict::Accept, "the application sees the message at once");
-        stack.delivered(journal, 1, ssn, Envelope { context: 0, tag: 7 }, payload).unwrap();
+        stack
+            .delivered(journal, 1, ssn, Envelope { context: 0, tag: 7 }, SendMode::Standard, payload)
+            .unwrap();
     }
     stack.send(journal, 1, 0, 8, true, &mut Vec::new()).unwrap()
 }
