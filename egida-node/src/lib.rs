@@ -29,4 +29,4 @@ pub mod sink;
 pub mod state_dir;
 pub mod storage;
 
-pub use job::{JobError, Options, Plan, run};
+pub use job::{JobError, Options, Plan, PlanError, Shape, run};

@@ -25,7 +25,8 @@ fn group_limit_bytes(membership: &str) -> Option<u64> {
         let read = fs::read_to_string(format!("/sys/fs/cgroup/{group}/memory.max")).ok();
         let bytes = read.and_then(|text| text.trim().parse::<u64>().ok());
         limit = [limit, bytes].into_iter().flatten().min();
-        path = if group.is_empty() { None } else { Some(group.rsplit_once('/').map_or("", |(above, _)| above)) };
+        path =
+            if group.is_empty() { None } else { Some(group.rsplit_once('/').map_or("", |(above, _)| above)) };
     }
     limit
 }

@@ -47,7 +47,7 @@ use collect::{StepError, Steps};
 use kills::Kills;
 pub use news::{DIVERGENCE, FAILED, TIMEOUT, UNRECOVERABLE};
 use news::{Death, News};
-pub use plan::{Options, Plan};
+pub use plan::{Options, Plan, PlanError, Shape};
 use recover::{Recovering, StepDone};
 
 /// Why a job could not begin, or could not go on for reasons of its surroundings.
@@ -207,8 +207,18 @@ const REPORTS: usize = 256;
 
 impl Job {
     fn prepare(plan: Plan) -> Result<Self, JobError> {
-        let Plan { program, args, domains, ranks_per_domain, unit, specification, bound, backends, .. } = plan;
-        let options = plan.options;
+        let Plan {
+            program,
+            args,
+            domains,
+            ranks_per_domain,
+            unit,
+            specification,
+            bound,
+            backends,
+            options,
+            ..
+        } = plan;
         let ranks = domains.ranks();
         let (cause, trouble) = mpsc::unbounded_channel();
         let sink = {
@@ -253,6 +263,11 @@ impl Job {
         };
         for order in options.kills.iter().filter(|order| order.is_random()) {
             news.warn(format!("--kill {order}"));
+        }
+        if !plan.is_unit_chosen {
+            news.note(
+                "failure unit: process (the memory of a node outlives its processes); see `--failure-unit`",
+            );
         }
         if let Err(denied) = randomization_off() {
             news.note(denied.to_string());

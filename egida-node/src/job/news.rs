@@ -1,6 +1,5 @@
 //! What the user is told: in words on standard error, and in the report.
 
-use std::path::Path;
 use std::time::{Duration, Instant};
 
 use egida_core::ids::{Incarnation, Rank};
@@ -103,7 +102,10 @@ impl News {
             Cause::Fenced => "was ended because its node failed".to_owned(),
         };
         let why = death.kill.as_ref().map(|kill| format!(", as `--kill {kill}` asked")).unwrap_or_default();
-        self.note(format!("rank {rank} (incarnation {incarnation}) {how} after {:.3} s{why}", at.as_secs_f64()));
+        self.note(format!(
+            "rank {rank} (incarnation {incarnation}) {how} after {:.3} s{why}",
+            at.as_secs_f64()
+        ));
     }
 
     /// A rank has caught up.

@@ -4,11 +4,15 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use egida_core::binder::Bound;
+use egida_core::binder::{BindError, Bound, bind};
 use egida_core::ids::Domains;
+use egida_core::registry::Registry;
+use egida_core::setting::Setting;
+use egida_spec::Diagnostic;
 use egida_spec::protocol::FailureUnit;
 
 use crate::kill::KillOrder;
+use crate::limit::default_limit_bytes;
 use crate::storage::Backends;
 
 /// A job.
@@ -23,6 +27,8 @@ pub struct Plan {
     pub ranks_per_domain: u32,
     /// What fails as one.
     pub unit: FailureUnit,
+    /// Whether the user or the specification said so.
+    pub is_unit_chosen: bool,
     /// The text of the specification, for the ranks.
     pub specification: String,
     /// The specification, bound for the node's own use.
@@ -33,6 +39,65 @@ pub struct Plan {
     pub limit_bytes: u64,
     /// What the user wants besides.
     pub options: Options,
+}
+
+/// The size of a job, and what fails as one in it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Shape {
+    /// How many ranks.
+    pub ranks: u32,
+    /// How many of them share a node, where the failure unit is the node.
+    pub ranks_per_node: u32,
+    /// The failure unit; nothing for the specification's own, else `process`.
+    pub unit: Option<FailureUnit>,
+}
+
+/// Why a specification cannot be run.
+#[derive(Debug)]
+pub enum PlanError {
+    /// Its text is wrong.
+    Text(Vec<Diagnostic>),
+    /// It cannot be bound to modules of this build in a job of this shape.
+    Bind(Vec<BindError>),
+}
+
+impl Plan {
+    /// A plan to run `program` under a specification. `name` is where that is from, for a protocol without a name.
+    ///
+    /// # Errors
+    /// [`PlanError`].
+    pub fn new(
+        program: OsString,
+        args: Vec<OsString>,
+        shape: Shape,
+        (name, specification): (&str, String),
+        registry: &Registry,
+    ) -> Result<Self, PlanError> {
+        let loaded = egida_spec::load_with(name, &specification, &registry.vocabulary);
+        let Some(protocol) = loaded.protocol else { return Err(PlanError::Text(loaded.diagnostics)) };
+        let declared = protocol.failure_unit.as_ref().map(|unit| unit.value);
+        let unit = shape.unit.or(declared).unwrap_or(FailureUnit::Process);
+        let ranks_per_domain = match unit {
+            FailureUnit::Process => 1,
+            FailureUnit::Node => shape.ranks_per_node.max(1),
+        };
+        let domains = Domains::blocks(shape.ranks, ranks_per_domain);
+        let setting = Setting { domains: domains.clone(), unit };
+        let bound = bind(&protocol, registry, &setting, 0).map_err(PlanError::Bind)?;
+        Ok(Self {
+            program,
+            args,
+            domains,
+            ranks_per_domain,
+            unit,
+            is_unit_chosen: shape.unit.or(declared).is_some(),
+            specification,
+            bound,
+            backends: Backends::default(),
+            limit_bytes: default_limit_bytes(),
+            options: Options::default(),
+        })
+    }
 }
 
 /// What the user may choose for a job.

@@ -23,7 +23,10 @@ const SHOW_EVERY: Duration = Duration::from_millis(200);
 /// A step of recovery that has ended.
 pub(super) enum StepDone {
     Sealed(Result<(), StepError>),
-    Quiesced { round: u64, result: Result<(), StepError> },
+    Quiesced {
+        round: u64,
+        result: Result<(), StepError>,
+    },
     Collected {
         round: u64,
         ranks: Vec<Rank>,
@@ -70,7 +73,10 @@ impl Job {
                 self.queue.clear();
                 self.queue.push_back(action);
             }
-            Action::Persist { .. } | Action::Quiesce { .. } | Action::Collect { .. } | Action::Start { .. } => {
+            Action::Persist { .. }
+            | Action::Quiesce { .. }
+            | Action::Collect { .. }
+            | Action::Start { .. } => {
                 self.queue.push_back(action);
             }
         }
@@ -95,18 +101,18 @@ impl Job {
                         self.foreign.lost(self.domains.of(rank));
                     }
                 }
-                self.step = Some(tokio::spawn(async move {
-                    StepDone::Sealed(steps.seal(ranks, memory_lost).await)
-                }));
+                self.step =
+                    Some(tokio::spawn(async move { StepDone::Sealed(steps.seal(ranks, memory_lost).await) }));
             }
             Action::Persist { round, incarnations } => {
                 self.incarnations.set(&incarnations)?;
                 self.tell(Input::Durable { round });
             }
             Action::Quiesce { round } => {
-                self.step = Some(tokio::spawn(async move {
-                    StepDone::Quiesced { round, result: steps.quiesce().await }
-                }));
+                self.step =
+                    Some(tokio::spawn(
+                        async move { StepDone::Quiesced { round, result: steps.quiesce().await } },
+                    ));
             }
             Action::Collect { round, ranks } => {
                 let mut collector = self.bound.collector.take();
@@ -122,7 +128,10 @@ impl Job {
         Ok(())
     }
 
-    pub(super) fn step_done(&mut self, done: Result<StepDone, tokio::task::JoinError>) -> Result<(), JobError> {
+    pub(super) fn step_done(
+        &mut self,
+        done: Result<StepDone, tokio::task::JoinError>,
+    ) -> Result<(), JobError> {
         match done.map_err(StepError::from)? {
             StepDone::Sealed(result) => result?,
             StepDone::Quiesced { round, result } => {

@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 use egida_core::ids::Rank;
 use egida_core::recovery::{Cause, End, Input};
 use rustix::process::Signal;
-use tokio::task::{JoinError, JoinHandle};
 use tokio::signal::unix::{Signal as Incoming, SignalKind, signal};
+use tokio::task::{JoinError, JoinHandle};
 
 use super::recover::StepDone;
 use super::{DIVERGENCE, FAILED, Job, JobError, Phase, TIMEOUT, Trouble, UNRECOVERABLE};
@@ -186,7 +186,8 @@ impl Job {
         }
         let held_back = self.ranks().filter(|&rank| self.outputs.is_waiting(rank)).count();
         if held_back > 0 {
-            self.news.warn(format!("output of {held_back} ranks was held back: what it depends on may be lost"));
+            self.news
+                .warn(format!("output of {held_back} ranks was held back: what it depends on may be lost"));
         }
         for order in self.kills.left().map(ToString::to_string).collect::<Vec<_>>() {
             self.news.note(format!("nothing came of `--kill {order}`: the job ended before"));

@@ -117,7 +117,8 @@ impl Job {
                 target.signal(Signal::KILL);
             }
         }
-        let together = self.together.get_or_insert_with(|| Together { ended: Vec::new(), awaited: BTreeSet::new() });
+        let together =
+            self.together.get_or_insert_with(|| Together { ended: Vec::new(), awaited: BTreeSet::new() });
         together.awaited.extend(ranks);
     }
 
@@ -201,7 +202,10 @@ impl Job {
                 egida_core::output::Stream::Out => "standard output",
                 egida_core::output::Stream::Err => "standard error",
             };
-            self.diverged(rank, &format!("it ended without writing again all that it had written to {stream}"));
+            self.diverged(
+                rank,
+                &format!("it ended without writing again all that it had written to {stream}"),
+            );
         }
         if finalized {
             let progress = self.memory.progress(rank);
