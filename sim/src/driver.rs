@@ -215,7 +215,9 @@ impl Driver for SimDriver {
         let mut world = self.world.borrow_mut();
         let channel = world.channel(source, self.rank);
         channel.released = channel.released.max(below);
-        while channel.reclaimed < channel.released && !channel.records.is_empty() {
+        // A channel that began anew is still read over records that were released on the old one.
+        let unneeded = channel.released.min(self.cursors[source as usize]);
+        while channel.reclaimed < unneeded && !channel.records.is_empty() {
             channel.records.remove(0);
             channel.reclaimed += 1;
         }
