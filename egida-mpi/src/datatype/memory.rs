@@ -481,10 +481,10 @@ impl Strided {
         // SAFETY: as the caller promises.
         unsafe {
             match run.len {
-                _ if run.pieces == 1 => std::ptr::copy_nonoverlapping(self.base, to, run.len),
                 4 => self.copy_pieces::<4>(to, stride, run.pieces),
                 8 => self.copy_pieces::<8>(to, stride, run.pieces),
                 16 => self.copy_pieces::<16>(to, stride, run.pieces),
+                len if run.pieces == 1 => std::ptr::copy_nonoverlapping(self.base, to, len),
                 len => {
                     for piece in 0..run.pieces as i64 {
                         let from = at(self.base, piece * self.stride);
