@@ -50,7 +50,7 @@ fn begin(level: c_int) -> Outcome {
     if phase() != BEFORE {
         return Err(Failure::new(MPI_ERR_OTHER, "MPI was initialized before"));
     }
-    let (rank, size) = world::with(|world| (world.rank(), world.size()));
+    let (rank, size) = world::with(|world| world.initialize().map(|()| (world.rank(), world.size())))?;
     comm::init(rank, size);
     THREAD_LEVEL.store(level, Ordering::Relaxed);
     MAIN_THREAD.store(this_thread(), Ordering::Relaxed);

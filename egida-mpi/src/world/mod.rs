@@ -22,6 +22,14 @@ pub trait World: Api + Send {
     /// Any [`Fault`]; one that says so where nothing can ever come.
     fn park(&mut self) -> Result<(), Fault>;
 
+    /// The application calls `MPI_Init`.
+    ///
+    /// # Errors
+    /// Any [`Fault`].
+    fn initialize(&mut self) -> Result<(), Fault> {
+        Ok(())
+    }
+
     /// The application calls `MPI_Finalize`: an output commit.
     ///
     /// # Errors
