@@ -98,15 +98,8 @@ impl Terminal<'static> {
         // As other tools do: colours for people, unless they asked for none (https://no-color.org).
         let no_colour = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
         let colour = io::stderr().is_terminal() && !no_colour;
-        let style = RenderStyle {
-            colour,
-            ..RenderStyle::default()
-        };
-        Self {
-            out: Box::new(io::stdout().lock()),
-            err: Box::new(io::stderr().lock()),
-            style,
-        }
+        let style = RenderStyle { colour, ..RenderStyle::default() };
+        Self { out: Box::new(io::stdout().lock()), err: Box::new(io::stderr().lock()), style }
     }
 }
 
@@ -119,11 +112,7 @@ fn finish(result: io::Result<u8>) -> ExitCode {
     }
 }
 
-fn check_to(
-    args: &CheckArgs,
-    vocabulary: &Vocabulary,
-    terminal: &mut Terminal<'_>,
-) -> io::Result<u8> {
+fn check_to(args: &CheckArgs, vocabulary: &Vocabulary, terminal: &mut Terminal<'_>) -> io::Result<u8> {
     let unit = args.failure_unit.map(FailureUnit::from);
     let mut worst = ACCEPTED;
     for path in &args.files {
@@ -146,11 +135,7 @@ fn check_file(
     let loaded = load_with(&name, text, vocabulary);
     let Some(protocol) = loaded.protocol else {
         writeln!(terminal.out, "{name}: refused, it is not understood")?;
-        write!(
-            terminal.err,
-            "{}",
-            render(&name, text, &loaded.diagnostics, terminal.style)
-        )?;
+        write!(terminal.err, "{}", render(&name, text, &loaded.diagnostics, terminal.style))?;
         return Ok(REFUSED);
     };
     let decisive = asked.unwrap_or_else(|| declared_unit(&protocol));
@@ -162,12 +147,7 @@ fn check_file(
         }
     }
     let accepted = !any_error(&said);
-    writeln!(
-        terminal.out,
-        "{name}: {}, {}",
-        verdict(accepted),
-        tolerance_in_words(&protocol)
-    )?;
+    writeln!(terminal.out, "{name}: {}, {}", verdict(accepted), tolerance_in_words(&protocol))?;
     for judgement in &judgements {
         let role = match (judgement.unit == decisive, asked, &protocol.failure_unit) {
             (false, ..) => "",
@@ -177,11 +157,7 @@ fn check_file(
         };
         write_judgement(judgement, role, text, terminal)?;
     }
-    write!(
-        terminal.err,
-        "{}",
-        render(&name, text, &said, terminal.style)
-    )?;
+    write!(terminal.err, "{}", render(&name, text, &said, terminal.style))?;
     Ok(if accepted { ACCEPTED } else { REFUSED })
 }
 
@@ -193,27 +169,18 @@ fn write_judgement(
 ) -> io::Result<()> {
     let Judgement { unit, class, .. } = judgement;
     let verdict = verdict(judgement.accepted());
-    write!(
-        terminal.out,
-        "    failure unit {unit}{role}: {verdict}, class {class}"
-    )?;
+    write!(terminal.out, "    failure unit {unit}{role}: {verdict}, class {class}")?;
     if let Some(decided) = &judgement.decided_by {
         match &decided.origin {
             Origin::Written(span) => {
                 let before = text.get(..span.start).unwrap_or_default();
                 let line = before.matches('\n').count() + 1;
                 let words = text.lines().nth(line - 1).unwrap_or_default().trim();
-                writeln!(
-                    terminal.out,
-                    "\n        by line {line}: {words}\n        {}",
-                    decided.why
-                )
+                writeln!(terminal.out, "\n        by line {line}: {words}\n        {}", decided.why)
             }
-            Origin::Default(default) => writeln!(
-                terminal.out,
-                "\n        by default: {default}\n        {}",
-                decided.why
-            ),
+            Origin::Default(default) => {
+                writeln!(terminal.out, "\n        by default: {default}\n        {}", decided.why)
+            }
         }
     } else {
         writeln!(terminal.out)
@@ -249,11 +216,7 @@ fn fmt_file(path: &Path, text: &str, check: bool, terminal: &mut Terminal<'_>) -
     let formatted = match egida_spec::format(text) {
         Ok(formatted) => formatted,
         Err(diagnostics) => {
-            write!(
-                terminal.err,
-                "{}",
-                render(&name, text, &diagnostics, terminal.style)
-            )?;
+            write!(terminal.err, "{}", render(&name, text, &diagnostics, terminal.style))?;
             return Ok(REFUSED);
         }
     };
@@ -303,10 +266,7 @@ fn explain_to(args: &ExplainArgs, terminal: &mut Terminal<'_>) -> io::Result<u8>
         write!(terminal.out, "{text}")?;
         return Ok(ACCEPTED);
     }
-    writeln!(
-        terminal.err,
-        "egida: there is no code `{code}`; `egida explain` lists all of them"
-    )?;
+    writeln!(terminal.err, "egida: there is no code `{code}`; `egida explain` lists all of them")?;
     Ok(UNUSABLE)
 }
 
@@ -315,11 +275,7 @@ fn read(path: &Path, terminal: &mut Terminal<'_>) -> io::Result<Option<String>> 
     let bytes = match fs::read(path) {
         Ok(bytes) => bytes,
         Err(error) => {
-            writeln!(
-                terminal.err,
-                "egida: cannot read `{}`: {error}",
-                path.display()
-            )?;
+            writeln!(terminal.err, "egida: cannot read `{}`: {error}", path.display())?;
             return Ok(None);
         }
     };
@@ -327,11 +283,7 @@ fn read(path: &Path, terminal: &mut Terminal<'_>) -> io::Result<Option<String>> 
         Ok(text) => Ok(Some(text)),
         Err(error) => {
             let at = error.utf8_error().valid_up_to();
-            writeln!(
-                terminal.err,
-                "egida: `{}` is no text: byte {at} is not UTF-8",
-                path.display()
-            )?;
+            writeln!(terminal.err, "egida: `{}` is no text: byte {at} is not UTF-8", path.display())?;
             Ok(None)
         }
     }
@@ -357,11 +309,8 @@ mod tests {
             files.push(path);
         }
         let (mut out, mut err) = (Vec::new(), Vec::new());
-        let mut terminal = Terminal {
-            out: Box::new(&mut out),
-            err: Box::new(&mut err),
-            style: RenderStyle::default(),
-        };
+        let mut terminal =
+            Terminal { out: Box::new(&mut out), err: Box::new(&mut err), style: RenderStyle::default() };
         let code = command(files, &mut terminal).expect("memory can be written");
         drop(terminal);
         let said = |bytes: Vec<u8>| {
@@ -374,14 +323,7 @@ mod tests {
 
     fn checked(text: &str, unit: Option<FailureUnitArg>) -> (u8, String, String) {
         let (code, out, err, _) = run(&[("spec.egd", text.as_bytes())], |files, terminal| {
-            check_to(
-                &CheckArgs {
-                    files,
-                    failure_unit: unit,
-                },
-                &Vocabulary::default(),
-                terminal,
-            )
+            check_to(&CheckArgs { files, failure_unit: unit }, &Vocabulary::default(), terminal)
         });
         (code, out, err)
     }
@@ -408,10 +350,7 @@ mod tests {
         let local = "receive: determinant: {source, sesn, dest, desn} Log determinant, message synchronously on local disk";
         let (code, out, err) = checked(local, None);
         assert_eq!(code, REFUSED);
-        assert!(
-            out.contains("failure unit node (by default): refused"),
-            "{out}"
-        );
+        assert!(out.contains("failure unit node (by default): refused"), "{out}");
         assert!(out.contains("failure unit process: accepted"), "{out}");
         assert!(err.contains("EGD015"), "{err}");
         assert_eq!(checked(local, Some(FailureUnitArg::Process)).0, ACCEPTED);
@@ -430,36 +369,22 @@ mod tests {
 
     #[test]
     fn every_file_is_looked_at() {
-        let files: &[(&str, &[u8])] = &[
-            ("bytes.egd", b"send: \xff"),
-            ("good.egd", CAUSAL.as_bytes()),
-        ];
+        let files: &[(&str, &[u8])] = &[("bytes.egd", b"send: \xff"), ("good.egd", CAUSAL.as_bytes())];
         let (code, out, err, _) = run(files, |mut files, terminal| {
             files.insert(0, PathBuf::from("no/such/file.egd"));
-            check_to(
-                &CheckArgs {
-                    files,
-                    failure_unit: None,
-                },
-                &Vocabulary::default(),
-                terminal,
-            )
+            check_to(&CheckArgs { files, failure_unit: None }, &Vocabulary::default(), terminal)
         });
         assert_eq!(code, UNUSABLE);
         assert!(out.contains("good.egd: accepted"), "{out}");
         assert!(err.contains("cannot read `no/such/file.egd`"), "{err}");
-        assert!(
-            err.contains("`bytes.egd` is no text: byte 6 is not UTF-8"),
-            "{err}"
-        );
+        assert!(err.contains("`bytes.egd` is no text: byte 6 is not UTF-8"), "{err}");
     }
 
     #[test]
     fn fmt_changes_the_file_and_check_only_names_it() {
         let untidy: &[(&str, &[u8])] = &[("spec.egd", b"SEND : piggyback vector clock // why")];
-        let format = |check| {
-            move |files, terminal: &mut Terminal<'_>| fmt_to(&FmtArgs { files, check }, terminal)
-        };
+        let format =
+            |check| move |files, terminal: &mut Terminal<'_>| fmt_to(&FmtArgs { files, check }, terminal);
         let text = |directory: &tempfile::TempDir| {
             fs::read_to_string(directory.path().join("spec.egd")).expect("it is there")
         };
@@ -470,15 +395,8 @@ mod tests {
 
         let (code, out, _, directory) = run(untidy, format(false));
         assert_eq!((code, out.as_str()), (ACCEPTED, "spec.egd: formatted\n"));
-        assert_eq!(
-            text(&directory),
-            "SEND:\n    Piggyback vector clock // why\n"
-        );
-        assert_eq!(
-            fs::read_dir(directory.path()).expect("it is there").count(),
-            1,
-            "nothing is left behind"
-        );
+        assert_eq!(text(&directory), "SEND:\n    Piggyback vector clock // why\n");
+        assert_eq!(fs::read_dir(directory.path()).expect("it is there").count(), 1, "nothing is left behind");
 
         let (code, out, _, _) = run(&[("spec.egd", CAUSAL.as_bytes())], format(true));
         assert_eq!((code, out.as_str()), (ACCEPTED, ""));
@@ -486,19 +404,13 @@ mod tests {
         let (code, _, err, directory) = run(&[("spec.egd", b"send")], format(false));
         assert_eq!(code, REFUSED);
         assert!(err.contains("EGD001"), "{err}");
-        assert_eq!(
-            text(&directory),
-            "send",
-            "what is not understood is left alone"
-        );
+        assert_eq!(text(&directory), "send", "what is not understood is left alone");
     }
 
     #[test]
     fn explain_knows_every_code_and_no_other() {
         let explain = |code: Option<&str>| {
-            let args = ExplainArgs {
-                code: code.map(str::to_owned),
-            };
+            let args = ExplainArgs { code: code.map(str::to_owned) };
             let (code, out, err, _) = run(&[], |_, terminal| explain_to(&args, terminal));
             (code, out, err)
         };
@@ -506,10 +418,7 @@ mod tests {
         assert_eq!(code, ACCEPTED);
         assert!(out.starts_with("# EGD004"), "{out}");
         let (code, out, _) = explain(None);
-        assert_eq!(
-            (code, out.lines().count()),
-            (ACCEPTED, egida_spec::Code::ALL.len())
-        );
+        assert_eq!((code, out.lines().count()), (ACCEPTED, egida_spec::Code::ALL.len()));
         let (code, _, err) = explain(Some("EGD999"));
         assert_eq!(code, UNUSABLE);
         assert!(err.contains("`EGD999`"), "{err}");

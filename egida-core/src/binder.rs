@@ -186,6 +186,8 @@ pub fn tolerates(protocol: &Protocol, registry: &Registry, unit: FailureUnit) ->
         _ if classification.class == Class::None => Some(0),
         // The memory of a node outlives its processes: nothing is ever lost.
         _ if unit == FailureUnit::Process => None,
+        // The tail of an asynchronous log is no safer than the memory it lies in.
+        Tolerance::AtMost(f) if classification.class == Class::Causal => Some(f),
         Tolerance::AtMost(f) if relies_on_peers(protocol, unit, &registry.vocabulary).is_some() => Some(f),
         _ => None,
     }

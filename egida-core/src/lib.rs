@@ -4,12 +4,14 @@
 pub mod api;
 pub mod binder;
 pub mod crash;
+pub mod describe;
 pub mod driver;
 pub mod engine;
 pub mod event;
 pub mod fault;
 pub mod gate;
 pub mod ids;
+pub mod link_unit;
 pub mod matching;
 pub mod module;
 pub mod output;

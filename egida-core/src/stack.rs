@@ -17,7 +17,7 @@ use crate::module::{
     StorageContext, Trace, VolatileStorage, WhereToLog, WriteContext,
 };
 use crate::recovery::HeldDeterminant;
-use crate::wire::Envelope;
+use crate::wire::{Envelope, SendMode};
 
 /// Which non-deterministic events make determinants.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,6 +63,7 @@ pub trait EventHandler {
         source: Rank,
         ssn: Ssn,
         envelope: Envelope,
+        mode: SendMode,
         payload: &[u8],
     ) -> Result<Verdict, Fault>;
 
@@ -332,13 +333,14 @@ impl EventHandler for Stack {
         source: Rank,
         ssn: Ssn,
         envelope: Envelope,
+        mode: SendMode,
         payload: &[u8],
     ) -> Result<Verdict, Fault> {
         let Some((log, path)) = &mut self.slots.log_delivered else { return Ok(Verdict::Accept) };
         self.trace.enter("EventHandler", "Delivered");
         self.trace.enter("LogEventInfo", "Log");
         let mut context = path.context(journal, &mut self.trace);
-        let logged = log.log(&mut context, Entry::Delivered { source, ssn, envelope, payload });
+        let logged = log.log(&mut context, Entry::Delivered { source, ssn, envelope, mode, payload });
         self.trace.leave();
         self.trace.leave();
         let (_, gate) = logged?;

@@ -1,1 +1,57 @@
-//! (being laid out)
+//! The MPI library: the standard's ABI (MPI 5.0, chapter 20) over a rank's engine.
+//!
+//! ```text
+//!   application ──MPI_Send──> exports (written from abi/functions.csv)
+//!                                │ entry: guard against panics, error handlers
+//!                                v
+//!                  p2p  completion  probe  coll  comm  group  types  ops  errors  env
+//!                                │ handles become objects, arguments are checked
+//!                                v
+//!                  world: the engine's `Api`, parking, the end of the job
+//!                                │
+//!                   transport (under a launcher)   or   a single rank alone
+//! ```
+//!
+//! What decides about messages, order and recovery is the engine's, in `egida-core`; this crate turns C arguments into
+//! bytes and patterns and back. It keeps no thread. It is loaded as `libmpi_abi.so.1`; as a Rust library it is of use to
+//! its own tests only.
+//!
+//! **Threads.** `MPI_THREAD_SERIALIZED` at most: calls that run at the same time cannot be repeated in the same order.
+//!
+//! **Panics** never cross into C: `entry.rs` catches them and ends the rank with a message, as it does for every
+//! [`Fault`](egida_core::fault::Fault). The exit codes stand in `end.rs`.
+
+pub mod collective;
+pub mod datatype;
+pub mod op;
+
+mod coll;
+mod comm;
+mod completion;
+mod constants;
+mod end;
+mod entry;
+mod env;
+mod errors;
+mod group;
+mod handle;
+mod interpose;
+mod ops;
+mod p2p;
+mod probe;
+mod reads;
+mod request;
+mod status;
+mod transport;
+mod types;
+mod world;
+
+/// The exported symbols, one for each function of the standard under both of its names.
+#[allow(missing_docs, non_snake_case, unused_unsafe, clippy::missing_safety_doc, clippy::too_many_arguments)]
+mod exports {
+    use std::ffi::{c_char, c_int, c_void};
+
+    use crate::handle::*;
+
+    include!(concat!(env!("OUT_DIR"), "/exports.rs"));
+}

@@ -4,8 +4,8 @@
 //! pessimistic, causal, optimistic). It depends on the failure unit, because that says which storage survives.
 
 use crate::protocol::{
-    Class, DepGenStmt, Event, EventInfo, FailureUnit, LogStmt, NonDetStmt, Origin, ParamValue,
-    Phrase, Protocol, Tolerance,
+    Class, DepGenStmt, Event, EventInfo, FailureUnit, LogStmt, NonDetStmt, Origin, ParamValue, Phrase,
+    Protocol, Tolerance,
 };
 use crate::tolerance;
 use crate::vocabulary::{Piggyback, Survives, Vocabulary, display_form};
@@ -50,25 +50,15 @@ pub fn classify(protocol: &Protocol, unit: FailureUnit, vocabulary: &Vocabulary)
         .filter(|stmt| stmt.event.value.is_non_deterministic())
         .map(|stmt| {
             let (class, decided_by) = class_of(protocol, stmt, unit, vocabulary);
-            EventClass {
-                event: stmt.event.value,
-                class,
-                decided_by,
-            }
+            EventClass { event: stmt.event.value, class, decided_by }
         })
         .collect();
     // Of several equally weak the first decides.
     match events.iter().min_by_key(|event| event.class) {
-        Some(weakest) => Classification {
-            class: weakest.class,
-            decided_by: Some(weakest.decided_by.clone()),
-            events,
-        },
-        None => Classification {
-            class: Class::None,
-            decided_by: None,
-            events,
-        },
+        Some(weakest) => {
+            Classification { class: weakest.class, decided_by: Some(weakest.decided_by.clone()), events }
+        }
+        None => Classification { class: Class::None, decided_by: None, events },
     }
 }
 
@@ -79,10 +69,7 @@ fn class_of(
     vocabulary: &Vocabulary,
 ) -> (Class, DecidedBy) {
     let event = stmt.event.value;
-    let log = stmt
-        .log
-        .as_ref()
-        .filter(|log| log.logs(EventInfo::Determinant));
+    let log = stmt.log.as_ref().filter(|log| log.logs(EventInfo::Determinant));
     let stable_log = log.filter(|log| keeps(protocol, &log.storage, unit, vocabulary));
     let place = |log: &LogStmt| match &stmt.origin {
         Origin::Written(_) => Origin::Written(log.span),
@@ -98,92 +85,41 @@ fn class_of(
                 "the determinant of `{event}` is logged {how}on `{storage}`, which survives {}",
                 loss(unit)
             );
-            return (
-                Class::Pessimistic,
-                DecidedBy {
-                    origin: place(log),
-                    why,
-                },
-            );
+            return (Class::Pessimistic, DecidedBy { origin: place(log), why });
         }
-        if let Some(commit) = protocol
-            .output_commit
-            .iter()
-            .find(|stmt| commits_on(stmt, Event::Send))
-        {
-            let why = format!(
-                "every `send` waits until the determinants logged on `{storage}` are stable"
-            );
-            return (
-                Class::Pessimistic,
-                DecidedBy {
-                    origin: commit.origin.clone(),
-                    why,
-                },
-            );
+        if let Some(commit) = protocol.output_commit.iter().find(|stmt| commits_on(stmt, Event::Send)) {
+            let why = format!("every `send` waits until the determinants logged on `{storage}` are stable");
+            return (Class::Pessimistic, DecidedBy { origin: commit.origin.clone(), why });
         }
     }
     let piggybacked = piggybacked(protocol, vocabulary, |traits| traits.determinants);
     if let Some(determinants) = piggybacked
         && (tolerance(protocol) != Tolerance::Any || stable_log.is_some())
     {
-        let why = format!(
-            "every message carries the determinants of `{event}` that its receiver would depend on"
-        );
-        return (
-            Class::Causal,
-            DecidedBy {
-                origin: determinants.origin.clone(),
-                why,
-            },
-        );
+        let why =
+            format!("every message carries the determinants of `{event}` that its receiver would depend on");
+        return (Class::Causal, DecidedBy { origin: determinants.origin.clone(), why });
     }
     if let Some(log) = stable_log {
         let storage = display_form(&log.storage.text);
-        let why = format!(
-            "the determinant of `{event}` reaches `{storage}` only some time after the event"
-        );
-        return (
-            Class::Optimistic,
-            DecidedBy {
-                origin: place(log),
-                why,
-            },
-        );
+        let why = format!("the determinant of `{event}` reaches `{storage}` only some time after the event");
+        return (Class::Optimistic, DecidedBy { origin: place(log), why });
     }
     match (piggybacked, log) {
         (Some(determinants), _) => {
             let why = format!(
                 "with `f = any` all holders of a determinant of `{event}` may die, and no stable log has it"
             );
-            (
-                Class::None,
-                DecidedBy {
-                    origin: determinants.origin.clone(),
-                    why,
-                },
-            )
+            (Class::None, DecidedBy { origin: determinants.origin.clone(), why })
         }
         (None, Some(log)) => {
             let lost = why_lost(protocol, &log.storage, unit, vocabulary);
             let why = format!("the determinant of `{event}` is logged on {lost}");
-            (
-                Class::None,
-                DecidedBy {
-                    origin: place(log),
-                    why,
-                },
-            )
+            (Class::None, DecidedBy { origin: place(log), why })
         }
         (None, None) => {
             let why = format!("the determinant of `{event}` is neither logged nor piggybacked");
-            (
-                Class::None,
-                DecidedBy {
-                    origin: stmt.origin.clone(),
-                    why,
-                },
-            )
+            (Class::None, DecidedBy { origin: stmt.origin.clone(), why })
         }
     }
 }
@@ -192,12 +128,7 @@ fn class_of(
 ///
 /// A storage that the vocabulary does not know keeps nothing.
 #[must_use]
-pub fn keeps(
-    protocol: &Protocol,
-    storage: &Phrase,
-    unit: FailureUnit,
-    vocabulary: &Vocabulary,
-) -> bool {
+pub fn keeps(protocol: &Protocol, storage: &Phrase, unit: FailureUnit, vocabulary: &Vocabulary) -> bool {
     let Some(value) = vocabulary.storage.get(&storage.text) else {
         return false;
     };
@@ -216,10 +147,7 @@ pub fn keeps(
 
 /// Whether the copies in other failure domains outnumber the failures by the owner: k >= f.
 fn has_enough_copies(protocol: &Protocol, storage: &Phrase) -> bool {
-    match (
-        tolerance(protocol),
-        storage.params.get("copies").map(|param| &param.value),
-    ) {
+    match (tolerance(protocol), storage.params.get("copies").map(|param| &param.value)) {
         (Tolerance::Any, _) => false,
         (Tolerance::AtMost(_), None) => true,
         (Tolerance::AtMost(f), Some(ParamValue::Count(copies))) => *copies >= u64::from(f),
@@ -236,10 +164,7 @@ pub(crate) fn why_lost(
     vocabulary: &Vocabulary,
 ) -> String {
     let text = display_form(&storage.text);
-    let survives = vocabulary
-        .storage
-        .get(&storage.text)
-        .map(|value| value.traits.survives);
+    let survives = vocabulary.storage.get(&storage.text).map(|value| value.traits.survives);
     match (survives, tolerance(protocol)) {
         (Some(Survives::Copies), Tolerance::Any) => {
             format!("`{text}`, all of which may die with `f = any`")
@@ -254,34 +179,17 @@ pub(crate) fn why_lost(
 /// The line that relies on the memory of other failure domains, if one does: such a protocol needs `f <= n - 1` and at
 /// least `f + 1` domains when it is bound (rule 13).
 #[must_use]
-pub fn relies_on_peers(
-    protocol: &Protocol,
-    unit: FailureUnit,
-    vocabulary: &Vocabulary,
-) -> Option<Origin> {
+pub fn relies_on_peers(protocol: &Protocol, unit: FailureUnit, vocabulary: &Vocabulary) -> Option<Origin> {
     let on_peers = logs(protocol)
         .map(|log| &log.storage)
-        .chain(
-            protocol
-                .checkpoint
-                .iter()
-                .map(|checkpoint| &checkpoint.storage),
-        )
-        .find(|storage| {
-            vocabulary
-                .storage
-                .get(&storage.text)
-                .is_some_and(|value| value.traits.on_peers)
-        });
+        .chain(protocol.checkpoint.iter().map(|checkpoint| &checkpoint.storage))
+        .find(|storage| vocabulary.storage.get(&storage.text).is_some_and(|value| value.traits.on_peers));
     if let Some(storage) = on_peers {
         return Some(storage.origin.clone());
     }
     let classification = classify(protocol, unit, vocabulary);
     let no_stable_log = protocol.non_deterministic.iter().any(|stmt| {
-        let log = stmt
-            .log
-            .as_ref()
-            .filter(|log| log.logs(EventInfo::Determinant));
+        let log = stmt.log.as_ref().filter(|log| log.logs(EventInfo::Determinant));
         !log.is_some_and(|log| keeps(protocol, &log.storage, unit, vocabulary))
     });
     (classification.class == Class::Causal && no_stable_log)
@@ -294,16 +202,8 @@ pub fn relies_on_peers(
 
 /// The event statements' logs.
 pub(crate) fn logs(protocol: &Protocol) -> impl Iterator<Item = &LogStmt> {
-    let receiver = protocol
-        .non_deterministic
-        .iter()
-        .filter_map(|stmt| stmt.log.as_ref());
-    receiver.chain(
-        protocol
-            .dependency_generating
-            .iter()
-            .filter_map(|stmt| stmt.log.as_ref()),
-    )
+    let receiver = protocol.non_deterministic.iter().filter_map(|stmt| stmt.log.as_ref());
+    receiver.chain(protocol.dependency_generating.iter().filter_map(|stmt| stmt.log.as_ref()))
 }
 
 /// The first value piggybacked on messages that has the trait.
@@ -314,20 +214,12 @@ pub(crate) fn piggybacked<'p>(
 ) -> Option<&'p Phrase> {
     sends(protocol)
         .flat_map(|stmt| &stmt.piggyback)
-        .find(|phrase| {
-            vocabulary
-                .piggyback
-                .get(&phrase.text)
-                .is_some_and(|value| wanted(&value.traits))
-        })
+        .find(|phrase| vocabulary.piggyback.get(&phrase.text).is_some_and(|value| wanted(&value.traits)))
 }
 
 /// The statements about `send`.
 pub(crate) fn sends(protocol: &Protocol) -> impl Iterator<Item = &DepGenStmt> {
-    protocol
-        .dependency_generating
-        .iter()
-        .filter(|stmt| stmt.event.value == Event::Send)
+    protocol.dependency_generating.iter().filter(|stmt| stmt.event.value == Event::Send)
 }
 
 pub(crate) fn commits_on(stmt: &crate::protocol::OutputCommitStmt, event: Event) -> bool {
@@ -335,10 +227,7 @@ pub(crate) fn commits_on(stmt: &crate::protocol::OutputCommitStmt, event: Event)
 }
 
 pub(crate) fn is_synchronous(log: &LogStmt, vocabulary: &Vocabulary) -> bool {
-    let how = log
-        .how
-        .as_ref()
-        .and_then(|how| vocabulary.how_to_log.get(&how.text));
+    let how = log.how.as_ref().and_then(|how| vocabulary.how_to_log.get(&how.text));
     how.is_some_and(|value| value.traits.synchronous)
 }
 

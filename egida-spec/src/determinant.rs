@@ -4,10 +4,7 @@ use crate::protocol::{Event, Field};
 
 /// The determinant that an event needs, as text.
 pub(crate) fn default_determinant(event: Event) -> String {
-    let fields: Vec<&str> = required_fields(event)
-        .iter()
-        .map(|field| field.as_str())
-        .collect();
+    let fields: Vec<&str> = required_fields(event).iter().map(|field| field.as_str()).collect();
     format!("{{{}}}", fields.join(", "))
 }
 
@@ -18,14 +15,9 @@ pub(crate) fn default_determinant(event: Event) -> String {
 /// number of its call.
 pub(crate) const fn required_fields(event: Event) -> &'static [Field] {
     match event {
-        Event::Choice => &[
-            Field::Source,
-            Field::Sesn,
-            Field::Dest,
-            Field::Desn,
-            Field::Outcome,
-            Field::Event,
-        ],
+        Event::Choice => {
+            &[Field::Source, Field::Sesn, Field::Dest, Field::Desn, Field::Outcome, Field::Event]
+        }
         Event::Read => &[Field::Outcome, Field::Event],
         Event::Receive | Event::Send | Event::Write => {
             &[Field::Source, Field::Sesn, Field::Dest, Field::Desn]

@@ -107,10 +107,7 @@ impl Code {
     /// The code with that text, capitals or not.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
-        Self::ALL
-            .iter()
-            .copied()
-            .find(|code| code.as_str().eq_ignore_ascii_case(text))
+        Self::ALL.iter().copied().find(|code| code.as_str().eq_ignore_ascii_case(text))
     }
 }
 
@@ -157,21 +154,13 @@ impl Diagnostic {
     /// A diagnostic about no place in particular.
     #[must_use]
     pub fn new(code: Code, message: impl Into<String>) -> Self {
-        Self {
-            code,
-            message: message.into(),
-            labels: Vec::new(),
-            help: None,
-        }
+        Self { code, message: message.into(), labels: Vec::new(), help: None }
     }
 
     /// The same, with this piece of text underlined.
     #[must_use]
     pub fn label(mut self, span: Span, text: impl Into<String>) -> Self {
-        self.labels.push(Label {
-            span,
-            text: text.into(),
-        });
+        self.labels.push(Label { span, text: text.into() });
         self
     }
 
@@ -226,9 +215,7 @@ impl miette::Diagnostic for Diagnostic {
     }
 
     fn help<'a>(&'a self) -> Option<Box<dyn fmt::Display + 'a>> {
-        self.help
-            .as_ref()
-            .map(|help| Box::new(help) as Box<dyn fmt::Display>)
+        self.help.as_ref().map(|help| Box::new(help) as Box<dyn fmt::Display>)
     }
 
     fn labels(&self) -> Option<Box<dyn Iterator<Item = LabeledSpan> + '_>> {
@@ -237,11 +224,7 @@ impl miette::Diagnostic for Diagnostic {
         }
         Some(Box::new(self.labels.iter().map(|label| {
             let text = Some(label.text.clone()).filter(|text| !text.is_empty());
-            LabeledSpan::new(
-                text,
-                label.span.start,
-                label.span.end.saturating_sub(label.span.start),
-            )
+            LabeledSpan::new(text, label.span.start, label.span.end.saturating_sub(label.span.start))
         })))
     }
 }
@@ -264,37 +247,20 @@ pub struct RenderStyle {
 impl Default for RenderStyle {
     /// A hundred columns without colours: for files and tests.
     fn default() -> Self {
-        Self {
-            width: 100,
-            colour: false,
-        }
+        Self { width: 100, colour: false }
     }
 }
 
 /// The diagnostics as people read them, with the lines of `text` that they are about.
 #[must_use]
-pub fn render(
-    file_name: &str,
-    text: &str,
-    diagnostics: &[Diagnostic],
-    style: RenderStyle,
-) -> String {
-    let theme = if style.colour {
-        GraphicalTheme::unicode()
-    } else {
-        GraphicalTheme::unicode_nocolor()
-    };
-    let handler = GraphicalReportHandler::new_themed(theme)
-        .with_width(style.width)
-        .with_links(false);
+pub fn render(file_name: &str, text: &str, diagnostics: &[Diagnostic], style: RenderStyle) -> String {
+    let theme = if style.colour { GraphicalTheme::unicode() } else { GraphicalTheme::unicode_nocolor() };
+    let handler = GraphicalReportHandler::new_themed(theme).with_width(style.width).with_links(false);
     let mut rendered = String::new();
     for diagnostic in diagnostics {
         let report = miette::Report::new(diagnostic.clone().drawable(file_name, text))
             .with_source_code(NamedSource::new(file_name, text.to_owned()));
-        if handler
-            .render_report(&mut rendered, report.as_ref())
-            .is_err()
-        {
+        if handler.render_report(&mut rendered, report.as_ref()).is_err() {
             // Writing to a string does not fail; should the handler refuse a report, its sentence is still said.
             rendered.push_str(&format!("{}: {}", diagnostic.code, diagnostic.message));
         }
@@ -313,31 +279,16 @@ impl Diagnostic {
         for label in &mut self.labels {
             let end = char_boundary(text, label.span.end);
             let start = char_boundary(text, label.span.start.min(end));
-            let first_line = text
-                .get(start..end)
-                .unwrap_or_default()
-                .lines()
-                .next()
-                .unwrap_or_default();
-            label.span = Span {
-                start,
-                end: start + first_line.len(),
-            };
+            let first_line = text.get(start..end).unwrap_or_default().lines().next().unwrap_or_default();
+            label.span = Span { start, end: start + first_line.len() };
         }
         let too_long = |label: &Label| lines_around(text, label.span.start).len() > MAX_DRAWN_LINE;
         if self.labels.iter().any(too_long) {
             if let Some(first) = self.labels.first() {
                 let before = text.get(..first.span.start).unwrap_or_default();
-                let column = before
-                    .rsplit('\n')
-                    .next()
-                    .map_or(0, |line| line.chars().count())
-                    + 1;
+                let column = before.rsplit('\n').next().map_or(0, |line| line.chars().count()) + 1;
                 let line = before.matches('\n').count() + 1;
-                self.message = format!(
-                    "{} (line {line}, column {column}: {})",
-                    self.message, first.text
-                );
+                self.message = format!("{} (line {line}, column {column}: {})", self.message, first.text);
             }
             self.labels.clear();
         }
@@ -352,23 +303,14 @@ impl Diagnostic {
 /// The line with the byte `at` and the two beside it, which are drawn with it.
 fn lines_around(text: &str, at: usize) -> &str {
     let (before, behind) = text.split_at_checked(at).unwrap_or((text, ""));
-    let start = before
-        .rmatch_indices('\n')
-        .nth(1)
-        .map_or(0, |(at, _)| at + 1);
-    let end = behind
-        .match_indices('\n')
-        .nth(1)
-        .map_or(text.len(), |(offset, _)| before.len() + offset);
+    let start = before.rmatch_indices('\n').nth(1).map_or(0, |(at, _)| at + 1);
+    let end = behind.match_indices('\n').nth(1).map_or(text.len(), |(offset, _)| before.len() + offset);
     text.get(start..end).unwrap_or(text)
 }
 
 /// The last boundary of a character that is not behind `at`.
 fn char_boundary(text: &str, at: usize) -> usize {
-    (0..=at.min(text.len()))
-        .rev()
-        .find(|at| text.is_char_boundary(*at))
-        .unwrap_or(0)
+    (0..=at.min(text.len())).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0)
 }
 
 /// The known word or phrase that `wrong` was most likely meant to be.
@@ -378,12 +320,7 @@ pub fn nearest<'a>(wrong: &str, known: impl IntoIterator<Item = &'a str>) -> Opt
     const LIKELY: f64 = 0.6;
     known
         .into_iter()
-        .map(|candidate| {
-            (
-                strsim::normalized_damerau_levenshtein(wrong, candidate),
-                candidate,
-            )
-        })
+        .map(|candidate| (strsim::normalized_damerau_levenshtein(wrong, candidate), candidate))
         .filter(|(likeness, _)| *likeness >= LIKELY)
         .max_by(|(a, _), (b, _)| a.total_cmp(b))
         .map(|(_, candidate)| candidate)

@@ -46,10 +46,7 @@ pub fn codes() -> impl Iterator<Item = (Code, &'static str)> {
     Code::ALL.iter().map(|code| {
         let text = explain(code.as_str()).unwrap_or_default();
         let title = text.lines().next().unwrap_or_default();
-        (
-            *code,
-            title.split_once(": ").map_or(title, |(_, summary)| summary),
-        )
+        (*code, title.split_once(": ").map_or(title, |(_, summary)| summary))
     })
 }
 
@@ -71,10 +68,7 @@ mod tests {
         let mut codes: Vec<Code> = loaded.diagnostics.iter().map(|found| found.code).collect();
         if let Some(protocol) = loaded.protocol {
             codes.extend(
-                crate::check(&protocol, FailureUnit::Node)
-                    .diagnostics
-                    .iter()
-                    .map(|found| found.code),
+                crate::check(&protocol, FailureUnit::Node).diagnostics.iter().map(|found| found.code),
             );
         }
         codes
@@ -84,30 +78,18 @@ mod tests {
     fn every_example_shows_its_code_and_every_mend_mends_it() {
         for code in Code::ALL {
             let text = explain(code.as_str()).expect("every code is explained");
-            assert!(
-                text.starts_with(&format!("# {code}: ")),
-                "{code} has a title"
-            );
+            assert!(text.starts_with(&format!("# {code}: ")), "{code} has a title");
             if *code == Code::Limit {
                 continue; // Its example would fill pages.
             }
             let examples = examples(text);
             assert_eq!(examples.len(), 2, "{code} has an example and a mend");
-            assert!(
-                found(examples[0]).contains(code),
-                "{code}: {:?}",
-                found(examples[0])
-            );
+            assert!(found(examples[0]).contains(code), "{code}: {:?}", found(examples[0]));
             let after = found(examples[1]);
             assert!(!after.contains(code), "{code} is mended: {after:?}");
-            let errors: Vec<_> = after
-                .iter()
-                .filter(|code| code.severity() == crate::Severity::Error)
-                .collect();
-            assert!(
-                errors.is_empty(),
-                "{code}: the mend is accepted: {errors:?}"
-            );
+            let errors: Vec<_> =
+                after.iter().filter(|code| code.severity() == crate::Severity::Error).collect();
+            assert!(errors.is_empty(), "{code}: the mend is accepted: {errors:?}");
         }
     }
 

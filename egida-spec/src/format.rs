@@ -25,16 +25,9 @@ pub fn format(text: &str) -> Result<String, Vec<Diagnostic>> {
         return Err(diagnostics);
     }
     let lines = lines(&file);
-    let mut printer = Printer {
-        text,
-        out: String::new(),
-        comments: &file.comments,
-        end: 0,
-    };
+    let mut printer = Printer { text, out: String::new(), comments: &file.comments, end: 0 };
     for (index, line) in lines.iter().enumerate() {
-        let next_start = lines
-            .get(index + 1)
-            .map_or(text.len(), |next| next.span.start);
+        let next_start = lines.get(index + 1).map_or(text.len(), |next| next.span.start);
         printer.line(line, next_start);
     }
     printer.own_lines(text.len(), "");
@@ -51,76 +44,37 @@ struct Line {
 fn lines(file: &File<'_>) -> Vec<Line> {
     let mut lines = Vec::new();
     for item in &file.items {
-        let mut outer = |text: String, span: Span| {
-            lines.push(Line {
-                indented: false,
-                text,
-                span,
-            })
-        };
+        let mut outer = |text: String, span: Span| lines.push(Line { indented: false, text, span });
         match item {
             Item::Header(header) => {
                 outer(
-                    format!(
-                        "protocol {}{}",
-                        header.name.as_written(),
-                        params(header.params.as_ref())
-                    ),
+                    format!("protocol {}{}", header.name.as_written(), params(header.params.as_ref())),
                     header.span,
                 );
             }
             Item::Event(stmt) => {
-                outer(
-                    format!(
-                        "{}{}:",
-                        stmt.event.as_written(),
-                        params(stmt.params.as_ref())
-                    ),
-                    stmt.head,
-                );
-                let part = |part| Line {
-                    indented: true,
-                    text: event_part(part),
-                    span: part.span(),
-                };
+                outer(format!("{}{}:", stmt.event.as_written(), params(stmt.params.as_ref())), stmt.head);
+                let part = |part| Line { indented: true, text: event_part(part), span: part.span() };
                 lines.extend(stmt.parts.iter().map(part));
             }
             Item::OutputCommit(stmt) => {
                 let (proto, with) = (value(&stmt.proto), params(stmt.params.as_ref()));
-                outer(
-                    format!("{proto} output commit{with} on {}", list(&stmt.events)),
-                    stmt.span,
-                );
+                outer(format!("{proto} output commit{with} on {}", list(&stmt.events)), stmt.span);
             }
             Item::Checkpoint(stmt) => {
                 let (proto, with) = (value(&stmt.proto), params(stmt.params.as_ref()));
-                let how = stmt
-                    .how
-                    .as_ref()
-                    .map(|how| format!("{} ", value(how)))
-                    .unwrap_or_default();
-                outer(
-                    format!("{proto} checkpoint{with} {how}on {}", value(&stmt.storage)),
-                    stmt.head,
-                );
+                let how = stmt.how.as_ref().map(|how| format!("{} ", value(how))).unwrap_or_default();
+                outer(format!("{proto} checkpoint{with} {how}on {}", value(&stmt.storage)), stmt.head);
                 if let Some(stmt) = &stmt.implementation {
-                    lines.push(Line {
-                        indented: true,
-                        text: implementation(stmt),
-                        span: stmt.span,
-                    });
+                    lines.push(Line { indented: true, text: implementation(stmt), span: stmt.span });
                 }
             }
             Item::Retrieve(stmt) => {
-                outer(
-                    format!("Protocol to retrieve determinants: {}", value(&stmt.value)),
-                    stmt.span,
-                );
+                outer(format!("Protocol to retrieve determinants: {}", value(&stmt.value)), stmt.span);
             }
-            Item::Orphans(stmt) => outer(
-                format!("Protocol to detect orphans: {}", value(&stmt.value)),
-                stmt.span,
-            ),
+            Item::Orphans(stmt) => {
+                outer(format!("Protocol to detect orphans: {}", value(&stmt.value)), stmt.span)
+            }
             Item::Rollback(stmt) => {
                 let action = match &stmt.action {
                     RollbackAction::Log(part) => log(part),
@@ -160,11 +114,7 @@ fn event_part(part: &EventPart<'_>) -> String {
 }
 
 fn log(part: &Log<'_>) -> String {
-    let how = part
-        .how
-        .as_ref()
-        .map(|how| format!(" {}", value(how)))
-        .unwrap_or_default();
+    let how = part.how.as_ref().map(|how| format!(" {}", value(how))).unwrap_or_default();
     format!("Log {}{how} on {}", list(&part.what), value(&part.storage))
 }
 
@@ -174,11 +124,7 @@ fn list(words: &[Words<'_>]) -> String {
 }
 
 fn value(value: &Value<'_>) -> String {
-    format!(
-        "{}{}",
-        value.phrase.as_written(),
-        params(value.params.as_ref())
-    )
+    format!("{}{}", value.phrase.as_written(), params(value.params.as_ref()))
 }
 
 fn params(list: Option<&ParamList<'_>>) -> String {
@@ -191,10 +137,7 @@ fn params(list: Option<&ParamList<'_>>) -> String {
         .map(|param| {
             let value = match &param.value {
                 ParamValue::String(text) => (*text).to_owned(),
-                ParamValue::Quantity {
-                    number,
-                    unit: Some(unit),
-                } => format!("{number} {unit}"),
+                ParamValue::Quantity { number, unit: Some(unit) } => format!("{number} {unit}"),
                 ParamValue::Quantity { number, unit: None } => (*number).to_owned(),
                 ParamValue::Words(words) => words.as_written(),
             };
@@ -283,9 +226,7 @@ fn line_ends(text: &str) -> usize {
 fn comment_text(comment: &Comment<'_>) -> String {
     match comment.kind {
         CommentKind::Doc | CommentKind::Line => comment.text.trim_end().to_owned(),
-        CommentKind::Block | CommentKind::Brace => {
-            comment.text.replace("\r\n", "\n").replace('\r', "\n")
-        }
+        CommentKind::Block | CommentKind::Brace => comment.text.replace("\r\n", "\n").replace('\r', "\n"),
     }
 }
 
@@ -295,11 +236,7 @@ mod tests {
 
     fn formatted(text: &str) -> String {
         let once = format(text).expect("the text parses");
-        assert_eq!(
-            format(&once).as_deref(),
-            Ok(once.as_str()),
-            "formatting twice changes nothing"
-        );
+        assert_eq!(format(&once).as_deref(), Ok(once.as_str()), "formatting twice changes nothing");
         once
     }
 

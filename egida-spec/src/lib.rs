@@ -87,57 +87,36 @@ pub fn load_with(file_name: &str, text: &str, vocabulary: &Vocabulary) -> Loaded
         diagnostics.extend(check::check_part(&protocol, vocabulary));
         None
     } else {
-        Some(complete_for(
-            &protocol,
-            declared_unit(&protocol),
-            vocabulary,
-        ))
+        Some(complete_for(&protocol, declared_unit(&protocol), vocabulary))
     };
     sort(&mut diagnostics);
     limit(&mut diagnostics);
-    Loaded {
-        protocol,
-        diagnostics,
-    }
+    Loaded { protocol, diagnostics }
 }
 
 /// The failure unit that the specification is judged by: the one it declares, else the harder one, `node`.
 #[must_use]
 pub fn declared_unit(protocol: &Protocol) -> FailureUnit {
-    protocol
-        .failure_unit
-        .as_ref()
-        .map_or(FailureUnit::Node, |unit| unit.value)
+    protocol.failure_unit.as_ref().map_or(FailureUnit::Node, |unit| unit.value)
 }
 
 /// How many failures that overlap in time the protocol is asked to survive: what it declares, else one.
 #[must_use]
 pub fn tolerance(protocol: &Protocol) -> Tolerance {
-    protocol
-        .tolerance
-        .as_ref()
-        .map_or(Tolerance::AtMost(1), |tolerance| tolerance.value)
+    protocol.tolerance.as_ref().map_or(Tolerance::AtMost(1), |tolerance| tolerance.value)
 }
 
 /// In the text's order; what is about no place in particular comes last.
 fn sort(diagnostics: &mut [Diagnostic]) {
-    diagnostics.sort_by_key(|found| {
-        (
-            found
-                .labels
-                .first()
-                .map_or(usize::MAX, |label| label.span.start),
-            found.code,
-        )
-    });
+    diagnostics
+        .sort_by_key(|found| (found.labels.first().map_or(usize::MAX, |label| label.span.start), found.code));
 }
 
 /// Nobody reads more than a hundred errors.
 fn limit(diagnostics: &mut Vec<Diagnostic>) {
     if diagnostics.len() > MAX_DIAGNOSTICS {
         diagnostics.truncate(MAX_DIAGNOSTICS);
-        let message =
-            format!("there are more than {MAX_DIAGNOSTICS} errors; the rest is not shown");
+        let message = format!("there are more than {MAX_DIAGNOSTICS} errors; the rest is not shown");
         diagnostics.push(Diagnostic::new(Code::Limit, message));
     }
 }

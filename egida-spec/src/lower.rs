@@ -8,8 +8,8 @@ use crate::determinant::default_determinant;
 use crate::diagnostic::{Code, Diagnostic, did_you_mean, one_of};
 use crate::protocol::{
     CheckpointStmt, DepGenStmt, Event, EventInfo, FailureUnit, Field, LogStmt, NonDetStmt, Origin,
-    OutputCommitStmt, Param, ParamValue, Params, Phrase, Protocol, RecoveryStmt, RollbackStmt,
-    Span, Spanned, Tolerance,
+    OutputCommitStmt, Param, ParamValue, Params, Phrase, Protocol, RecoveryStmt, RollbackStmt, Span, Spanned,
+    Tolerance,
 };
 use crate::quantity;
 use crate::syntax::{self, EventPart, File, Item, RollbackAction, Words};
@@ -21,11 +21,8 @@ const HEADER_PARAMS: [&str; 2] = ["f", "failure unit"];
 /// Gives a syntax tree its meaning. Whatever is wrong with it, the protocol holds the statements that have one.
 #[must_use]
 pub fn lower(file_name: &str, file: &File<'_>) -> (Protocol, Vec<Diagnostic>) {
-    let mut lowering = Lowering {
-        protocol: empty_protocol(file_name),
-        diagnostics: Vec::new(),
-        header: None,
-    };
+    let mut lowering =
+        Lowering { protocol: empty_protocol(file_name), diagnostics: Vec::new(), header: None };
     lowering.protocol.doc = file.head_comments();
     let mut recovery = RecoverySpans::default();
     for item in &file.items {
@@ -35,20 +32,12 @@ pub fn lower(file_name: &str, file: &File<'_>) -> (Protocol, Vec<Diagnostic>) {
             Item::OutputCommit(stmt) => lowering.output_commit(stmt),
             Item::Checkpoint(stmt) => lowering.checkpoint(stmt),
             Item::Retrieve(stmt) => {
-                if lowering.first(
-                    &mut recovery.retrieve,
-                    stmt.span,
-                    "`Protocol to retrieve determinants`",
-                ) {
+                if lowering.first(&mut recovery.retrieve, stmt.span, "`Protocol to retrieve determinants`") {
                     lowering.protocol.recovery.retrieve = Some(lowering.phrase(&stmt.value));
                 }
             }
             Item::Orphans(stmt) => {
-                if lowering.first(
-                    &mut recovery.orphans,
-                    stmt.span,
-                    "`Protocol to detect orphans`",
-                ) {
+                if lowering.first(&mut recovery.orphans, stmt.span, "`Protocol to detect orphans`") {
                     lowering.protocol.recovery.orphans = Some(lowering.phrase(&stmt.value));
                 }
             }
@@ -72,17 +61,11 @@ pub fn lower(file_name: &str, file: &File<'_>) -> (Protocol, Vec<Diagnostic>) {
 }
 
 fn empty_protocol(file_name: &str) -> Protocol {
-    let stem = Path::new(file_name)
-        .file_stem()
-        .map(|stem| stem.to_string_lossy().into_owned());
+    let stem = Path::new(file_name).file_stem().map(|stem| stem.to_string_lossy().into_owned());
     Protocol {
         name: Spanned {
-            value: stem
-                .filter(|stem| !stem.is_empty())
-                .unwrap_or_else(|| "unnamed".to_owned()),
-            origin: Origin::Default(
-                "a protocol without a header is named after its file".to_owned(),
-            ),
+            value: stem.filter(|stem| !stem.is_empty()).unwrap_or_else(|| "unnamed".to_owned()),
+            origin: Origin::Default("a protocol without a header is named after its file".to_owned()),
         },
         doc: Vec::new(),
         params: Params::default(),
@@ -121,52 +104,32 @@ impl Lowering {
             Some(_) => self.string(written, header.name.span),
             None => written.to_owned(),
         };
-        self.protocol.name = Spanned {
-            value: name,
-            origin: Origin::Written(header.name.span),
-        };
+        self.protocol.name = Spanned { value: name, origin: Origin::Written(header.name.span) };
         self.protocol.params = self.params(header.params.as_ref());
         for param in self.protocol.params.0.clone() {
             let origin = Origin::Written(param.span);
             match (param.name.as_str(), &param.value) {
                 ("f", ParamValue::Count(count)) => match u32::try_from(*count) {
                     Ok(count) => {
-                        self.protocol.tolerance = Some(Spanned {
-                            value: Tolerance::AtMost(count),
-                            origin,
-                        });
+                        self.protocol.tolerance = Some(Spanned { value: Tolerance::AtMost(count), origin });
                     }
                     Err(_) => self.wrong_param(&param, &format!("at most {}", u32::MAX)),
                 },
                 ("f", ParamValue::Words(words)) if words == "any" => {
-                    self.protocol.tolerance = Some(Spanned {
-                        value: Tolerance::Any,
-                        origin,
-                    });
+                    self.protocol.tolerance = Some(Spanned { value: Tolerance::Any, origin });
                 }
                 ("f", _) => self.wrong_param(&param, "a number, or `any`"),
                 ("failure unit", ParamValue::Words(words)) => {
-                    match FailureUnit::ALL
-                        .into_iter()
-                        .find(|unit| unit.as_str() == words)
-                    {
-                        Some(unit) => {
-                            self.protocol.failure_unit = Some(Spanned {
-                                value: unit,
-                                origin,
-                            })
-                        }
+                    match FailureUnit::ALL.into_iter().find(|unit| unit.as_str() == words) {
+                        Some(unit) => self.protocol.failure_unit = Some(Spanned { value: unit, origin }),
                         None => self.wrong_param(&param, "`process` or `node`"),
                     }
                 }
                 ("failure unit", _) => self.wrong_param(&param, "`process` or `node`"),
                 (name, _) => self.diagnostics.push(
-                    Diagnostic::new(
-                        Code::Parameter,
-                        format!("the header takes no parameter `{name}`"),
-                    )
-                    .label(param.span, "unknown")
-                    .help(did_you_mean(name, HEADER_PARAMS)),
+                    Diagnostic::new(Code::Parameter, format!("the header takes no parameter `{name}`"))
+                        .label(param.span, "unknown")
+                        .help(did_you_mean(name, HEADER_PARAMS)),
                 ),
             }
         }
@@ -174,11 +137,8 @@ impl Lowering {
 
     fn wrong_param(&mut self, param: &Param, expected: &str) {
         self.diagnostics.push(
-            Diagnostic::new(
-                Code::Parameter,
-                format!("`{}` does not take this value", param.name),
-            )
-            .label(param.span, format!("expected {expected}")),
+            Diagnostic::new(Code::Parameter, format!("`{}` does not take this value", param.name))
+                .label(param.span, format!("expected {expected}")),
         );
     }
 
@@ -217,87 +177,46 @@ impl Lowering {
         if let Some((_, fields)) = determinant {
             if let Some((span, _)) = piggyback {
                 self.diagnostics.push(
-                    Diagnostic::new(
-                        Code::Role,
-                        format!("nothing can be piggybacked on `{}`", event.value),
-                    )
-                    .label(span, "only a message that leaves carries a piggyback")
-                    .help("put this line under `send:`"),
+                    Diagnostic::new(Code::Role, format!("nothing can be piggybacked on `{}`", event.value))
+                        .label(span, "only a message that leaves carries a piggyback")
+                        .help("put this line under `send:`"),
                 );
             }
-            let stmt = NonDetStmt {
-                event,
-                determinant: fields,
-                log: log_stmt,
-                params,
-                origin,
-            };
+            let stmt = NonDetStmt { event, determinant: fields, log: log_stmt, params, origin };
             self.protocol.non_deterministic.push(stmt);
         } else if let (true, None) = (event.value.is_non_deterministic(), &piggyback) {
             self.diagnostics.push(
-                Diagnostic::new(
-                    Code::Incomplete,
-                    format!("`{}` has no determinant", event.value),
-                )
-                .label(stmt.head, "what records its outcome?")
-                .help(format!(
-                    "add `determinant: {}`",
-                    default_determinant(event.value)
-                )),
+                Diagnostic::new(Code::Incomplete, format!("`{}` has no determinant", event.value))
+                    .label(stmt.head, "what records its outcome?")
+                    .help(format!("add `determinant: {}`", default_determinant(event.value))),
             );
-            let stmt = NonDetStmt {
-                event,
-                determinant: Vec::new(),
-                log: log_stmt,
-                params,
-                origin,
-            };
+            let stmt = NonDetStmt { event, determinant: Vec::new(), log: log_stmt, params, origin };
             self.protocol.non_deterministic.push(stmt);
         } else {
             if piggyback.is_none() && log_stmt.is_none() && stmt.parts.is_empty() {
                 self.diagnostics.push(
-                    Diagnostic::new(
-                        Code::Incomplete,
-                        format!("nothing is said about `{}`", event.value),
-                    )
-                    .label(stmt.head, "an empty statement")
-                    .help("add what is piggybacked or logged, or leave the line out"),
+                    Diagnostic::new(Code::Incomplete, format!("nothing is said about `{}`", event.value))
+                        .label(stmt.head, "an empty statement")
+                        .help("add what is piggybacked or logged, or leave the line out"),
                 );
             }
             let piggyback = piggyback.map(|(_, values)| values).unwrap_or_default();
-            let stmt = DepGenStmt {
-                event,
-                piggyback,
-                log: log_stmt,
-                params,
-                origin,
-            };
+            let stmt = DepGenStmt { event, piggyback, log: log_stmt, params, origin };
             self.protocol.dependency_generating.push(stmt);
         }
     }
 
     fn orphan_part(&mut self, part: &EventPart<'_>) {
         let (line, hint) = match part {
-            EventPart::Determinant(part)
-                if part.key.as_written().eq_ignore_ascii_case("determinant") =>
-            {
-                (
-                    "a determinant",
-                    "put it under a non-deterministic event, for example `receive:`",
-                )
+            EventPart::Determinant(part) if part.key.as_written().eq_ignore_ascii_case("determinant") => {
+                ("a determinant", "put it under a non-deterministic event, for example `receive:`")
             }
             EventPart::Determinant(part) => {
                 let key = part.key.as_written();
                 self.diagnostics.push(
-                    Diagnostic::new(
-                        Code::Incomplete,
-                        format!("`determinant:` is missing behind `{key}:`"),
-                    )
-                    .label(
-                        part.key.span,
-                        "an event's determinant is introduced by its keyword",
-                    )
-                    .help(format!("write `{key}: determinant: {{...}}`")),
+                    Diagnostic::new(Code::Incomplete, format!("`determinant:` is missing behind `{key}:`"))
+                        .label(part.key.span, "an event's determinant is introduced by its keyword")
+                        .help(format!("write `{key}: determinant: {{...}}`")),
                 );
                 return;
             }
@@ -305,12 +224,9 @@ impl Lowering {
             EventPart::Piggyback(_) => ("`Piggyback`", "put it under `send:`"),
         };
         self.diagnostics.push(
-            Diagnostic::new(
-                Code::Incomplete,
-                format!("{line} belongs to an event, and there is none here"),
-            )
-            .label(part.span(), "of which event?")
-            .help(hint),
+            Diagnostic::new(Code::Incomplete, format!("{line} belongs to an event, and there is none here"))
+                .label(part.span(), "of which event?")
+                .help(hint),
         );
     }
 
@@ -318,12 +234,9 @@ impl Lowering {
         let key = part.key.as_written();
         if !key.eq_ignore_ascii_case("determinant") {
             self.diagnostics.push(
-                Diagnostic::new(
-                    Code::UnknownWord,
-                    format!("`{key}` is no part of an event statement"),
-                )
-                .label(part.key.span, "expected `determinant`")
-                .help("the fields of a determinant are introduced by `determinant:`"),
+                Diagnostic::new(Code::UnknownWord, format!("`{key}` is no part of an event statement"))
+                    .label(part.key.span, "expected `determinant`")
+                    .help("the fields of a determinant are introduced by `determinant:`"),
             );
         }
         let mut fields: Vec<Spanned<Field>> = Vec::new();
@@ -363,18 +276,9 @@ impl Lowering {
         for word in &part.what {
             let name = word.as_written().to_ascii_lowercase();
             match name.as_str() {
-                "determinant" => {
-                    self.push_once(&mut what, EventInfo::Determinant, word.span, "determinant")
-                }
-                "message" | "data" => {
-                    self.push_once(&mut what, EventInfo::Message, word.span, "message")
-                }
-                _ => self.unknown_word(
-                    "thing to log",
-                    &name,
-                    word.span,
-                    ["determinant", "message", "data"],
-                ),
+                "determinant" => self.push_once(&mut what, EventInfo::Determinant, word.span, "determinant"),
+                "message" | "data" => self.push_once(&mut what, EventInfo::Message, word.span, "message"),
+                _ => self.unknown_word("thing to log", &name, word.span, ["determinant", "message", "data"]),
             }
         }
         LogStmt {
@@ -407,15 +311,11 @@ impl Lowering {
             return;
         }
         let how = stmt.how.as_ref().map(|how| self.phrase(how));
-        let implementation = stmt
-            .implementation
-            .as_ref()
-            .map(|keyed| self.phrase(&keyed.value));
+        let implementation = stmt.implementation.as_ref().map(|keyed| self.phrase(&keyed.value));
         let stmt = CheckpointStmt {
             proto: self.phrase(&stmt.proto),
-            how: how.unwrap_or_else(|| {
-                default_phrase("synchronously", "a checkpoint is written synchronously")
-            }),
+            how: how
+                .unwrap_or_else(|| default_phrase("synchronously", "a checkpoint is written synchronously")),
             storage: self.phrase(&stmt.storage),
             implementation: implementation
                 .unwrap_or_else(|| default_phrase("full", "a checkpoint is a full one")),
@@ -430,40 +330,30 @@ impl Lowering {
             RollbackAction::Log(log) => {
                 if let Some(how) = &log.how {
                     self.diagnostics.push(
-                        Diagnostic::new(
-                            Code::Syntax,
-                            format!("unexpected `{}`", how.phrase.as_written()),
-                        )
-                        .label(how.phrase.span, "expected `on`")
-                        .help("on rollback everything is logged at once: leave the word out"),
+                        Diagnostic::new(Code::Syntax, format!("unexpected `{}`", how.phrase.as_written()))
+                            .label(how.phrase.span, "expected `on`")
+                            .help("on rollback everything is logged at once: leave the word out"),
                     );
                     return None;
                 }
                 Some(RollbackStmt::Log(self.log_stmt(log)))
             }
-            RollbackAction::Checkpoint(storage) => Some(RollbackStmt::Checkpoint {
-                storage: self.phrase(storage),
-                span: stmt.span,
-            }),
+            RollbackAction::Checkpoint(storage) => {
+                Some(RollbackStmt::Checkpoint { storage: self.phrase(storage), span: stmt.span })
+            }
         }
     }
 
     fn event(&mut self, word: &Words<'_>, also: &[&str]) -> Option<Spanned<Event>> {
         let name = word.as_written().to_ascii_lowercase();
         match Event::ALL.into_iter().find(|event| event.as_str() == name) {
-            Some(value) => Some(Spanned {
-                value,
-                origin: Origin::Written(word.span),
-            }),
+            Some(value) => Some(Spanned { value, origin: Origin::Written(word.span) }),
             None => {
                 let known = Event::ALL.map(Event::as_str);
                 self.diagnostics.push(
                     Diagnostic::new(Code::UnknownWord, format!("there is no event `{name}`"))
                         .label(word.span, format!("expected {}", one_of(known)))
-                        .help(did_you_mean(
-                            &name,
-                            known.into_iter().chain(also.iter().copied()),
-                        )),
+                        .help(did_you_mean(&name, known.into_iter().chain(also.iter().copied()))),
                 );
                 None
             }
@@ -488,9 +378,7 @@ impl Lowering {
                 continue;
             }
             let value = match &param.value {
-                syntax::ParamValue::String(text) => {
-                    Ok(ParamValue::Text(self.string(text, param.value_span)))
-                }
+                syntax::ParamValue::String(text) => Ok(ParamValue::Text(self.string(text, param.value_span))),
                 syntax::ParamValue::Words(words) => Ok(ParamValue::Words(normal_words(words))),
                 syntax::ParamValue::Quantity { number, unit } => quantity::parse(number, *unit),
             };
@@ -509,20 +397,13 @@ impl Lowering {
     fn string(&mut self, quoted: &str, span: Span) -> String {
         quantity::unquote(quoted).unwrap_or_else(|reason| {
             self.diagnostics.push(
-                Diagnostic::new(Code::Parameter, "this text has an unknown escape")
-                    .label(span, reason),
+                Diagnostic::new(Code::Parameter, "this text has an unknown escape").label(span, reason),
             );
             String::new()
         })
     }
 
-    fn unknown_word<const N: usize>(
-        &mut self,
-        what: &str,
-        word: &str,
-        span: Span,
-        known: [&str; N],
-    ) {
+    fn unknown_word<const N: usize>(&mut self, what: &str, word: &str, span: Span, known: [&str; N]) {
         self.diagnostics.push(
             Diagnostic::new(Code::UnknownWord, format!("there is no {what} `{word}`"))
                 .label(span, format!("expected {}", one_of(known)))
@@ -530,23 +411,10 @@ impl Lowering {
         );
     }
 
-    fn push_once<T: PartialEq>(
-        &mut self,
-        list: &mut Vec<Spanned<T>>,
-        value: T,
-        span: Span,
-        name: &str,
-    ) {
-        match list
-            .iter()
-            .find(|earlier| earlier.value == value)
-            .and_then(|earlier| earlier.origin.span())
-        {
+    fn push_once<T: PartialEq>(&mut self, list: &mut Vec<Spanned<T>>, value: T, span: Span, name: &str) {
+        match list.iter().find(|earlier| earlier.value == value).and_then(|earlier| earlier.origin.span()) {
             Some(first) => self.twice(&format!("`{name}`"), first, span),
-            None => list.push(Spanned {
-                value,
-                origin: Origin::Written(span),
-            }),
+            None => list.push(Spanned { value, origin: Origin::Written(span) }),
         }
     }
 
@@ -575,11 +443,7 @@ impl Lowering {
 }
 
 fn default_phrase(text: &str, why: &str) -> Phrase {
-    Phrase {
-        text: text.to_owned(),
-        params: Params::default(),
-        origin: Origin::Default(why.to_owned()),
-    }
+    Phrase { text: text.to_owned(), params: Params::default(), origin: Origin::Default(why.to_owned()) }
 }
 
 fn normal_words(words: &Words<'_>) -> String {

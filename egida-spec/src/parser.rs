@@ -9,9 +9,8 @@ use pest::iterators::Pair;
 use crate::diagnostic::{Code, Diagnostic, MAX_DIAGNOSTICS};
 use crate::protocol::Span;
 use crate::syntax::{
-    Checkpoint, Comment, CommentKind, Determinant, EventPart, EventStmt, File, Header, Item, Keyed,
-    Log, OutputCommit, Param, ParamList, ParamValue, Piggyback, Rollback, RollbackAction, Value,
-    Words,
+    Checkpoint, Comment, CommentKind, Determinant, EventPart, EventStmt, File, Header, Item, Keyed, Log,
+    OutputCommit, Param, ParamList, ParamValue, Piggyback, Rollback, RollbackAction, Value, Words,
 };
 
 /// The largest specification that is read. The paper's are half a kilobyte.
@@ -33,32 +32,18 @@ use syntax_error::{Text, keyword, mark};
 /// Parses a file. Whatever is wrong with it, the tree holds the statements that could be read.
 #[must_use]
 pub fn parse(text: &str) -> (File<'_>, Vec<Diagnostic>) {
-    let mut reader = Reader {
-        text,
-        comments: Vec::new(),
-        diagnostics: Vec::new(),
-        previous: None,
-        after_error: false,
-    };
+    let mut reader =
+        Reader { text, comments: Vec::new(), diagnostics: Vec::new(), previous: None, after_error: false };
     let mut items = Vec::new();
     if text.len() > MAX_BYTES {
         reader.diagnostics.push(
             Diagnostic::new(
                 Code::Limit,
-                format!(
-                    "the specification has {} bytes, {MAX_BYTES} are allowed",
-                    text.len()
-                ),
+                format!("the specification has {} bytes, {MAX_BYTES} are allowed", text.len()),
             )
             .help("a specification names a protocol in some ten lines; is this the right file?"),
         );
-        return (
-            File {
-                items,
-                comments: Vec::new(),
-            },
-            reader.diagnostics,
-        );
+        return (File { items, comments: Vec::new() }, reader.diagnostics);
     }
     match Grammar::parse(Rule::specification, text) {
         Ok(pairs) => {
@@ -70,25 +55,12 @@ pub fn parse(text: &str) -> (File<'_>, Vec<Diagnostic>) {
             }
         }
         Err(error) => {
-            let text = Text {
-                text,
-                comments: &[],
-            };
-            reader
-                .diagnostics
-                .push(syntax_error::diagnostic(text, &error, 0));
+            let text = Text { text, comments: &[] };
+            reader.diagnostics.push(syntax_error::diagnostic(text, &error, 0));
         }
     }
-    reader
-        .diagnostics
-        .sort_by_key(|diagnostic| diagnostic.labels.first().map(|label| label.span.start));
-    (
-        File {
-            items,
-            comments: reader.comments,
-        },
-        reader.diagnostics,
-    )
+    reader.diagnostics.sort_by_key(|diagnostic| diagnostic.labels.first().map(|label| label.span.start));
+    (File { items, comments: reader.comments }, reader.diagnostics)
 }
 
 /// Turns pest's pairs into the tree.
@@ -114,39 +86,18 @@ impl<'a> Reader<'a> {
                 _ => continue,
             };
             let span = span_of(&pair);
-            if let Some(unclosed) = pair
-                .clone()
-                .into_inner()
-                .find(|inner| inner.as_rule() == Rule::unclosed)
+            if let Some(unclosed) = pair.clone().into_inner().find(|inner| inner.as_rule() == Rule::unclosed)
             {
-                let mark = if kind == CommentKind::Block {
-                    "*/"
-                } else {
-                    "}"
-                };
-                let opening = if kind == CommentKind::Block {
-                    span.start + 2
-                } else {
-                    span.start + 1
-                };
+                let mark = if kind == CommentKind::Block { "*/" } else { "}" };
+                let opening = if kind == CommentKind::Block { span.start + 2 } else { span.start + 1 };
                 self.diagnostics.push(
                     Diagnostic::new(Code::Syntax, "this comment is never closed")
-                        .label(
-                            Span {
-                                start: span.start,
-                                end: opening,
-                            },
-                            "opened here",
-                        )
+                        .label(Span { start: span.start, end: opening }, "opened here")
                         .help(format!("close it with `{mark}`")),
                 );
                 debug_assert!(unclosed.as_str().is_empty(), "the end of input has no text");
             }
-            self.comments.push(Comment {
-                kind,
-                text: pair.as_str(),
-                span,
-            });
+            self.comments.push(Comment { kind, text: pair.as_str(), span });
         }
     }
 
@@ -186,10 +137,7 @@ impl<'a> Reader<'a> {
     fn event_stmt(&mut self, pair: Pair<'a, Rule>) -> EventStmt<'a> {
         let span = span_of(&pair);
         let mut stmt = EventStmt {
-            event: Words {
-                words: Vec::new(),
-                span,
-            },
+            event: Words { words: Vec::new(), span },
             params: None,
             head: span,
             parts: Vec::new(),
@@ -225,26 +173,15 @@ impl<'a> Reader<'a> {
         let previous = self.previous.take();
         self.after_error = true;
         if self.diagnostics.len() <= MAX_DIAGNOSTICS {
-            let text = Text {
-                text: self.text,
-                comments: &self.comments,
-            };
-            self.diagnostics
-                .push(syntax_error::explain(text, span_of(pair), previous));
+            let text = Text { text: self.text, comments: &self.comments };
+            self.diagnostics.push(syntax_error::explain(text, span_of(pair), previous));
         }
     }
 }
 
 fn header(pair: Pair<'_, Rule>) -> Header<'_> {
     let span = span_of(&pair);
-    let mut header = Header {
-        name: Words {
-            words: Vec::new(),
-            span,
-        },
-        params: None,
-        span,
-    };
+    let mut header = Header { name: Words { words: Vec::new(), span }, params: None, span };
     for child in inner(pair) {
         match child.as_rule() {
             Rule::word | Rule::string => header.name = one_word(&child),
@@ -261,10 +198,7 @@ fn event_part(pair: Pair<'_, Rule>) -> Option<EventPart<'_>> {
         Rule::logging_stmt => EventPart::Log(log(pair)),
         Rule::piggyback_stmt => {
             let span = span_of(&pair);
-            let values = inner(pair)
-                .filter(|child| child.as_rule() == Rule::value)
-                .map(value)
-                .collect();
+            let values = inner(pair).filter(|child| child.as_rule() == Rule::value).map(value).collect();
             EventPart::Piggyback(Piggyback { values, span })
         }
         _ => return None,
@@ -273,14 +207,7 @@ fn event_part(pair: Pair<'_, Rule>) -> Option<EventPart<'_>> {
 
 fn determinant(pair: Pair<'_, Rule>) -> Determinant<'_> {
     let span = span_of(&pair);
-    let mut determinant = Determinant {
-        key: Words {
-            words: Vec::new(),
-            span,
-        },
-        fields: Vec::new(),
-        span,
-    };
+    let mut determinant = Determinant { key: Words { words: Vec::new(), span }, fields: Vec::new(), span };
     for child in inner(pair) {
         match child.as_rule() {
             Rule::word => determinant.key = one_word(&child),
@@ -295,12 +222,7 @@ fn determinant(pair: Pair<'_, Rule>) -> Determinant<'_> {
 
 fn log(pair: Pair<'_, Rule>) -> Log<'_> {
     let span = span_of(&pair);
-    let mut log = Log {
-        what: Vec::new(),
-        how: None,
-        storage: no_value(span),
-        span,
-    };
+    let mut log = Log { what: Vec::new(), how: None, storage: no_value(span), span };
     for child in inner(pair) {
         match child.as_rule() {
             Rule::event_info_list => log.what = inner(child).map(|info| one_word(&info)).collect(),
@@ -314,12 +236,7 @@ fn log(pair: Pair<'_, Rule>) -> Log<'_> {
 
 fn output_commit(pair: Pair<'_, Rule>) -> OutputCommit<'_> {
     let span = span_of(&pair);
-    let mut stmt = OutputCommit {
-        proto: no_value(span),
-        params: None,
-        events: Vec::new(),
-        span,
-    };
+    let mut stmt = OutputCommit { proto: no_value(span), params: None, events: Vec::new(), span };
     for child in inner(pair) {
         match child.as_rule() {
             Rule::lead => stmt.proto.phrase = words(child),
@@ -362,9 +279,8 @@ fn checkpoint(pair: Pair<'_, Rule>) -> Checkpoint<'_> {
 
 fn keyed(pair: Pair<'_, Rule>) -> Keyed<'_> {
     let span = span_of(&pair);
-    let value = inner(pair)
-        .find(|child| child.as_rule() == Rule::value)
-        .map_or_else(|| no_value(span), value);
+    let value =
+        inner(pair).find(|child| child.as_rule() == Rule::value).map_or_else(|| no_value(span), value);
     Keyed { value, span }
 }
 
@@ -396,10 +312,7 @@ fn value(pair: Pair<'_, Rule>) -> Value<'_> {
 fn params(pair: Pair<'_, Rule>) -> ParamList<'_> {
     let span = span_of(&pair);
     ParamList {
-        params: inner(pair)
-            .filter(|child| child.as_rule() == Rule::param)
-            .filter_map(param)
-            .collect(),
+        params: inner(pair).filter(|child| child.as_rule() == Rule::param).filter_map(param).collect(),
         span,
     }
 }
@@ -415,53 +328,31 @@ fn param(pair: Pair<'_, Rule>) -> Option<Param<'_>> {
         Rule::quantity => {
             let mut parts = inner(child);
             let number = parts.next()?.as_str();
-            ParamValue::Quantity {
-                number,
-                unit: parts.next().map(|unit| unit.as_str()),
-            }
+            ParamValue::Quantity { number, unit: parts.next().map(|unit| unit.as_str()) }
         }
         _ => ParamValue::Words(words(child)),
     };
-    Some(Param {
-        name,
-        value,
-        value_span,
-        span,
-    })
+    Some(Param { name, value, value_span, span })
 }
 
 fn words(pair: Pair<'_, Rule>) -> Words<'_> {
     let span = span_of(&pair);
-    Words {
-        words: inner(pair).map(|word| word.as_str()).collect(),
-        span,
-    }
+    Words { words: inner(pair).map(|word| word.as_str()).collect(), span }
 }
 
 fn one_word<'a>(pair: &Pair<'a, Rule>) -> Words<'a> {
-    Words {
-        words: vec![pair.as_str()],
-        span: span_of(pair),
-    }
+    Words { words: vec![pair.as_str()], span: span_of(pair) }
 }
 
 /// Stands in until the child that the grammar demands is read.
 const fn no_value<'a>(span: Span) -> Value<'a> {
-    Value {
-        phrase: Words {
-            words: Vec::new(),
-            span,
-        },
-        params: None,
-    }
+    Value { phrase: Words { words: Vec::new(), span }, params: None }
 }
 
 /// The children that mean something: neither comments nor keywords nor marks.
 fn inner(pair: Pair<'_, Rule>) -> impl Iterator<Item = Pair<'_, Rule>> {
     pair.into_inner().filter(|child| {
-        !is_comment(child.as_rule())
-            && keyword(child.as_rule()).is_none()
-            && mark(child.as_rule()).is_none()
+        !is_comment(child.as_rule()) && keyword(child.as_rule()).is_none() && mark(child.as_rule()).is_none()
     })
 }
 
@@ -470,29 +361,17 @@ fn inner(pair: Pair<'_, Rule>) -> impl Iterator<Item = Pair<'_, Rule>> {
 fn span_of(pair: &Pair<'_, Rule>) -> Span {
     let (start, text) = (pair.as_span().start(), pair.as_str());
     if is_comment(pair.as_rule()) {
-        return Span {
-            start,
-            end: start + text.len(),
-        };
+        return Span { start, end: start + text.len() };
     }
     let comments: Vec<Span> = pair
         .clone()
         .into_inner()
         .flatten()
         .filter(|child| is_comment(child.as_rule()))
-        .map(|child| Span {
-            start: child.as_span().start(),
-            end: child.as_span().end(),
-        })
+        .map(|child| Span { start: child.as_span().start(), end: child.as_span().end() })
         .collect();
-    let trimmed = |end: usize| {
-        start
-            + text
-                .get(..end - start)
-                .unwrap_or(text)
-                .trim_end_matches(is_blank)
-                .len()
-    };
+    let trimmed =
+        |end: usize| start + text.get(..end - start).unwrap_or(text).trim_end_matches(is_blank).len();
     let mut end = trimmed(start + text.len());
     for comment in comments.iter().rev() {
         if comment.end == end {

@@ -159,13 +159,7 @@ pub enum Event {
 
 impl Event {
     /// Every event of the language.
-    pub const ALL: [Self; 5] = [
-        Self::Receive,
-        Self::Choice,
-        Self::Read,
-        Self::Send,
-        Self::Write,
-    ];
+    pub const ALL: [Self; 5] = [Self::Receive, Self::Choice, Self::Read, Self::Send, Self::Write];
 
     /// Its name in the language.
     #[must_use]
@@ -212,14 +206,7 @@ pub enum Field {
 
 impl Field {
     /// Every field of the language.
-    pub const ALL: [Self; 6] = [
-        Self::Source,
-        Self::Sesn,
-        Self::Dest,
-        Self::Desn,
-        Self::Outcome,
-        Self::Event,
-    ];
+    pub const ALL: [Self; 6] = [Self::Source, Self::Sesn, Self::Dest, Self::Desn, Self::Outcome, Self::Event];
 
     /// Its name in the language; `ssn` and `rsn` are read as `sesn` and `desn`.
     #[must_use]
@@ -297,11 +284,7 @@ impl NonDetStmt {
     /// or behind how to log. Otherwise the next send or output waits.
     #[must_use]
     pub fn before_delivery(&self) -> bool {
-        let how = self
-            .log
-            .as_ref()
-            .and_then(|log| log.how.as_ref())
-            .and_then(|how| how.params.get("before"));
+        let how = self.log.as_ref().and_then(|log| log.how.as_ref()).and_then(|how| how.params.get("before"));
         [self.params.get("before"), how]
             .into_iter()
             .flatten()

@@ -36,16 +36,10 @@ pub fn parse(number: &str, unit: Option<&str>) -> Result<ParamValue, String> {
         if number.contains('.') {
             return Err("a count is a whole number".to_owned());
         }
-        return number
-            .parse()
-            .map(ParamValue::Count)
-            .map_err(|_| too_large());
+        return number.parse().map(ParamValue::Count).map_err(|_| too_large());
     };
     let known = |units: &[(&'static str, u64)]| {
-        units
-            .iter()
-            .find(|(name, _)| name.eq_ignore_ascii_case(unit))
-            .map(|(_, factor)| u128::from(*factor))
+        units.iter().find(|(name, _)| name.eq_ignore_ascii_case(unit)).map(|(_, factor)| u128::from(*factor))
     };
     let (factor, is_time) = match (known(&DURATIONS), known(&SIZES)) {
         (Some(factor), _) => (factor, true),
@@ -58,25 +52,15 @@ pub fn parse(number: &str, unit: Option<&str>) -> Result<ParamValue, String> {
     if digits.len() > MAX_DIGITS || fraction.len() > MAX_DIGITS {
         return Err(too_large());
     }
-    let digits: u128 = if digits.is_empty() {
-        0
-    } else {
-        digits.parse().map_err(|_| too_large())?
-    };
+    let digits: u128 = if digits.is_empty() { 0 } else { digits.parse().map_err(|_| too_large())? };
     let scaled = digits.checked_mul(factor).ok_or_else(too_large)?;
-    let divisor = fraction
-        .bytes()
-        .fold(1_u128, |divisor, _| divisor.saturating_mul(10));
+    let divisor = fraction.bytes().fold(1_u128, |divisor, _| divisor.saturating_mul(10));
     if scaled % divisor != 0 {
         let part = if is_time { "nanosecond" } else { "byte" };
         return Err(format!("this is no whole number of {part}s"));
     }
     let value = u64::try_from(scaled / divisor).map_err(|_| too_large())?;
-    Ok(if is_time {
-        ParamValue::DurationNs(value)
-    } else {
-        ParamValue::SizeBytes(value)
-    })
+    Ok(if is_time { ParamValue::DurationNs(value) } else { ParamValue::SizeBytes(value) })
 }
 
 /// The value as text that [`parse`], [`unquote`] or the words' normal form give back.
@@ -92,10 +76,7 @@ pub fn print(value: &ParamValue) -> String {
 }
 
 fn with_largest_unit(value: u64, units: &[(&str, u64)], of_zero: &str) -> String {
-    match units
-        .iter()
-        .find(|(_, factor)| value.is_multiple_of(*factor))
-    {
+    match units.iter().find(|(_, factor)| value.is_multiple_of(*factor)) {
         Some((unit, factor)) if value > 0 => format!("{} {unit}", value / factor),
         _ => format!("{value} {of_zero}"),
     }
@@ -141,10 +122,8 @@ pub fn unquote(quoted: &str) -> Result<String, String> {
             Some('t') => text.push('\t'),
             Some('u') => {
                 let rest = chars.as_str();
-                let digits = rest
-                    .strip_prefix('{')
-                    .and_then(|rest| rest.split_once('}'))
-                    .map(|(digits, _)| digits);
+                let digits =
+                    rest.strip_prefix('{').and_then(|rest| rest.split_once('}')).map(|(digits, _)| digits);
                 let c = digits
                     .filter(|digits| digits.len() <= 6)
                     .and_then(|digits| u32::from_str_radix(digits, 16).ok())
@@ -167,18 +146,9 @@ mod tests {
 
     #[test]
     fn reads_units_whatever_their_capitals() {
-        assert_eq!(
-            parse("30", Some("s")),
-            Ok(ParamValue::DurationNs(30_000_000_000))
-        );
-        assert_eq!(
-            parse("1.5", Some("min")),
-            Ok(ParamValue::DurationNs(90_000_000_000))
-        );
-        assert_eq!(
-            parse("256", Some("mib")),
-            Ok(ParamValue::SizeBytes(256 << 20))
-        );
+        assert_eq!(parse("30", Some("s")), Ok(ParamValue::DurationNs(30_000_000_000)));
+        assert_eq!(parse("1.5", Some("min")), Ok(ParamValue::DurationNs(90_000_000_000)));
+        assert_eq!(parse("256", Some("mib")), Ok(ParamValue::SizeBytes(256 << 20)));
         assert_eq!(parse("4", Some("KB")), Ok(ParamValue::SizeBytes(4_000)));
         assert_eq!(parse("7", None), Ok(ParamValue::Count(7)));
     }
@@ -191,21 +161,12 @@ mod tests {
         assert!(parse("18446744073709551616", None).is_err());
         assert!(parse("18446744073709551615", Some("h")).is_err());
         assert!(parse(&"9".repeat(400), Some("s")).is_err());
-        assert_eq!(
-            parse("3", Some("weeks")),
-            Err("there is no unit `weeks`".to_owned())
-        );
+        assert_eq!(parse("3", Some("weeks")), Err("there is no unit `weeks`".to_owned()));
     }
 
     #[test]
     fn quotes_and_back() {
-        for text in [
-            "",
-            "a b",
-            "\"\\",
-            "line\nline\r\ttab",
-            "\u{7}\u{1F980}\u{85}",
-        ] {
+        for text in ["", "a b", "\"\\", "line\nline\r\ttab", "\u{7}\u{1F980}\u{85}"] {
             assert_eq!(unquote(&quote(text)).as_deref(), Ok(text));
         }
         assert!(unquote(r#""\q""#).is_err());

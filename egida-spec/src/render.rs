@@ -3,8 +3,8 @@
 use std::fmt::{self, Display, Formatter};
 
 use crate::protocol::{
-    CheckpointStmt, DepGenStmt, EventInfo, LogStmt, NonDetStmt, Origin, OutputCommitStmt, Param,
-    ParamValue, Params, Phrase, Protocol, RollbackStmt, Spanned, Tolerance,
+    CheckpointStmt, DepGenStmt, EventInfo, LogStmt, NonDetStmt, Origin, OutputCommitStmt, Param, ParamValue,
+    Params, Phrase, Protocol, RollbackStmt, Spanned, Tolerance,
 };
 use crate::quantity;
 use crate::vocabulary::display_form;
@@ -24,12 +24,7 @@ impl Display for Specification<'_> {
         for line in &protocol.doc {
             writeln!(f, "{}", format!("/// {line}").trim_end())?;
         }
-        writeln!(
-            f,
-            "protocol {}{}",
-            name(&protocol.name.value),
-            With(&header_params(protocol))
-        )?;
+        writeln!(f, "protocol {}{}", name(&protocol.name.value), With(&header_params(protocol)))?;
         for stmt in &protocol.non_deterministic {
             non_deterministic(f, stmt)?;
         }
@@ -52,11 +47,7 @@ impl Display for Specification<'_> {
             None => Ok(()),
             Some(RollbackStmt::Log(stmt)) => writeln!(f, "On rollback: {}", Log(stmt)),
             Some(RollbackStmt::Checkpoint { storage, .. }) => {
-                writeln!(
-                    f,
-                    "On rollback: Take independent checkpoint on {}",
-                    Value(storage)
-                )
+                writeln!(f, "On rollback: Take independent checkpoint on {}", Value(storage))
             }
         }
     }
@@ -64,55 +55,28 @@ impl Display for Specification<'_> {
 
 fn non_deterministic(f: &mut Formatter<'_>, stmt: &NonDetStmt) -> fmt::Result {
     writeln!(f, "{}{}:", stmt.event.value, With(&stmt.params))?;
-    let fields: Vec<&str> = stmt
-        .determinant
-        .iter()
-        .map(|field| field.value.as_str())
-        .collect();
+    let fields: Vec<&str> = stmt.determinant.iter().map(|field| field.value.as_str()).collect();
     writeln!(f, "    determinant: {{{}}}", fields.join(", "))?;
-    stmt.log
-        .iter()
-        .try_for_each(|log| writeln!(f, "    {}", Log(log)))
+    stmt.log.iter().try_for_each(|log| writeln!(f, "    {}", Log(log)))
 }
 
 fn output_commit(f: &mut Formatter<'_>, stmt: &OutputCommitStmt) -> fmt::Result {
-    let events: Vec<&str> = stmt
-        .events
-        .iter()
-        .map(|event| event.value.as_str())
-        .collect();
-    writeln!(
-        f,
-        "{} output commit{} on {}",
-        Leading(&stmt.proto),
-        With(&stmt.params),
-        events.join(", ")
-    )
+    let events: Vec<&str> = stmt.events.iter().map(|event| event.value.as_str()).collect();
+    writeln!(f, "{} output commit{} on {}", Leading(&stmt.proto), With(&stmt.params), events.join(", "))
 }
 
 fn dependency_generating(f: &mut Formatter<'_>, stmt: &DepGenStmt) -> fmt::Result {
     writeln!(f, "{}{}:", stmt.event.value, With(&stmt.params))?;
     if !stmt.piggyback.is_empty() {
-        let values: Vec<String> = stmt
-            .piggyback
-            .iter()
-            .map(|value| Value(value).to_string())
-            .collect();
+        let values: Vec<String> = stmt.piggyback.iter().map(|value| Value(value).to_string()).collect();
         writeln!(f, "    Piggyback {}", values.join(", "))?;
     }
-    stmt.log
-        .iter()
-        .try_for_each(|log| writeln!(f, "    {}", Log(log)))
+    stmt.log.iter().try_for_each(|log| writeln!(f, "    {}", Log(log)))
 }
 
 fn checkpoint(f: &mut Formatter<'_>, stmt: &CheckpointStmt) -> fmt::Result {
     let (how, storage) = (Value(&stmt.how), Value(&stmt.storage));
-    writeln!(
-        f,
-        "{} checkpoint{} {how} on {storage}",
-        Leading(&stmt.proto),
-        With(&stmt.params)
-    )?;
+    writeln!(f, "{} checkpoint{} {how} on {storage}", Leading(&stmt.proto), With(&stmt.params))?;
     writeln!(f, "    Implementation: {}", Value(&stmt.implementation))
 }
 
@@ -120,13 +84,8 @@ struct Log<'a>(&'a LogStmt);
 
 impl Display for Log<'_> {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        let LogStmt {
-            what, how, storage, ..
-        } = self.0;
-        let what: Vec<&str> = what
-            .iter()
-            .map(|info: &Spanned<EventInfo>| info.value.as_str())
-            .collect();
+        let LogStmt { what, how, storage, .. } = self.0;
+        let what: Vec<&str> = what.iter().map(|info: &Spanned<EventInfo>| info.value.as_str()).collect();
         write!(f, "Log {}", what.join(", "))?;
         if let Some(how) = how {
             write!(f, " {}", Value(how))?;
@@ -151,12 +110,7 @@ impl Display for Leading<'_> {
         let text = Value(self.0).to_string();
         let mut chars = text.chars();
         let first = chars.next().map(|first| first.to_ascii_uppercase());
-        write!(
-            f,
-            "{}{}",
-            first.map(String::from).unwrap_or_default(),
-            chars.as_str()
-        )
+        write!(f, "{}{}", first.map(String::from).unwrap_or_default(), chars.as_str())
     }
 }
 
@@ -182,11 +136,7 @@ fn header_params(protocol: &Protocol) -> Params {
     let mut params = protocol.params.clone();
     let mut add = |name: &str, value: ParamValue, origin: &Origin| {
         if let (None, Some(span)) = (params.get(name), origin.span()) {
-            params.0.push(Param {
-                name: name.to_owned(),
-                value,
-                span,
-            });
+            params.0.push(Param { name: name.to_owned(), value, span });
         }
     };
     if let Some(Spanned { value, origin }) = &protocol.tolerance {
@@ -197,11 +147,7 @@ fn header_params(protocol: &Protocol) -> Params {
         add("f", value, origin);
     }
     if let Some(Spanned { value, origin }) = &protocol.failure_unit {
-        add(
-            "failure unit",
-            ParamValue::Words(value.as_str().to_owned()),
-            origin,
-        );
+        add("failure unit", ParamValue::Words(value.as_str().to_owned()), origin);
     }
     params
 }
@@ -209,12 +155,6 @@ fn header_params(protocol: &Protocol) -> Params {
 /// A name that is one word stands bare; any other in quotes, and so does one that would read as a statement.
 fn name(name: &str) -> String {
     let is_word = name.starts_with(|c: char| c.is_ascii_alphanumeric())
-        && name
-            .chars()
-            .all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_');
-    if is_word && !name.eq_ignore_ascii_case("to") {
-        name.to_owned()
-    } else {
-        quantity::quote(name)
-    }
+        && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_');
+    if is_word && !name.eq_ignore_ascii_case("to") { name.to_owned() } else { quantity::quote(name) }
 }

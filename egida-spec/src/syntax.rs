@@ -17,19 +17,12 @@ impl File<'_> {
     /// The text of the `///` comments before the first statement, line by line.
     #[must_use]
     pub fn head_comments(&self) -> Vec<String> {
-        let first = self
-            .items
-            .first()
-            .map_or(usize::MAX, |item| item.span().start);
+        let first = self.items.first().map_or(usize::MAX, |item| item.span().start);
         self.comments
             .iter()
             .filter(|comment| comment.kind == CommentKind::Doc && comment.span.start < first)
             .map(|comment| {
-                let line = comment
-                    .text
-                    .strip_prefix("///")
-                    .unwrap_or(comment.text)
-                    .trim_end();
+                let line = comment.text.strip_prefix("///").unwrap_or(comment.text).trim_end();
                 line.strip_prefix(' ').unwrap_or(line).to_owned()
             })
             .collect()
@@ -68,9 +61,7 @@ impl Item<'_> {
             Self::Event(stmt) => stmt.span,
             Self::OutputCommit(stmt) => stmt.span,
             Self::Checkpoint(stmt) => stmt.span,
-            Self::Retrieve(stmt) | Self::Orphans(stmt) | Self::OrphanImplementation(stmt) => {
-                stmt.span
-            }
+            Self::Retrieve(stmt) | Self::Orphans(stmt) | Self::OrphanImplementation(stmt) => stmt.span,
             Self::Rollback(stmt) => stmt.span,
             Self::OrphanPart(part) => part.span(),
         }

@@ -170,9 +170,7 @@ impl<T> Table<T> {
     /// An empty table.
     #[must_use]
     pub const fn new() -> Self {
-        Self {
-            values: BTreeMap::new(),
-        }
+        Self { values: BTreeMap::new() }
     }
 
     /// Adds a value without parameters. The last word on a phrase counts.
@@ -182,16 +180,13 @@ impl<T> Table<T> {
 
     /// Adds a value with the parameters that may stand behind it.
     pub fn register_with(&mut self, phrase: &str, traits: T, params: Vec<ParamSpec>) {
-        self.values
-            .insert(normal_form(phrase), Value { traits, params });
+        self.values.insert(normal_form(phrase), Value { traits, params });
     }
 
     /// The value of that phrase.
     #[must_use]
     pub fn get(&self, phrase: &str) -> Option<&Value<T>> {
-        self.values
-            .get(phrase)
-            .or_else(|| self.values.get(&normal_form(phrase)))
+        self.values.get(phrase).or_else(|| self.values.get(&normal_form(phrase)))
     }
 
     /// The phrases, in alphabetical order.
@@ -220,19 +215,13 @@ impl ParamSpec {
     /// A parameter of that name and type.
     #[must_use]
     pub fn new(name: &str, kind: ParamKind) -> Self {
-        Self {
-            name: normal_form(name),
-            kind,
-        }
+        Self { name: normal_form(name), kind }
     }
 
     /// A parameter that takes one of these phrases.
     #[must_use]
     pub fn one_of(name: &str, words: &[&str]) -> Self {
-        Self::new(
-            name,
-            ParamKind::Words(words.iter().map(|word| normal_form(word)).collect()),
-        )
+        Self::new(name, ParamKind::Words(words.iter().map(|word| normal_form(word)).collect()))
     }
 
     /// Whether the parameter's value is of this type.
@@ -243,9 +232,7 @@ impl ParamSpec {
             | (ParamKind::Duration, ParamValue::DurationNs(_))
             | (ParamKind::Size, ParamValue::SizeBytes(_))
             | (ParamKind::Text, ParamValue::Text(_)) => true,
-            (ParamKind::Words(known), ParamValue::Words(words)) => {
-                known.is_empty() || known.contains(words)
-            }
+            (ParamKind::Words(known), ParamValue::Words(words)) => known.is_empty() || known.contains(words),
             _ => false,
         }
     }
@@ -277,114 +264,37 @@ impl Default for Vocabulary {
         let returns = || ParamSpec::one_of("returns", &["node"]);
         let nothing = Piggyback::default();
         let storage = |survives, on_peers| Storage { survives, on_peers };
-        let includes_send_log = CheckpointImplementation {
-            includes_send_log: true,
-        };
+        let includes_send_log = CheckpointImplementation { includes_send_log: true };
         Self {
             output_commit: Table::from([
                 ("independent", OutputCommit { coordinated: false }, vec![]),
                 ("co-ordinated", OutputCommit { coordinated: true }, vec![]),
             ]),
             how_to_log: Table::from([
-                (
-                    "synchronously",
-                    HowToLog { synchronous: true },
-                    vec![before()],
-                ),
-                (
-                    "asynchronously",
-                    HowToLog { synchronous: false },
-                    vec![every(), limit()],
-                ),
+                ("synchronously", HowToLog { synchronous: true }, vec![before()]),
+                ("asynchronously", HowToLog { synchronous: false }, vec![every(), limit()]),
             ]),
             storage: Table::from([
-                (
-                    "volatile memory of self",
-                    storage(Survives::Process, false),
-                    vec![limit()],
-                ),
-                (
-                    "volatile memory of processes",
-                    storage(Survives::Copies, true),
-                    vec![copies(), limit()],
-                ),
-                (
-                    "local disk",
-                    storage(Survives::ReturningNode, false),
-                    vec![path(), limit(), returns()],
-                ),
-                (
-                    "nfs disk",
-                    storage(Survives::Node, false),
-                    vec![path(), limit()],
-                ),
+                ("volatile memory of self", storage(Survives::Process, false), vec![limit()]),
+                ("volatile memory of processes", storage(Survives::Copies, true), vec![copies(), limit()]),
+                ("local disk", storage(Survives::ReturningNode, false), vec![path(), limit(), returns()]),
+                ("nfs disk", storage(Survives::Node, false), vec![path(), limit()]),
             ]),
             piggyback: Table::from([
-                (
-                    "determinants",
-                    Piggyback {
-                        determinants: true,
-                        ..nothing
-                    },
-                    vec![],
-                ),
-                (
-                    "dependency matrix",
-                    Piggyback {
-                        refines_determinants: true,
-                        ..nothing
-                    },
-                    vec![],
-                ),
-                (
-                    "stability matrix",
-                    Piggyback {
-                        refines_determinants: true,
-                        ..nothing
-                    },
-                    vec![],
-                ),
-                (
-                    "stability vector",
-                    Piggyback {
-                        refines_determinants: true,
-                        ..nothing
-                    },
-                    vec![],
-                ),
-                (
-                    "vector clock",
-                    Piggyback {
-                        vector_clock: true,
-                        ..nothing
-                    },
-                    vec![],
-                ),
+                ("determinants", Piggyback { determinants: true, ..nothing }, vec![]),
+                ("dependency matrix", Piggyback { refines_determinants: true, ..nothing }, vec![]),
+                ("stability matrix", Piggyback { refines_determinants: true, ..nothing }, vec![]),
+                ("stability vector", Piggyback { refines_determinants: true, ..nothing }, vec![]),
+                ("vector clock", Piggyback { vector_clock: true, ..nothing }, vec![]),
                 ("logical clock", nothing, vec![]),
-                (
-                    "checkpoint counter",
-                    Piggyback {
-                        checkpoint_counter: true,
-                        ..nothing
-                    },
-                    vec![],
-                ),
+                ("checkpoint counter", Piggyback { checkpoint_counter: true, ..nothing }, vec![]),
             ]),
             checkpoint: Table::from([
                 ("independent", Checkpoint::Independent, vec![]),
                 ("co-ordinated", Checkpoint::Coordinated, vec![]),
-                (
-                    "communication-induced",
-                    Checkpoint::Induced {
-                        needs_counter: true,
-                    },
-                    vec![],
-                ),
+                ("communication-induced", Checkpoint::Induced { needs_counter: true }, vec![]),
             ]),
-            how_to_checkpoint: Table::from([
-                ("synchronously", (), vec![]),
-                ("asynchronously", (), vec![]),
-            ]),
+            how_to_checkpoint: Table::from([("synchronously", (), vec![]), ("asynchronously", (), vec![])]),
             checkpoint_implementation: Table::from([
                 ("full", includes_send_log, vec![]),
                 ("incremental", includes_send_log, vec![]),
@@ -413,19 +323,12 @@ pub fn normal_form(phrase: &str) -> String {
 
 pub(crate) fn normal_word(word: &str) -> String {
     let word = word.to_ascii_lowercase();
-    if word == "coordinated" {
-        "co-ordinated".to_owned()
-    } else {
-        word
-    }
+    if word == "coordinated" { "co-ordinated".to_owned() } else { word }
 }
 
 /// A phrase as it is shown: `nfs disk` is written `NFS disk` in the paper.
 #[must_use]
 pub fn display_form(phrase: &str) -> String {
-    let words: Vec<&str> = phrase
-        .split(' ')
-        .map(|word| if word == "nfs" { "NFS" } else { word })
-        .collect();
+    let words: Vec<&str> = phrase.split(' ').map(|word| if word == "nfs" { "NFS" } else { word }).collect();
     words.join(" ")
 }

@@ -59,11 +59,7 @@ fn long_repetitions() {
             }
             let _ = format(&text);
             let _ = diagnostic::render("long.egd", &text, &loaded.diagnostics, Default::default());
-            assert!(
-                start.elapsed() < PATIENCE,
-                "{prefix:?} {piece:?} took {:?}",
-                start.elapsed()
-            );
+            assert!(start.elapsed() < PATIENCE, "{prefix:?} {piece:?} took {:?}", start.elapsed());
         }
     }
 }

@@ -3,8 +3,8 @@
 use egida_spec::diagnostic::{RenderStyle, render as show};
 use egida_spec::protocol::{
     CheckpointStmt, DepGenStmt, Event, EventInfo, FailureUnit, Field, LogStmt, NonDetStmt, Origin,
-    OutputCommitStmt, Param, ParamValue, Params, Phrase, Protocol, RecoveryStmt, RollbackStmt,
-    Span, Spanned, Tolerance,
+    OutputCommitStmt, Param, ParamValue, Params, Phrase, Protocol, RecoveryStmt, RollbackStmt, Span, Spanned,
+    Tolerance,
 };
 use egida_spec::{check, complete_for, declared_unit, format, load, render};
 use proptest::collection::vec;
@@ -72,30 +72,18 @@ proptest! {
 fn survives(text: &str) -> Result<(), TestCaseError> {
     let loaded = load("any.egd", text);
     let mut said = loaded.diagnostics;
-    prop_assert_eq!(
-        loaded.protocol.is_none(),
-        said.iter().any(|found| found.is_error())
-    );
+    prop_assert_eq!(loaded.protocol.is_none(), said.iter().any(|found| found.is_error()));
     if let Some(protocol) = &loaded.protocol {
         for unit in FailureUnit::ALL {
             let judgement = check(protocol, unit);
             said.extend(judgement.diagnostics);
-            prop_assert!(
-                load("again.egd", &render(&judgement.protocol))
-                    .protocol
-                    .is_some()
-            );
+            prop_assert!(load("again.egd", &render(&judgement.protocol)).protocol.is_some());
         }
     }
     let shown = show("any.egd", text, &said, RenderStyle::default());
     prop_assert_eq!(said.is_empty(), shown.is_empty());
     if let Ok(formatted) = format(text) {
-        prop_assert_eq!(
-            format(&formatted).ok(),
-            Some(formatted.clone()),
-            "{:?}",
-            text
-        );
+        prop_assert_eq!(format(&formatted).ok(), Some(formatted.clone()), "{:?}", text);
         prop_assert_eq!(comments(text), comments(&formatted));
     }
     Ok(())
@@ -104,16 +92,8 @@ fn survives(text: &str) -> Result<(), TestCaseError> {
 /// The comments of a text, in order, but for the space at the ends of lines.
 fn comments(text: &str) -> Vec<String> {
     let (file, _) = egida_spec::parser::parse(text);
-    let normal = |text: &str| {
-        text.replace("\r\n", "\n")
-            .replace('\r', "\n")
-            .trim_end()
-            .to_owned()
-    };
-    file.comments
-        .iter()
-        .map(|comment| normal(comment.text))
-        .collect()
+    let normal = |text: &str| text.replace("\r\n", "\n").replace('\r', "\n").trim_end().to_owned();
+    file.comments.iter().map(|comment| normal(comment.text)).collect()
 }
 
 /// Puts gaps and comments between the words of a text, in turn.
@@ -125,9 +105,7 @@ fn scatter(text: &str, gaps: &[&str]) -> String {
             scattered.push_str(line);
         } else {
             // Statements that begin with a value are known by the keyword on the same line, so only blanks go there.
-            let leads = line.contains(" checkpoint")
-                || line.contains("output commit")
-                || line.contains('"');
+            let leads = line.contains(" checkpoint") || line.contains("output commit") || line.contains('"');
             for word in line.split_inclusive(' ') {
                 scattered.push_str(word);
                 if !leads && word.ends_with(", ") {
@@ -254,10 +232,7 @@ fn protocols() -> impl Strategy<Value = Protocol> {
                 params.0.push(param("f", value));
             }
             if let Some(unit) = unit {
-                params.0.push(param(
-                    "failure unit",
-                    ParamValue::Words(unit.as_str().to_owned()),
-                ));
+                params.0.push(param("failure unit", ParamValue::Words(unit.as_str().to_owned())));
             }
             Protocol {
                 name: here(name),
@@ -290,27 +265,20 @@ fn doc_lines() -> impl Strategy<Value = String> {
 }
 
 fn tolerances() -> impl Strategy<Value = Tolerance> {
-    prop_oneof![
-        any::<u32>().prop_map(Tolerance::AtMost),
-        Just(Tolerance::Any)
-    ]
+    prop_oneof![any::<u32>().prop_map(Tolerance::AtMost), Just(Tolerance::Any)]
 }
 
 fn non_deterministic() -> impl Strategy<Value = NonDetStmt> {
     let fields = subsequence(Field::ALL.to_vec(), 1..=Field::ALL.len()).prop_shuffle();
-    (
-        select(&Event::ALL[..]),
-        fields,
-        option::of(logs()),
-        params(),
-    )
-        .prop_map(|(event, fields, log, params)| NonDetStmt {
+    (select(&Event::ALL[..]), fields, option::of(logs()), params()).prop_map(
+        |(event, fields, log, params)| NonDetStmt {
             event: here(event),
             determinant: fields.into_iter().map(here).collect(),
             log,
             params,
             origin: written(),
-        })
+        },
+    )
 }
 
 fn output_commits() -> impl Strategy<Value = OutputCommitStmt> {
@@ -325,12 +293,7 @@ fn output_commits() -> impl Strategy<Value = OutputCommitStmt> {
 
 fn dependency_generating() -> impl Strategy<Value = DepGenStmt> {
     // A `receive` with neither determinant nor piggyback has no text: the language takes it for an incomplete one.
-    (
-        select(&[Event::Send, Event::Write][..]),
-        vec(phrases(), 0..4),
-        option::of(logs()),
-        params(),
-    )
+    (select(&[Event::Send, Event::Write][..]), vec(phrases(), 0..4), option::of(logs()), params())
         .prop_filter("a statement says something", |(_, piggyback, log, _)| {
             !piggyback.is_empty() || log.is_some()
         })
@@ -359,21 +322,10 @@ fn checkpoints() -> impl Strategy<Value = CheckpointStmt> {
 fn recoveries() -> impl Strategy<Value = RecoveryStmt> {
     let rollback = prop_oneof![
         logs().prop_map(|log| RollbackStmt::Log(LogStmt { how: None, ..log })),
-        phrases().prop_map(|storage| RollbackStmt::Checkpoint {
-            storage,
-            span: SPAN
-        }),
+        phrases().prop_map(|storage| RollbackStmt::Checkpoint { storage, span: SPAN }),
     ];
-    (
-        option::of(phrases()),
-        option::of(phrases()),
-        option::of(rollback),
-    )
-        .prop_map(|(retrieve, orphans, rollback)| RecoveryStmt {
-            retrieve,
-            orphans,
-            rollback,
-        })
+    (option::of(phrases()), option::of(phrases()), option::of(rollback))
+        .prop_map(|(retrieve, orphans, rollback)| RecoveryStmt { retrieve, orphans, rollback })
 }
 
 fn logs() -> impl Strategy<Value = LogStmt> {
@@ -408,28 +360,17 @@ fn phrases() -> impl Strategy<Value = Phrase> {
         ][..],
     );
     let text = prop_oneof![known.prop_map(str::to_owned), words()];
-    let text = text.prop_filter(
-        "a value that begins a statement ends before `checkpoint`",
-        |text| {
-            text == "checkpoint counter"
-                || !text
-                    .split(' ')
-                    .any(|word| word == "checkpoint" || word == "output")
-        },
-    );
-    // As the leading value of a statement this one cannot be told from the statement's keyword.
-    let text = text.prop_map(|text| {
-        if text == "checkpoint counter" {
-            "counter of checkpoints".to_owned()
-        } else {
-            text
-        }
+    let text = text.prop_filter("a value that begins a statement ends before `checkpoint`", |text| {
+        text == "checkpoint counter" || !text.split(' ').any(|word| word == "checkpoint" || word == "output")
     });
-    (text, params()).prop_map(|(text, params)| Phrase {
-        text,
-        params,
-        origin: written(),
-    })
+    // As the leading value of a statement this one cannot be told from the statement's keyword.
+    let text =
+        text.prop_map(
+            |text| {
+                if text == "checkpoint counter" { "counter of checkpoints".to_owned() } else { text }
+            },
+        );
+    (text, params()).prop_map(|(text, params)| Phrase { text, params, origin: written() })
 }
 
 /// Words in normal form that are not reserved.
@@ -444,10 +385,7 @@ fn params() -> impl Strategy<Value = Params> {
     let value = prop_oneof![
         any::<u64>().prop_map(ParamValue::Count),
         any::<u64>().prop_map(ParamValue::DurationNs),
-        (
-            0..100_u64,
-            select(&[1, 1_000, 60_000_000_000, 3_600_000_000_000][..])
-        )
+        (0..100_u64, select(&[1, 1_000, 60_000_000_000, 3_600_000_000_000][..]))
             .prop_map(|(n, unit)| ParamValue::DurationNs(n * unit)),
         any::<u64>().prop_map(ParamValue::SizeBytes),
         (0..100_u64, 0..31_u32).prop_map(|(n, shift)| ParamValue::SizeBytes(n << shift)),
@@ -466,11 +404,7 @@ fn params() -> impl Strategy<Value = Params> {
 }
 
 fn param(name: &str, value: ParamValue) -> Param {
-    Param {
-        name: name.to_owned(),
-        value,
-        span: SPAN,
-    }
+    Param { name: name.to_owned(), value, span: SPAN }
 }
 
 const SPAN: Span = Span { start: 0, end: 0 };
@@ -480,10 +414,7 @@ fn written() -> Origin {
 }
 
 fn here<T>(value: T) -> Spanned<T> {
-    Spanned {
-        value,
-        origin: written(),
-    }
+    Spanned { value, origin: written() }
 }
 
 /// The protocol with every span and origin made the same, so that only its meaning is compared.

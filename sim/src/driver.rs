@@ -125,7 +125,12 @@ impl Driver for SimDriver {
 
     fn compare(&mut self, dest: Rank, header: &RecordHeader, payload: &[u8]) -> Result<Comparison, Fault> {
         let mut world = self.world.borrow_mut();
-        let Some(record) = world.channel(self.rank, dest).record(header.ssn) else {
+        let channel = world.channel(self.rank, dest);
+        if header.ssn < channel.reclaimed {
+            // Its receiver has let it go since this incarnation began.
+            return Ok(Comparison::Same);
+        }
+        let Some(record) = channel.record(header.ssn) else {
             return Err(Fault::Bug("a record is compared that does not stand on its channel"));
         };
         self.compared[dest as usize] = header.ssn + 1;
@@ -210,7 +215,9 @@ impl Driver for SimDriver {
         let mut world = self.world.borrow_mut();
         let channel = world.channel(source, self.rank);
         channel.released = channel.released.max(below);
-        while channel.reclaimed < channel.released && !channel.records.is_empty() {
+        // A channel that began anew is still read over records that were released on the old one.
+        let unneeded = channel.released.min(self.cursors[source as usize]);
+        while channel.reclaimed < unneeded && !channel.records.is_empty() {
             channel.records.remove(0);
             channel.reclaimed += 1;
         }

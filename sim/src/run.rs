@@ -24,7 +24,7 @@ use rand::{Rng, RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 use crate::driver::{Crash, SimDriver};
-use crate::program::{Op, Program, Step};
+use crate::program::{Op, Program, Step, Transfer};
 use crate::world::{Time, World};
 
 /// A job to simulate.
@@ -43,6 +43,9 @@ pub struct Job<'a> {
     pub discard_determinants: bool,
 }
 
+/// What one rank sent to, or received from, each other.
+pub type Transfers = Vec<Vec<Transfer>>;
+
 /// How a job went.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Outcome {
@@ -51,9 +54,9 @@ pub struct Outcome {
     /// The final state of each rank.
     pub states: Vec<u64>,
     /// What each rank sent to each, in its last life.
-    pub sent: Vec<Vec<Vec<(u64, u64)>>>,
+    pub sent: Vec<Transfers>,
     /// What each rank received from each, in its last life.
-    pub received: Vec<Vec<Vec<(u64, u64)>>>,
+    pub received: Vec<Transfers>,
     /// What each rank wrote, in its last life.
     pub written: Vec<Vec<u8>>,
     /// What the world saw of each rank's output.
@@ -80,7 +83,7 @@ pub enum Ending {
 }
 
 /// No simulated job takes more events than this; one that does never ends.
-const MAX_EVENTS: u64 = 2_000_000;
+const MAX_EVENTS: u64 = 200_000;
 
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 enum Event {
@@ -232,6 +235,10 @@ impl Simulation<'_> {
                 self.ranks[rank as usize].engine = Some(engine);
                 let actions = self.coordinator.handle(Input::Live { rank });
                 self.perform(actions);
+                // Output that wanted this node's memory, and found it down, asks again.
+                for waiting in 0..ranks {
+                    self.release(waiting);
+                }
                 self.after(20, Event::Run(rank, incarnation));
             }
             Err(Fault::Crashed) => self.died(rank, Cause::Signal(9)),
@@ -277,11 +284,10 @@ impl Simulation<'_> {
             Event::Start(rank, round) => {
                 let current =
                     self.images.get(&rank).is_some_and(|image| u64::from(image.incarnation) == round);
-                if let Some(image) = self.images.remove(&rank).filter(|_| current) {
-                    if let Err(errors) = self.begin(rank, image) {
-                        debug_assert!(errors.is_empty(), "it was bound before");
-                        self.end = Some(Ending::Stuck);
-                    }
+                let image = self.images.remove(&rank).filter(|_| current);
+                // It was bound before, under the same setting.
+                if image.is_some_and(|image| self.begin(rank, image).is_err()) {
+                    self.end = Some(Ending::Stuck);
                 }
             }
             Event::Replicate { rank, domain, position } => self.replicated(rank, domain, position),
@@ -537,7 +543,7 @@ impl Simulation<'_> {
     }
 
     fn outcome(self) -> Outcome {
-        let each = |of: &dyn Fn(&Life) -> Vec<Vec<(u64, u64)>>| self.ranks.iter().map(of).collect();
+        let each = |of: &dyn Fn(&Life) -> Transfers| self.ranks.iter().map(of).collect();
         Outcome {
             end: self.end.clone().unwrap_or(Ending::Stuck),
             states: self.ranks.iter().map(|life| life.program.state()).collect(),

@@ -128,12 +128,13 @@ impl World {
     pub fn discard(&mut self, rank: Rank) {
         for peer in 0..self.domains.ranks() {
             let out = self.channel(rank, peer);
-            // The reader's marks lie in the reader's memory.
+            // The reader's marks and notices lie in the reader's memory.
             *out = Channel {
                 generation: out.generation + 1,
                 acknowledged: out.acknowledged,
                 depends: out.depends,
                 released: out.released,
+                matched: std::mem::take(&mut out.matched),
                 ..Channel::default()
             };
             out.reclaimed = out.released;

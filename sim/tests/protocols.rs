@@ -35,10 +35,13 @@ enum Finish {
     Probe,
 }
 
+/// Messages, and for each rank how it ends the round, whether it reads from outside, whether it writes.
+type Round = (Vec<Message>, Vec<(Finish, bool, bool)>);
+
 #[derive(Debug, Clone)]
 struct Application {
     ranks: u32,
-    rounds: Vec<(Vec<Message>, Vec<(Finish, bool, bool)>)>,
+    rounds: Vec<Round>,
 }
 
 impl Application {
@@ -65,7 +68,6 @@ impl Application {
             for message in messages.iter().filter(|message| message.from == rank) {
                 let tag = if message.named { NAMED } else { FROM_ANY };
                 let Message { to, len, synchronous, .. } = *message;
-                // A synchronous message to itself waits for itself where the receive is posted already.
                 script.push(Op::Send { to, tag, len, synchronous });
             }
             match finish {
@@ -92,8 +94,13 @@ impl Application {
 
 fn application() -> impl Strategy<Value = Application> {
     (2u32..=4).prop_flat_map(|ranks| {
-        let message = (0..ranks, 0..ranks, any::<bool>(), 8usize..200, prop::bool::weighted(0.1))
-            .prop_map(|(from, to, named, len, synchronous)| Message { from, to, named, len, synchronous });
+        let message = (0..ranks, 0..ranks, any::<bool>(), 8usize..200, prop::bool::weighted(0.1)).prop_map(
+            |(from, to, named, len, synchronous)| {
+                // Only where nobody else can take the receive: a receive from any source may be served by a later
+                // message of a third rank, and MPI allows a synchronous send to wait for ever then.
+                Message { from, to, named, len, synchronous: synchronous && named && from != to }
+            },
+        );
         let finish = prop_oneof![
             3 => Just(Finish::WaitAll),
             2 => Just(Finish::WaitAny),
@@ -156,9 +163,8 @@ fn cases() -> u32 {
 /// Recovers, or says that more failures overlapped than the protocol tolerates.
 fn survives(name: &str, unit: FailureUnit, tolerated: Option<u32>) {
     let protocol = specification(name);
-    let mut runner = TestRunner::new(Config { cases: cases(), ..Config::default() });
+    let mut runner = TestRunner::new(Config { cases: cases(), max_shrink_iters: 5_000, ..Config::default() });
     let strategy = (application(), prop::collection::vec(crash(), 0..4), any::<u64>());
-    let mut died = 0u32;
     let outcome = runner.run(&strategy, |(application, crashes, seed)| {
         let undisturbed = simulate(&protocol, unit, 1, &application, &[], seed, false);
         prop_assert_eq!(judge(&undisturbed), None, "undisturbed");
@@ -179,7 +185,6 @@ fn survives(name: &str, unit: FailureUnit, tolerated: Option<u32>) {
     if let Err(failure) = outcome {
         panic!("{name} under {unit}: {failure}");
     }
-    let _ = &mut died;
 }
 
 macro_rules! protocols {

@@ -55,7 +55,7 @@ pub(super) struct Inbound {
     pub depends: u64,
     /// Messages of an earlier incarnation's own log that are not yet known to this one.
     pub logged: BTreeMap<Ssn, LoggedMessage>,
-    /// Digest of the records read again, while the channel is read again from its very beginning.
+    /// Digest of the records read since the channel was last read from its very beginning.
     again: Option<u64>,
     first: Ssn,
     messages: VecDeque<Option<Message>>,
@@ -114,6 +114,12 @@ impl Inbound {
                 message.place = Place::Absent;
             }
         }
+    }
+
+    /// A record is read that is not known yet.
+    pub fn first_read(&mut self, header: &RecordHeader) {
+        self.digest = header.fold(self.digest);
+        self.again = self.again.map(|again| header.fold(again));
     }
 
     /// A known record is read again: finds its payload, and says whether the records so far are what they were.

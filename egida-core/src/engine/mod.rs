@@ -361,9 +361,10 @@ impl<D: Driver> Engine<D> {
             let Some(message) = receive.message else { continue };
             receive.logged = true;
             let payload = std::mem::take(&mut receive.collected);
-            let known = self.inbound[message.source as usize]
-                .get_mut(message.ssn)
-                .is_some_and(|message| matches!(message.place, Place::Logged(_)));
+            let slot = self.inbound[message.source as usize].get_mut(message.ssn);
+            let (known, mode) = slot.map_or((false, SendMode::Standard), |message| {
+                (matches!(message.place, Place::Logged(_)), message.mode)
+            });
             if known || message.source == self.rank {
                 continue;
             }
@@ -373,6 +374,7 @@ impl<D: Driver> Engine<D> {
                 message.source,
                 message.ssn,
                 message.envelope,
+                mode,
                 &payload,
             )?;
             let position = journal.last;
@@ -792,7 +794,8 @@ impl<D: Driver> Engine<D> {
             if let Some(logged) = self.inbound[source as usize].next_logged() {
                 let envelope = Envelope { context: logged.context, tag: logged.tag };
                 let len = logged.payload.len() as u64;
-                let message = Message::new(SendMode::Standard, Place::Logged(logged.payload));
+                let mode = if logged.synchronous { SendMode::Synchronous } else { SendMode::Standard };
+                let message = Message::new(mode, Place::Logged(logged.payload));
                 self.arrive(source, envelope, len, message)?;
                 any = true;
                 continue;
@@ -826,7 +829,7 @@ impl<D: Driver> Engine<D> {
             let inbound = &mut self.inbound[source as usize];
             inbound.next += 1;
             if !repeated {
-                inbound.digest = header.fold(inbound.digest);
+                inbound.first_read(&header);
                 let message = Message::new(header.mode, Place::Channel(arrival.payload));
                 self.arrive(source, header.envelope, header.len, message)?;
             }

@@ -5,7 +5,7 @@ use crate::event::Determinant;
 use crate::fault::Fault;
 use crate::gate::{Gate, StoreId};
 use crate::ids::{Domain, Position, Rank, Ssn};
-use crate::wire::Envelope;
+use crate::wire::{Envelope, SendMode};
 
 /// Names a determinant within one rank's logs: how many were logged before it in this incarnation.
 pub type EntryId = u64;
@@ -25,6 +25,8 @@ pub enum Entry<'a> {
         ssn: Ssn,
         /// Context and tag.
         envelope: Envelope,
+        /// Whether its sender waits for the match.
+        mode: SendMode,
         /// The payload.
         payload: &'a [u8],
     },

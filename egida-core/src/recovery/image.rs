@@ -7,7 +7,7 @@ use thiserror::Error;
 
 use crate::event::Determinant;
 use crate::ids::{Domain, EventIndex, Incarnation, Rank, Ssn};
-use crate::wire::{Envelope, Reader, WireError, put_varint};
+use crate::wire::{Envelope, Reader, SendMode, WireError, put_varint};
 
 /// A determinant and the failure domains that are known to hold it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -31,6 +31,8 @@ pub struct LoggedMessage {
     pub context: u32,
     /// The tag.
     pub tag: i32,
+    /// Whether its sender waits for the match: the notice may be lost, and is given again.
+    pub synchronous: bool,
     /// The payload.
     #[serde(with = "bytes_as_bin")]
     pub payload: Vec<u8>,
@@ -57,11 +59,19 @@ pub struct RecoveryImage {
 
 impl LoggedMessage {
     /// The journal's form of a delivered message.
-    pub fn encode(out: &mut Vec<u8>, source: Rank, ssn: Ssn, envelope: Envelope, payload: &[u8]) {
+    pub fn encode(
+        out: &mut Vec<u8>,
+        source: Rank,
+        ssn: Ssn,
+        envelope: Envelope,
+        mode: SendMode,
+        payload: &[u8],
+    ) {
         put_varint(out, u64::from(source));
         put_varint(out, ssn);
         put_varint(out, u64::from(envelope.context));
         put_varint(out, u64::from(envelope.tag.cast_unsigned()));
+        out.push(u8::from(mode == SendMode::Synchronous));
         out.extend_from_slice(payload);
     }
 
@@ -76,6 +86,7 @@ impl LoggedMessage {
             ssn: reader.varint()?,
             context: reader.rank()?,
             tag: reader.rank()?.cast_signed(),
+            synchronous: reader.byte()? != 0,
             payload: reader.rest().to_vec(),
         })
     }
@@ -285,10 +296,18 @@ mod tests {
     #[test]
     fn a_logged_message_comes_back() {
         let mut bytes = Vec::new();
-        LoggedMessage::encode(&mut bytes, 3, 1 << 40, Envelope { context: 9, tag: i32::MAX }, b"payload");
+        LoggedMessage::encode(
+            &mut bytes,
+            3,
+            1 << 40,
+            Envelope { context: 9, tag: i32::MAX },
+            SendMode::Synchronous,
+            b"payload",
+        );
         let message = LoggedMessage::decode(&bytes).unwrap();
         assert_eq!((message.source, message.ssn, message.context), (3, 1 << 40, 9));
         assert_eq!((message.tag, &message.payload[..]), (i32::MAX, &b"payload"[..]));
+        assert!(message.synchronous);
         assert!(LoggedMessage::decode(&bytes[..3]).is_err());
     }
 

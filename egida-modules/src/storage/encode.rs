@@ -16,8 +16,8 @@ pub(super) fn encode(entry: &Entry<'_>, out: &mut Vec<u8>) -> Option<EntryKind> 
             determinant.encode(out);
             Some(EntryKind::Held)
         }
-        Entry::Delivered { source, ssn, envelope, payload } => {
-            LoggedMessage::encode(out, source, ssn, envelope, payload);
+        Entry::Delivered { source, ssn, envelope, mode, payload } => {
+            LoggedMessage::encode(out, source, ssn, envelope, mode, payload);
             Some(EntryKind::Message)
         }
         Entry::Sent { .. } => None,

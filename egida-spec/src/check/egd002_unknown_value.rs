@@ -13,40 +13,21 @@ pub(super) fn check(context: &Context<'_>, diagnostics: &mut Vec<Diagnostic>) {
         _ => None,
     };
     for log in crate::class::logs(protocol).chain(rollback_log) {
-        say(log
-            .how
-            .as_ref()
-            .and_then(|how| unknown(how, &known.how_to_log, "way to log")));
+        say(log.how.as_ref().and_then(|how| unknown(how, &known.how_to_log, "way to log")));
         say(unknown(&log.storage, &known.storage, "storage"));
     }
     if let Some(RollbackStmt::Checkpoint { storage, .. }) = &protocol.recovery.rollback {
         say(unknown(storage, &known.storage, "storage"));
     }
     for stmt in &protocol.output_commit {
-        say(unknown(
-            &stmt.proto,
-            &known.output_commit,
-            "output commit protocol",
-        ));
+        say(unknown(&stmt.proto, &known.output_commit, "output commit protocol"));
     }
-    for phrase in protocol
-        .dependency_generating
-        .iter()
-        .flat_map(|stmt| &stmt.piggyback)
-    {
+    for phrase in protocol.dependency_generating.iter().flat_map(|stmt| &stmt.piggyback) {
         say(unknown(phrase, &known.piggyback, "thing to piggyback"));
     }
     if let Some(checkpoint) = &protocol.checkpoint {
-        say(unknown(
-            &checkpoint.proto,
-            &known.checkpoint,
-            "checkpoint protocol",
-        ));
-        say(unknown(
-            &checkpoint.how,
-            &known.how_to_checkpoint,
-            "way to write a checkpoint",
-        ));
+        say(unknown(&checkpoint.proto, &known.checkpoint, "checkpoint protocol"));
+        say(unknown(&checkpoint.how, &known.how_to_checkpoint, "way to write a checkpoint"));
         say(unknown(&checkpoint.storage, &known.storage, "storage"));
         say(unknown(
             &checkpoint.implementation,
@@ -80,11 +61,7 @@ fn unknown<T>(phrase: &Phrase, table: &Table<T>, what: &str) -> Option<Diagnosti
         ),
     };
     let diagnostic = Diagnostic::new(Code::UnknownValue, format!("there is no {what} `{text}`"));
-    Some(
-        diagnostic
-            .label_origin(&phrase.origin, "not known")
-            .help(help),
-    )
+    Some(diagnostic.label_origin(&phrase.origin, "not known").help(help))
 }
 
 #[cfg(test)]
@@ -113,26 +90,12 @@ mod tests {
     #[test]
     fn a_registered_value_is_known_and_judged_by_its_traits() {
         let mut vocabulary = Vocabulary::default();
-        vocabulary.storage.register(
-            "Paper Tape",
-            Storage {
-                survives: Survives::Node,
-                on_peers: false,
-            },
-        );
-        let protocol = crate::load_with("test.egd", TEXT, &vocabulary)
-            .protocol
-            .expect("the text parses");
+        vocabulary.storage.register("Paper Tape", Storage { survives: Survives::Node, on_peers: false });
+        let protocol = crate::load_with("test.egd", TEXT, &vocabulary).protocol.expect("the text parses");
         let judgement = super::super::check_with(&protocol, FailureUnit::Node, &vocabulary);
         assert!(judgement.accepted(), "{:?}", judgement.diagnostics);
 
-        vocabulary.storage.register(
-            "paper tape",
-            Storage {
-                survives: Survives::Nothing,
-                on_peers: false,
-            },
-        );
+        vocabulary.storage.register("paper tape", Storage { survives: Survives::Nothing, on_peers: false });
         let judgement = super::super::check_with(&protocol, FailureUnit::Node, &vocabulary);
         assert!(!judgement.accepted());
     }

@@ -41,28 +41,14 @@ pub(super) fn check(context: &Context<'_>, diagnostics: &mut Vec<Diagnostic>) {
     }
     for stmt in &protocol.output_commit {
         check_value(&stmt.proto, &known.output_commit, diagnostics);
-        check_params(
-            "output commit",
-            &stmt.params,
-            &known.statements.output_commit,
-            diagnostics,
-        );
+        check_params("output commit", &stmt.params, &known.statements.output_commit, diagnostics);
     }
     if let Some(checkpoint) = &protocol.checkpoint {
         check_value(&checkpoint.proto, &known.checkpoint, diagnostics);
-        check_params(
-            "checkpoint",
-            &checkpoint.params,
-            &known.statements.checkpoint,
-            diagnostics,
-        );
+        check_params("checkpoint", &checkpoint.params, &known.statements.checkpoint, diagnostics);
         check_value(&checkpoint.how, &known.how_to_checkpoint, diagnostics);
         check_value(&checkpoint.storage, &known.storage, diagnostics);
-        check_value(
-            &checkpoint.implementation,
-            &known.checkpoint_implementation,
-            diagnostics,
-        );
+        check_value(&checkpoint.implementation, &known.checkpoint_implementation, diagnostics);
     }
     if let Some(retrieve) = &protocol.recovery.retrieve {
         check_value(retrieve, &known.retrieval, diagnostics);
@@ -74,35 +60,19 @@ pub(super) fn check(context: &Context<'_>, diagnostics: &mut Vec<Diagnostic>) {
 
 fn check_value<T>(phrase: &Phrase, table: &Table<T>, diagnostics: &mut Vec<Diagnostic>) {
     // The parameters of an unknown value are unknown too; and those of a default are reported where they were written.
-    if let Some(value) = table
-        .get(&phrase.text)
-        .filter(|_| !phrase.origin.is_default())
-    {
-        check_params(
-            &display_form(&phrase.text),
-            &phrase.params,
-            &value.params,
-            diagnostics,
-        );
+    if let Some(value) = table.get(&phrase.text).filter(|_| !phrase.origin.is_default()) {
+        check_params(&display_form(&phrase.text), &phrase.params, &value.params, diagnostics);
     }
 }
 
-fn check_params(
-    owner: &str,
-    params: &Params,
-    known: &[ParamSpec],
-    diagnostics: &mut Vec<Diagnostic>,
-) {
+fn check_params(owner: &str, params: &Params, known: &[ParamSpec], diagnostics: &mut Vec<Diagnostic>) {
     for param in &params.0 {
         let name = &param.name;
         match known.iter().find(|spec| spec.name == *name) {
             Some(spec) if spec.accepts(param) => {}
             Some(spec) => diagnostics.push(
-                Diagnostic::new(
-                    Code::Parameter,
-                    format!("`{name}` does not take this value"),
-                )
-                .label(param.span, format!("expected {}", spec.kind.describe())),
+                Diagnostic::new(Code::Parameter, format!("`{name}` does not take this value"))
+                    .label(param.span, format!("expected {}", spec.kind.describe())),
             ),
             None => {
                 let names = known.iter().map(|spec| spec.name.as_str());
@@ -112,12 +82,9 @@ fn check_params(
                     None => format!("`{owner}` takes {}", one_of(names)),
                 };
                 diagnostics.push(
-                    Diagnostic::new(
-                        Code::Parameter,
-                        format!("`{owner}` takes no parameter `{name}`"),
-                    )
-                    .label(param.span, "unknown here")
-                    .help(help),
+                    Diagnostic::new(Code::Parameter, format!("`{owner}` takes no parameter `{name}`"))
+                        .label(param.span, "unknown here")
+                        .help(help),
                 );
             }
         }
@@ -144,31 +111,14 @@ mod tests {
         let slip = PESSIMISTIC.replace("disk", "disk with (pth = \"/mnt\")");
         assert_eq!(codes(&slip), ["EGD004"]);
         assert_eq!(underlined(&slip, "EGD004"), Some("pth = \"/mnt\""));
-        assert_eq!(
-            codes(&PESSIMISTIC.replace("disk", "disk with (limit = 30 s)")),
-            ["EGD004"]
-        );
+        assert_eq!(codes(&PESSIMISTIC.replace("disk", "disk with (limit = 30 s)")), ["EGD004"]);
         assert_eq!(
             codes(&PESSIMISTIC.replace("synchronously", "synchronously with (before = lunch)")),
             ["EGD004"]
         );
-        assert_eq!(
-            codes(&format!("protocol p with (f = -1)\n{PESSIMISTIC}")),
-            ["EGD001"]
-        );
-        assert_eq!(
-            codes(&format!("protocol p with (f = node)\n{PESSIMISTIC}")),
-            ["EGD004"]
-        );
-        assert_eq!(
-            codes(&format!(
-                "protocol p with (failure unit = rack)\n{PESSIMISTIC}"
-            )),
-            ["EGD004"]
-        );
-        assert_eq!(
-            codes(&format!("protocol p with (f = 99999999999)\n{PESSIMISTIC}")),
-            ["EGD004"]
-        );
+        assert_eq!(codes(&format!("protocol p with (f = -1)\n{PESSIMISTIC}")), ["EGD001"]);
+        assert_eq!(codes(&format!("protocol p with (f = node)\n{PESSIMISTIC}")), ["EGD004"]);
+        assert_eq!(codes(&format!("protocol p with (failure unit = rack)\n{PESSIMISTIC}")), ["EGD004"]);
+        assert_eq!(codes(&format!("protocol p with (f = 99999999999)\n{PESSIMISTIC}")), ["EGD004"]);
     }
 }

@@ -9,23 +9,18 @@ pub(super) fn check(context: &Context<'_>, diagnostics: &mut Vec<Diagnostic>) {
     }
     let message = "nothing is said about deliveries";
     let help = "add `receive:` with its determinant, or `choice:` for what the library chose alone";
-    let determinants = crate::class::piggybacked(context.protocol, context.vocabulary, |traits| {
-        traits.determinants
-    });
+    let determinants =
+        crate::class::piggybacked(context.protocol, context.vocabulary, |traits| traits.determinants);
     // A protocol without any non-deterministic statement is of class none, and exempt: its checkpoints carry it.
     if let Some(other) = context.protocol.non_deterministic.first() {
         let label = format!("only `{}` has a determinant", other.event.value);
         diagnostics.push(
-            Diagnostic::new(Code::Coverage, message)
-                .label_origin(&other.event.origin, label)
-                .help(help),
+            Diagnostic::new(Code::Coverage, message).label_origin(&other.event.origin, label).help(help),
         );
     } else if let Some(determinants) = determinants {
         let label = "no event makes a determinant";
         diagnostics.push(
-            Diagnostic::new(Code::Coverage, message)
-                .label_origin(&determinants.origin, label)
-                .help(help),
+            Diagnostic::new(Code::Coverage, message).label_origin(&determinants.origin, label).help(help),
         );
     }
 }
@@ -44,8 +39,7 @@ mod tests {
 
     #[test]
     fn piggybacking_determinants_that_nobody_makes() {
-        let text =
-            "send: Piggyback determinants Log message synchronously on volatile memory of self";
+        let text = "send: Piggyback determinants Log message synchronously on volatile memory of self";
         assert_eq!(codes(text), ["EGD008"]);
     }
 
@@ -53,9 +47,6 @@ mod tests {
     fn a_covered_protocol_and_one_of_checkpoints_alone_pass() {
         assert_eq!(codes(PESSIMISTIC), [""; 0]);
         assert_eq!(codes(CAUSAL), [""; 0]);
-        assert_eq!(
-            codes("Co-ordinated checkpoint synchronously on NFS disk"),
-            [""; 0]
-        );
+        assert_eq!(codes("Co-ordinated checkpoint synchronously on NFS disk"), [""; 0]);
     }
 }

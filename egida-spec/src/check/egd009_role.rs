@@ -26,22 +26,13 @@ pub(super) fn check(context: &Context<'_>, diagnostics: &mut Vec<Diagnostic>) {
     for stmt in &context.protocol.dependency_generating {
         if stmt.event.value != Event::Send {
             let help = "only `send` makes other processes depend on this one";
-            wrong(
-                stmt.event.value,
-                &stmt.event.origin,
-                "generates no dependency",
-                help,
-            );
+            wrong(stmt.event.value, &stmt.event.origin, "generates no dependency", help);
         }
     }
-    for event in context
-        .protocol
-        .output_commit
-        .iter()
-        .flat_map(|stmt| &stmt.events)
-    {
+    for event in context.protocol.output_commit.iter().flat_map(|stmt| &stmt.events) {
         if !matches!(event.value, Event::Write | Event::Send) {
-            let help = "output leaves by `write`, and for a protocol that makes every message wait, by `send`";
+            let help =
+                "output leaves by `write`, and for a protocol that makes every message wait, by `send`";
             wrong(event.value, &event.origin, "is no output", help);
         }
     }
@@ -66,10 +57,7 @@ mod tests {
 
     #[test]
     fn nothing_rides_on_a_receive() {
-        assert_eq!(
-            codes(&spec(&[PESSIMISTIC, "Piggyback vector clock"])),
-            ["EGD009"]
-        );
+        assert_eq!(codes(&spec(&[PESSIMISTIC, "Piggyback vector clock"])), ["EGD009"]);
         let text = "receive: Piggyback vector clock\nCo-ordinated checkpoint on NFS disk";
         assert_eq!(codes(text), ["EGD009"]);
     }

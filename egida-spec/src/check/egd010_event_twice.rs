@@ -12,19 +12,12 @@ pub(super) fn check(context: &Context<'_>, diagnostics: &mut Vec<Diagnostic>) {
         diagnostics,
     );
     twice(
-        protocol
-            .dependency_generating
-            .iter()
-            .map(|stmt| &stmt.event),
+        protocol.dependency_generating.iter().map(|stmt| &stmt.event),
         "put both into one statement",
         diagnostics,
     );
     let committed = protocol.output_commit.iter().flat_map(|stmt| &stmt.events);
-    twice(
-        committed,
-        "leave one of the output commit protocols",
-        diagnostics,
-    );
+    twice(committed, "leave one of the output commit protocols", diagnostics);
 }
 
 fn twice<'a>(
@@ -37,13 +30,10 @@ fn twice<'a>(
         match seen.iter().find(|first| first.value == event.value) {
             None => seen.push(event),
             Some(first) => diagnostics.push(
-                Diagnostic::new(
-                    Code::EventTwice,
-                    format!("there are two statements for `{}`", event.value),
-                )
-                .label_origin(&event.origin, "again here")
-                .label_origin(&first.origin, "first here")
-                .help(help),
+                Diagnostic::new(Code::EventTwice, format!("there are two statements for `{}`", event.value))
+                    .label_origin(&event.origin, "again here")
+                    .label_origin(&first.origin, "first here")
+                    .help(help),
             ),
         }
     }
@@ -56,10 +46,7 @@ mod tests {
     #[test]
     fn each_kind_of_statement() {
         assert_eq!(codes(&spec(&[PESSIMISTIC, PESSIMISTIC])), ["EGD010"]);
-        assert_eq!(
-            codes(&spec(&[CAUSAL, "send: Piggyback logical clock"])),
-            ["EGD010"]
-        );
+        assert_eq!(codes(&spec(&[CAUSAL, "send: Piggyback logical clock"])), ["EGD010"]);
         let commits = "Independent output commit on write\nCo-ordinated output commit on write";
         assert_eq!(codes(&spec(&[PESSIMISTIC, commits])), ["EGD010"]);
     }

@@ -5,13 +5,7 @@ use crate::diagnostic::{Code, Diagnostic};
 use crate::protocol::Event;
 
 pub(super) fn check(context: &Context<'_>, diagnostics: &mut Vec<Diagnostic>) {
-    let find = |event| {
-        context
-            .protocol
-            .non_deterministic
-            .iter()
-            .find(|stmt| stmt.event.value == event)
-    };
+    let find = |event| context.protocol.non_deterministic.iter().find(|stmt| stmt.event.value == event);
     if let (Some(receive), Some(choice)) = (find(Event::Receive), find(Event::Choice)) {
         diagnostics.push(
             Diagnostic::new(Code::ReceiveAndChoice, "`receive` and `choice` exclude each other")

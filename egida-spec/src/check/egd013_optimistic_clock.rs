@@ -8,20 +8,16 @@ pub(super) fn check(context: &Context<'_>, diagnostics: &mut Vec<Diagnostic>) {
     if context.class() != Class::Optimistic || context.vector_clock().is_some() {
         return;
     }
-    let mut diagnostic = Diagnostic::new(
-        Code::OptimisticClock,
-        "an optimistic protocol needs vector clocks on its messages",
-    );
+    let mut diagnostic =
+        Diagnostic::new(Code::OptimisticClock, "an optimistic protocol needs vector clocks on its messages");
     if let Some(orphans) = &context.protocol.recovery.orphans {
         // With `broadcast logical clock` it is the token that is scalar, not what the messages carry.
         diagnostic = diagnostic.label_origin(&orphans.origin, "compares them");
     }
     if let Some(decided) = &context.classification.decided_by {
-        diagnostic =
-            diagnostic.label_origin(&decided.origin, format!("optimistic: {}", decided.why));
+        diagnostic = diagnostic.label_origin(&decided.origin, format!("optimistic: {}", decided.why));
     }
-    diagnostics
-        .push(diagnostic.help("add `Piggyback vector clock` under `send:`, or log synchronously"));
+    diagnostics.push(diagnostic.help("add `Piggyback vector clock` under `send:`, or log synchronously"));
 }
 
 #[cfg(test)]
@@ -34,22 +30,8 @@ mod tests {
     #[test]
     fn a_logical_clock_is_not_enough() {
         assert_eq!(codes(&spec(&[OPTIMISTIC, ORPHANS])), ["EGD013"]);
-        assert_eq!(
-            codes(&spec(&[
-                OPTIMISTIC,
-                "send: Piggyback logical clock\n",
-                ORPHANS
-            ])),
-            ["EGD013"]
-        );
-        assert_eq!(
-            codes(&spec(&[
-                OPTIMISTIC,
-                "send: Piggyback vector clock\n",
-                ORPHANS
-            ])),
-            [""; 0]
-        );
+        assert_eq!(codes(&spec(&[OPTIMISTIC, "send: Piggyback logical clock\n", ORPHANS])), ["EGD013"]);
+        assert_eq!(codes(&spec(&[OPTIMISTIC, "send: Piggyback vector clock\n", ORPHANS])), [""; 0]);
     }
 
     #[test]

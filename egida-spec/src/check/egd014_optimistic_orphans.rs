@@ -8,13 +8,10 @@ pub(super) fn check(context: &Context<'_>, diagnostics: &mut Vec<Diagnostic>) {
     if context.class() != Class::Optimistic || context.protocol.recovery.orphans.is_some() {
         return;
     }
-    let mut diagnostic = Diagnostic::new(
-        Code::OptimisticOrphans,
-        "an optimistic protocol must detect orphans",
-    );
+    let mut diagnostic =
+        Diagnostic::new(Code::OptimisticOrphans, "an optimistic protocol must detect orphans");
     if let Some(decided) = &context.classification.decided_by {
-        diagnostic =
-            diagnostic.label_origin(&decided.origin, format!("optimistic: {}", decided.why));
+        diagnostic = diagnostic.label_origin(&decided.origin, format!("optimistic: {}", decided.why));
     }
     diagnostics.push(diagnostic.help(
         "add `Protocol to detect orphans: broadcast logical clock`, or log synchronously so that there are none",
@@ -29,10 +26,7 @@ mod tests {
     fn optimism_without_detection() {
         let text = spec(&[OPTIMISTIC, "send: Piggyback vector clock\n"]);
         assert_eq!(codes(&text), ["EGD014"]);
-        assert_eq!(
-            underlined(&text, "EGD014"),
-            Some("Log determinant, message asynchronously on NFS disk")
-        );
+        assert_eq!(underlined(&text, "EGD014"), Some("Log determinant, message asynchronously on NFS disk"));
     }
 
     #[test]

@@ -7,9 +7,7 @@ use crate::vocabulary::Checkpoint;
 
 pub(super) fn check(context: &Context<'_>, diagnostics: &mut Vec<Diagnostic>) {
     if context.class() != Class::None
-        || diagnostics
-            .iter()
-            .any(|diagnostic| diagnostic.code == Code::Coverage)
+        || diagnostics.iter().any(|diagnostic| diagnostic.code == Code::Coverage)
     {
         return;
     }
@@ -39,22 +37,14 @@ pub(super) fn check(context: &Context<'_>, diagnostics: &mut Vec<Diagnostic>) {
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::{
-        CAUSAL, PESSIMISTIC, RECEIVE, codes, codes_under, spec, underlined,
-    };
+    use super::super::testing::{CAUSAL, PESSIMISTIC, RECEIVE, codes, codes_under, spec, underlined};
     use crate::protocol::FailureUnit;
 
     #[test]
     fn determinants_that_nobody_logs() {
         assert_eq!(codes(RECEIVE), ["EGD015"]);
         assert_eq!(codes(""), ["EGD015"]);
-        assert_eq!(
-            codes(&spec(&[
-                RECEIVE,
-                "Co-ordinated checkpoint synchronously on NFS disk"
-            ])),
-            [""; 0]
-        );
+        assert_eq!(codes(&spec(&[RECEIVE, "Co-ordinated checkpoint synchronously on NFS disk"])), [""; 0]);
     }
 
     #[test]
@@ -66,10 +56,7 @@ mod tests {
             Some("Log determinant, message synchronously on local disk")
         );
         assert_eq!(codes_under(&local, FailureUnit::Process), [""; 0]);
-        assert_eq!(
-            codes(&local.replace("disk", "disk with (returns = node)")),
-            [""; 0]
-        );
+        assert_eq!(codes(&local.replace("disk", "disk with (returns = node)")), [""; 0]);
         let own = PESSIMISTIC.replace("NFS disk", "volatile memory of self");
         assert_eq!(codes(&own), ["EGD015"]);
         assert_eq!(codes_under(&own, FailureUnit::Process), [""; 0]);
@@ -79,10 +66,7 @@ mod tests {
     fn copies_in_other_processes_must_reach_f() {
         let copies = |f: &str, copies: &str| {
             let storage = format!("volatile memory of processes{copies}");
-            spec(&[
-                &format!("protocol p with (f = {f})\n"),
-                &PESSIMISTIC.replace("NFS disk", &storage),
-            ])
+            spec(&[&format!("protocol p with (f = {f})\n"), &PESSIMISTIC.replace("NFS disk", &storage)])
         };
         assert_eq!(codes(&copies("2", "")), [""; 0]);
         assert_eq!(codes(&copies("2", " with (copies = 2)")), [""; 0]);
@@ -100,15 +84,13 @@ mod tests {
 
     #[test]
     fn the_weakest_event_decides() {
-        let read = "read: determinant: {outcome, event} Log determinant synchronously on volatile memory of self";
+        let read =
+            "read: determinant: {outcome, event} Log determinant synchronously on volatile memory of self";
         assert_eq!(codes(&spec(&[PESSIMISTIC, read])), ["EGD015"]);
     }
 
     #[test]
     fn independent_checkpoints_without_a_counter() {
-        assert_eq!(
-            codes("Independent checkpoint synchronously on NFS disk"),
-            ["EGD015"]
-        );
+        assert_eq!(codes("Independent checkpoint synchronously on NFS disk"), ["EGD015"]);
     }
 }

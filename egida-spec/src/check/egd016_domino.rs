@@ -12,15 +12,9 @@ pub(super) fn check(context: &Context<'_>, diagnostics: &mut Vec<Diagnostic>) {
     }
     if let Some(checkpoint) = &context.protocol.checkpoint {
         diagnostics.push(
-            Diagnostic::new(
-                Code::Domino,
-                "one failure may roll every process back to its start",
-            )
-            .label_origin(
-                &checkpoint.proto.origin,
-                "nobody makes these checkpoints agree",
-            )
-            .help("communication-induced or co-ordinated checkpoints bound the rollback"),
+            Diagnostic::new(Code::Domino, "one failure may roll every process back to its start")
+                .label_origin(&checkpoint.proto.origin, "nobody makes these checkpoints agree")
+                .help("communication-induced or co-ordinated checkpoints bound the rollback"),
         );
     }
 }
@@ -33,10 +27,7 @@ mod tests {
 
     #[test]
     fn warns_of_the_domino_effect() {
-        assert_eq!(
-            codes(&spec(&["send: Piggyback checkpoint counter\n", CHECKPOINT])),
-            ["EGD016"]
-        );
+        assert_eq!(codes(&spec(&["send: Piggyback checkpoint counter\n", CHECKPOINT])), ["EGD016"]);
     }
 
     #[test]

@@ -7,9 +7,7 @@ use crate::protocol::Class;
 pub(super) fn check(context: &Context<'_>, diagnostics: &mut Vec<Diagnostic>) {
     let why = match context.class() {
         Class::Pessimistic | Class::Causal => return,
-        Class::Optimistic => {
-            "other processes on which it depends may not have logged their part yet"
-        }
+        Class::Optimistic => "other processes on which it depends may not have logged their part yet",
         // Without a checkpoint there is no line to wait for, which is said elsewhere.
         Class::None if context.protocol.checkpoint.is_none() => return,
         Class::None => "only a committed line of checkpoints makes it safe",
@@ -38,8 +36,7 @@ mod tests {
 
     #[test]
     fn optimists_must_ask_the_others() {
-        let rest =
-            "send: Piggyback vector clock\nProtocol to detect orphans: broadcast logical clock\n";
+        let rest = "send: Piggyback vector clock\nProtocol to detect orphans: broadcast logical clock\n";
         let text = spec(&[OPTIMISTIC, rest, INDEPENDENT]);
         assert_eq!(codes(&text), ["EGD018"]);
         assert_eq!(underlined(&text, "EGD018"), Some("Independent"));
@@ -48,13 +45,7 @@ mod tests {
 
     #[test]
     fn checkpoints_alone_commit_by_the_line() {
-        assert_eq!(
-            codes(&spec(&[
-                "Co-ordinated checkpoint on NFS disk\n",
-                INDEPENDENT
-            ])),
-            ["EGD018"]
-        );
+        assert_eq!(codes(&spec(&["Co-ordinated checkpoint on NFS disk\n", INDEPENDENT])), ["EGD018"]);
     }
 
     #[test]
@@ -66,13 +57,6 @@ mod tests {
     #[test]
     fn commit_on_send_makes_an_optimistic_log_pessimistic() {
         let log = "send: Log message synchronously on volatile memory of self\n";
-        assert_eq!(
-            codes(&spec(&[
-                OPTIMISTIC,
-                log,
-                "Independent output commit on write, send\n"
-            ])),
-            [""; 0]
-        );
+        assert_eq!(codes(&spec(&[OPTIMISTIC, log, "Independent output commit on write, send\n"])), [""; 0]);
     }
 }

@@ -10,12 +10,9 @@ pub(super) fn check(context: &Context<'_>, diagnostics: &mut Vec<Diagnostic>) {
     };
     if !needs_retrieval(context.protocol, context.class(), context.vocabulary) {
         diagnostics.push(
-            Diagnostic::new(
-                Code::UnusedRetrieval,
-                "no determinant is held by other processes",
-            )
-            .label_origin(&retrieve.origin, "there is nothing to retrieve")
-            .help("leave this line out"),
+            Diagnostic::new(Code::UnusedRetrieval, "no determinant is held by other processes")
+                .label_origin(&retrieve.origin, "there is nothing to retrieve")
+                .help("leave this line out"),
         );
     }
 }

@@ -27,9 +27,6 @@ mod tests {
         let detect = "Protocol to detect orphans: broadcast logical clock\n";
         assert_eq!(codes(&spec(&[PESSIMISTIC, detect])), ["EGD020"]);
         assert_eq!(codes(&spec(&[CAUSAL, detect])), ["EGD020"]);
-        assert_eq!(
-            codes(&spec(&["Co-ordinated checkpoint on NFS disk\n", detect])),
-            [""; 0]
-        );
+        assert_eq!(codes(&spec(&["Co-ordinated checkpoint on NFS disk\n", detect])), [""; 0]);
     }
 }

@@ -11,14 +11,9 @@ pub(super) fn check(context: &Context<'_>, diagnostics: &mut Vec<Diagnostic>) {
     };
     if recovery.orphans.is_none() {
         diagnostics.push(
-            Diagnostic::new(
-                Code::RollbackWithoutDetection,
-                "without orphan detection nothing rolls back",
-            )
-            .label(rollback_span(rollback), "never done")
-            .help(
-                "add `Protocol to detect orphans: broadcast logical clock`, or leave this line out",
-            ),
+            Diagnostic::new(Code::RollbackWithoutDetection, "without orphan detection nothing rolls back")
+                .label(rollback_span(rollback), "never done")
+                .help("add `Protocol to detect orphans: broadcast logical clock`, or leave this line out"),
         );
     }
 }
@@ -37,17 +32,11 @@ mod tests {
     #[test]
     fn both_forms() {
         assert_eq!(
-            codes(&spec(&[
-                PESSIMISTIC,
-                "On rollback: Log determinant, message on NFS disk"
-            ])),
+            codes(&spec(&[PESSIMISTIC, "On rollback: Log determinant, message on NFS disk"])),
             ["EGD021"]
         );
         assert_eq!(
-            codes(&spec(&[
-                PESSIMISTIC,
-                "On rollback: Take independent checkpoint on NFS disk"
-            ])),
+            codes(&spec(&[PESSIMISTIC, "On rollback: Take independent checkpoint on NFS disk"])),
             ["EGD021"]
         );
     }

@@ -29,12 +29,9 @@ mod tests {
 
     #[test]
     fn a_node_takes_its_disk_along() {
-        let rest =
-            "send: Piggyback vector clock\nProtocol to detect orphans: broadcast logical clock\n";
-        for action in [
-            "Log determinant, message on local disk",
-            "Take independent checkpoint on local disk",
-        ] {
+        let rest = "send: Piggyback vector clock\nProtocol to detect orphans: broadcast logical clock\n";
+        for action in ["Log determinant, message on local disk", "Take independent checkpoint on local disk"]
+        {
             let text = spec(&[OPTIMISTIC, rest, "On rollback: ", action]);
             assert_eq!(codes(&text), ["EGD022"]);
             assert_eq!(underlined(&text, "EGD022"), Some("local disk"));

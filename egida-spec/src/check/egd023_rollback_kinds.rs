@@ -11,11 +11,7 @@ pub(super) fn check(context: &Context<'_>, diagnostics: &mut Vec<Diagnostic>) {
     let Some(receive) = context.delivery().and_then(|stmt| stmt.log.as_ref()) else {
         return;
     };
-    for held in receive
-        .what
-        .iter()
-        .filter(|held| !rollback.logs(held.value))
-    {
+    for held in receive.what.iter().filter(|held| !rollback.logs(held.value)) {
         let kind = held.value.as_str();
         diagnostics.push(
             Diagnostic::new(
@@ -36,21 +32,8 @@ mod tests {
     #[test]
     fn both_kinds() {
         let rest = "send: Piggyback vector clock\nProtocol to detect orphans: broadcast logical clock\nOn rollback: ";
-        assert_eq!(
-            codes(&spec(&[OPTIMISTIC, rest, "Log determinant on NFS disk"])),
-            ["EGD023"]
-        );
-        assert_eq!(
-            codes(&spec(&[OPTIMISTIC, rest, "Log message on NFS disk"])),
-            ["EGD023"]
-        );
-        assert_eq!(
-            codes(&spec(&[
-                OPTIMISTIC,
-                rest,
-                "Log data, determinant on NFS disk"
-            ])),
-            [""; 0]
-        );
+        assert_eq!(codes(&spec(&[OPTIMISTIC, rest, "Log determinant on NFS disk"])), ["EGD023"]);
+        assert_eq!(codes(&spec(&[OPTIMISTIC, rest, "Log message on NFS disk"])), ["EGD023"]);
+        assert_eq!(codes(&spec(&[OPTIMISTIC, rest, "Log data, determinant on NFS disk"])), [""; 0]);
     }
 }

@@ -27,20 +27,11 @@ mod tests {
 
     #[test]
     fn a_disk_survives_its_process_not_its_node() {
-        let text = spec(&[
-            PESSIMISTIC,
-            "Independent checkpoint synchronously on local disk",
-        ]);
+        let text = spec(&[PESSIMISTIC, "Independent checkpoint synchronously on local disk"]);
         assert_eq!(codes(&text), ["EGD024"]);
         assert_eq!(underlined(&text, "EGD024"), Some("local disk"));
         assert_eq!(codes_under(&text, FailureUnit::Process), [""; 0]);
-        assert_eq!(
-            codes(&text.replace("local disk", "local disk with (returns = node)")),
-            [""; 0]
-        );
-        assert_eq!(
-            codes(&text.replace("local disk", "volatile memory of processes")),
-            [""; 0]
-        );
+        assert_eq!(codes(&text.replace("local disk", "local disk with (returns = node)")), [""; 0]);
+        assert_eq!(codes(&text.replace("local disk", "volatile memory of processes")), [""; 0]);
     }
 }

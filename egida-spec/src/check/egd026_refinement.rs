@@ -6,17 +6,8 @@ use crate::vocabulary::display_form;
 
 pub(super) fn check(context: &Context<'_>, diagnostics: &mut Vec<Diagnostic>) {
     for stmt in &context.protocol.dependency_generating {
-        let traits = |text: &str| {
-            context
-                .vocabulary
-                .piggyback
-                .get(text)
-                .map(|value| value.traits)
-        };
-        if stmt
-            .piggyback
-            .iter()
-            .any(|phrase| traits(&phrase.text).is_some_and(|traits| traits.determinants))
+        let traits = |text: &str| context.vocabulary.piggyback.get(text).map(|value| value.traits);
+        if stmt.piggyback.iter().any(|phrase| traits(&phrase.text).is_some_and(|traits| traits.determinants))
         {
             continue;
         }
@@ -24,12 +15,9 @@ pub(super) fn check(context: &Context<'_>, diagnostics: &mut Vec<Diagnostic>) {
             if traits(&phrase.text).is_some_and(|traits| traits.refines_determinants) {
                 let text = display_form(&phrase.text);
                 diagnostics.push(
-                    Diagnostic::new(
-                        Code::Refinement,
-                        format!("`{text}` says nothing without determinants"),
-                    )
-                    .label_origin(&phrase.origin, "tells who holds which determinant")
-                    .help(format!("write `Piggyback determinants, {text}`")),
+                    Diagnostic::new(Code::Refinement, format!("`{text}` says nothing without determinants"))
+                        .label_origin(&phrase.origin, "tells who holds which determinant")
+                        .help(format!("write `Piggyback determinants, {text}`")),
                 );
             }
         }
@@ -47,10 +35,7 @@ mod tests {
             assert_eq!(codes(&text), ["EGD026"]);
             assert_eq!(underlined(&text, "EGD026"), Some(suffix));
             let both = format!("Piggyback determinants, {suffix}");
-            assert_eq!(
-                codes(&CAUSAL.replace("Piggyback determinants", &both)),
-                [""; 0]
-            );
+            assert_eq!(codes(&CAUSAL.replace("Piggyback determinants", &both)), [""; 0]);
         }
     }
 }

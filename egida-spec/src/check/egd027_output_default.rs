@@ -7,10 +7,7 @@ use crate::protocol::Origin;
 pub(super) fn check(context: &Context<'_>, diagnostics: &mut Vec<Diagnostic>) {
     for stmt in &context.protocol.output_commit {
         if let Origin::Default(why) = &stmt.origin {
-            let message = format!(
-                "output on `write` is committed by default: {}",
-                stmt.proto.text
-            );
+            let message = format!("output on `write` is committed by default: {}", stmt.proto.text);
             diagnostics.push(Diagnostic::new(Code::OutputDefault, message).help(why.clone()));
         }
     }
@@ -31,23 +28,12 @@ mod tests {
     #[test]
     fn the_class_chooses() {
         let commit = |text: &str, unit| {
-            let protocol = crate::load("test.egd", text)
-                .protocol
-                .expect("the text parses");
-            super::super::check(&protocol, unit).protocol.output_commit[0]
-                .proto
-                .text
-                .clone()
+            let protocol = crate::load("test.egd", text).protocol.expect("the text parses");
+            super::super::check(&protocol, unit).protocol.output_commit[0].proto.text.clone()
         };
         assert_eq!(commit(PESSIMISTIC, Node), "independent");
         assert_eq!(commit(OPTIMISTIC, Node), "co-ordinated");
-        assert_eq!(
-            commit(OPTIMISTIC, crate::protocol::FailureUnit::Process),
-            "independent"
-        );
-        assert_eq!(
-            commit("Co-ordinated checkpoint on NFS disk", Node),
-            "co-ordinated"
-        );
+        assert_eq!(commit(OPTIMISTIC, crate::protocol::FailureUnit::Process), "independent");
+        assert_eq!(commit("Co-ordinated checkpoint on NFS disk", Node), "co-ordinated");
     }
 }

@@ -21,10 +21,7 @@ mod tests {
     #[test]
     fn told_where_there_is_none() {
         assert!(all_codes(PESSIMISTIC, Node).contains(&"EGD028"));
-        let with = spec(&[
-            PESSIMISTIC,
-            "Independent checkpoint asynchronously on NFS disk",
-        ]);
+        let with = spec(&[PESSIMISTIC, "Independent checkpoint asynchronously on NFS disk"]);
         assert!(!all_codes(&with, Node).contains(&"EGD028"));
     }
 }

@@ -34,13 +34,7 @@ mod tests {
     #[test]
     fn rules_of_soundness_do_not_apply_but_those_of_shape_do() {
         let zero = "protocol p with (f = 0)\n";
-        assert_eq!(
-            all_codes(&spec(&[zero, &PESSIMISTIC.replace("NFS", "local")]), Node),
-            ["EGD029"]
-        );
-        assert_eq!(
-            all_codes(&spec(&[zero, &PESSIMISTIC.replace("NFS", "floppy")]), Node),
-            ["EGD002"]
-        );
+        assert_eq!(all_codes(&spec(&[zero, &PESSIMISTIC.replace("NFS", "local")]), Node), ["EGD029"]);
+        assert_eq!(all_codes(&spec(&[zero, &PESSIMISTIC.replace("NFS", "floppy")]), Node), ["EGD002"]);
     }
 }

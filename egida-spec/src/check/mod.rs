@@ -116,25 +116,14 @@ pub fn check(protocol: &Protocol, unit: FailureUnit) -> Judgement {
 pub fn check_with(protocol: &Protocol, unit: FailureUnit, vocabulary: &Vocabulary) -> Judgement {
     let protocol = complete_for(protocol, unit, vocabulary);
     let classification = class::classify(&protocol, unit, vocabulary);
-    let context = Context {
-        protocol: &protocol,
-        unit,
-        vocabulary,
-        classification: &classification,
-    };
+    let context = Context { protocol: &protocol, unit, vocabulary, classification: &classification };
     let mut diagnostics = Vec::new();
     run(SHAPE, &context, &mut diagnostics);
     run(WHOLE, &context, &mut diagnostics);
     // What an unknown value would keep or carry is unknown too, so there is nothing to judge.
-    let known = !diagnostics
-        .iter()
-        .any(|diagnostic| diagnostic.code == Code::UnknownValue);
+    let known = !diagnostics.iter().any(|diagnostic| diagnostic.code == Code::UnknownValue);
     if known && context.tolerance() == Tolerance::AtMost(0) {
-        run(
-            &[egd029_faults_not_asked::check],
-            &context,
-            &mut diagnostics,
-        );
+        run(&[egd029_faults_not_asked::check], &context, &mut diagnostics);
     } else if known {
         run(SOUNDNESS, &context, &mut diagnostics);
     }
@@ -157,12 +146,7 @@ pub fn check_with(protocol: &Protocol, unit: FailureUnit, vocabulary: &Vocabular
 pub(crate) fn check_part(protocol: &Protocol, vocabulary: &Vocabulary) -> Vec<Diagnostic> {
     let unit = crate::declared_unit(protocol);
     let classification = class::classify(protocol, unit, vocabulary);
-    let context = Context {
-        protocol,
-        unit,
-        vocabulary,
-        classification: &classification,
-    };
+    let context = Context { protocol, unit, vocabulary, classification: &classification };
     let mut diagnostics = Vec::new();
     run(SHAPE, &context, &mut diagnostics);
     diagnostics
@@ -205,26 +189,18 @@ impl Context<'_> {
     /// The statement about deliveries: `receive`, or `choice`.
     fn delivery(&self) -> Option<&NonDetStmt> {
         use crate::protocol::Event::{Choice, Receive};
-        self.protocol
-            .non_deterministic
-            .iter()
-            .find(|stmt| matches!(stmt.event.value, Receive | Choice))
+        self.protocol.non_deterministic.iter().find(|stmt| matches!(stmt.event.value, Receive | Choice))
     }
 
     /// The kind of checkpoints taken.
     fn checkpoint(&self) -> Option<Checkpoint> {
         let stmt = self.protocol.checkpoint.as_ref()?;
-        self.vocabulary
-            .checkpoint
-            .get(&stmt.proto.text)
-            .map(|value| value.traits)
+        self.vocabulary.checkpoint.get(&stmt.proto.text).map(|value| value.traits)
     }
 
     /// The first value piggybacked that carries the checkpoints' index.
     fn checkpoint_counter(&self) -> Option<&Phrase> {
-        class::piggybacked(self.protocol, self.vocabulary, |traits| {
-            traits.checkpoint_counter
-        })
+        class::piggybacked(self.protocol, self.vocabulary, |traits| traits.checkpoint_counter)
     }
 
     fn vector_clock(&self) -> Option<&Phrase> {
@@ -245,26 +221,17 @@ mod testing {
 
     /// The codes under a failure unit, in order, without the notes.
     pub(super) fn codes_under(text: &str, unit: FailureUnit) -> Vec<&'static str> {
-        all_codes(text, unit)
-            .into_iter()
-            .filter(|code| *code < "EGD027")
-            .collect()
+        all_codes(text, unit).into_iter().filter(|code| *code < "EGD027").collect()
     }
 
     /// The codes under a failure unit, in order.
     pub(super) fn all_codes(text: &str, unit: FailureUnit) -> Vec<&'static str> {
         let loaded = crate::load("test.egd", text);
-        let mut codes: Vec<_> = loaded
-            .diagnostics
-            .iter()
-            .map(|diagnostic| diagnostic.code.as_str())
-            .collect();
+        let mut codes: Vec<_> =
+            loaded.diagnostics.iter().map(|diagnostic| diagnostic.code.as_str()).collect();
         if let Some(protocol) = loaded.protocol {
             codes.extend(
-                super::check(&protocol, unit)
-                    .diagnostics
-                    .iter()
-                    .map(|diagnostic| diagnostic.code.as_str()),
+                super::check(&protocol, unit).diagnostics.iter().map(|diagnostic| diagnostic.code.as_str()),
             );
         }
         codes.sort_unstable();
@@ -274,16 +241,10 @@ mod testing {
     /// The text that the first label of the diagnostic with that code underlines.
     pub(super) fn underlined<'t>(text: &'t str, code: &str) -> Option<&'t str> {
         let loaded = crate::load("test.egd", text);
-        let checked = loaded
-            .protocol
-            .iter()
-            .flat_map(|protocol| super::check(protocol, FailureUnit::Node).diagnostics);
-        let found = loaded
-            .diagnostics
-            .iter()
-            .cloned()
-            .chain(checked)
-            .find(|found| found.code.as_str() == code)?;
+        let checked =
+            loaded.protocol.iter().flat_map(|protocol| super::check(protocol, FailureUnit::Node).diagnostics);
+        let found =
+            loaded.diagnostics.iter().cloned().chain(checked).find(|found| found.code.as_str() == code)?;
         let span = found.labels.first()?.span;
         text.get(span.start..span.end)
     }

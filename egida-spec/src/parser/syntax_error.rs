@@ -19,16 +19,9 @@ pub(super) struct Text<'a> {
 impl<'a> Text<'a> {
     /// The text up to `at` without the space and the comments at its end.
     fn before(self, at: usize) -> &'a str {
-        let trimmed = |at: usize| {
-            self.text
-                .get(..at)
-                .unwrap_or(self.text)
-                .trim_end_matches(is_blank)
-        };
+        let trimmed = |at: usize| self.text.get(..at).unwrap_or(self.text).trim_end_matches(is_blank);
         let mut before = trimmed(at);
-        let later = self
-            .comments
-            .partition_point(|comment| comment.span.end <= before.len());
+        let later = self.comments.partition_point(|comment| comment.span.end <= before.len());
         for comment in self.comments.iter().take(later).rev() {
             if comment.span.end != before.len() {
                 break;
@@ -45,15 +38,11 @@ pub(super) fn explain(text: Text<'_>, piece: Span, previous: Option<Span>) -> Di
     let upto = text.text.get(..piece.end).unwrap_or(text.text);
     let error_from = |start: usize| {
         let piece = upto.get(start..)?;
-        Grammar::parse(Rule::only_statement, piece)
-            .err()
-            .map(|error| (start, error))
+        Grammar::parse(Rule::only_statement, piece).err().map(|error| (start, error))
     };
     let reach = |candidate: &(usize, Error<Rule>)| candidate.0 + error_offset(&candidate.1);
     let alone = error_from(piece.start);
-    let with_previous = previous
-        .and_then(|previous| error_from(previous.start))
-        .filter(names_something);
+    let with_previous = previous.and_then(|previous| error_from(previous.start)).filter(names_something);
     // At a tie, a statement that stands on the same line goes on.
     let with_previous = with_previous.filter(|with_previous| {
         let (with_previous, alone) = (reach(with_previous), alone.as_ref().map_or(0, reach));
@@ -61,9 +50,7 @@ pub(super) fn explain(text: Text<'_>, piece: Span, previous: Option<Span>) -> Di
     });
     match with_previous.or(alone) {
         Some((start, error)) => diagnostic(text, &error, start),
-        None => {
-            Diagnostic::new(Code::Syntax, "this does not belong here").label(piece, "unexpected")
-        }
+        None => Diagnostic::new(Code::Syntax, "this does not belong here").label(piece, "unexpected"),
     }
 }
 
@@ -78,9 +65,7 @@ pub(super) fn diagnostic(text: Text<'_>, error: &Error<Rule>, start: usize) -> D
             }
         }
     }
-    let statement = expected
-        .iter()
-        .position(|description| description == STATEMENT);
+    let statement = expected.iter().position(|description| description == STATEMENT);
     if let Some(statement) = statement {
         // Where any statement may stand, its many beginnings say less than the word.
         expected = vec![expected.swap_remove(statement)];
@@ -89,18 +74,11 @@ pub(super) fn diagnostic(text: Text<'_>, error: &Error<Rule>, start: usize) -> D
     let found = token_at(text.text, at);
     let before = token_before(text, found.start);
     let diagnostic = if statement.is_none() && ends_line(text.text, before, found) {
-        let label = if expected.is_empty() {
-            expected
-        } else {
-            format!("expected {expected} behind this")
-        };
+        let label = if expected.is_empty() { expected } else { format!("expected {expected} behind this") };
         Diagnostic::new(Code::Syntax, "the statement ends too early").label(before, label)
     } else {
-        let label = if expected.is_empty() {
-            "not understood".to_owned()
-        } else {
-            format!("expected {expected}")
-        };
+        let label =
+            if expected.is_empty() { "not understood".to_owned() } else { format!("expected {expected}") };
         let found_text = text.text.get(found.start..found.end).unwrap_or_default();
         Diagnostic::new(Code::Syntax, format!("unexpected `{found_text}`")).label(found, label)
     };
@@ -122,16 +100,11 @@ fn misspelt_keyword(text: &str, start: usize, end: usize) -> Option<(&str, &'sta
     const SHORTEST: usize = 5;
     const MOST_WORDS: usize = 32;
     let statement = text.get(start..end)?;
-    let words = statement
-        .split(|c: char| !is_word_char(c))
-        .filter(|word| word.len() >= SHORTEST)
-        .take(MOST_WORDS);
+    let words =
+        statement.split(|c: char| !is_word_char(c)).filter(|word| word.len() >= SHORTEST).take(MOST_WORDS);
     words.into_iter().find_map(|word| {
         let lower = word.to_ascii_lowercase();
-        if KEYWORDS
-            .iter()
-            .any(|keyword| keyword.eq_ignore_ascii_case(&lower))
-        {
+        if KEYWORDS.iter().any(|keyword| keyword.eq_ignore_ascii_case(&lower)) {
             return None;
         }
         let near = |keyword: &&&str| {
@@ -182,12 +155,7 @@ fn names_something((_, error): &(usize, Error<Rule>)) -> bool {
 
 /// Whether something other than space stands before `at` on its line.
 fn starts_inside_line(text: &str, at: usize) -> bool {
-    let line = text
-        .get(..at)
-        .unwrap_or_default()
-        .rsplit(['\n', '\r'])
-        .next()
-        .unwrap_or_default();
+    let line = text.get(..at).unwrap_or_default().rsplit(['\n', '\r']).next().unwrap_or_default();
     !line.trim().is_empty()
 }
 
@@ -200,40 +168,17 @@ fn token_at(text: &str, at: usize) -> Span {
     let rest = text.get(at..).unwrap_or_default();
     let start = at + (rest.len() - rest.trim_start().len());
     let rest = text.get(start..).unwrap_or_default();
-    let word: usize = rest
-        .chars()
-        .take_while(|c| is_word_char(*c))
-        .map(char::len_utf8)
-        .sum();
-    let length = if word > 0 {
-        word
-    } else {
-        rest.chars().next().map_or(0, char::len_utf8)
-    };
-    Span {
-        start,
-        end: start + length,
-    }
+    let word: usize = rest.chars().take_while(|c| is_word_char(*c)).map(char::len_utf8).sum();
+    let length = if word > 0 { word } else { rest.chars().next().map_or(0, char::len_utf8) };
+    Span { start, end: start + length }
 }
 
 /// The word or mark before `at`.
 fn token_before(text: Text<'_>, at: usize) -> Span {
     let before = text.before(at);
-    let word: usize = before
-        .chars()
-        .rev()
-        .take_while(|c| is_word_char(*c))
-        .map(char::len_utf8)
-        .sum();
-    let length = if word > 0 {
-        word
-    } else {
-        before.chars().next_back().map_or(0, char::len_utf8)
-    };
-    Span {
-        start: before.len() - length,
-        end: before.len(),
-    }
+    let word: usize = before.chars().rev().take_while(|c| is_word_char(*c)).map(char::len_utf8).sum();
+    let length = if word > 0 { word } else { before.chars().next_back().map_or(0, char::len_utf8) };
+    Span { start: before.len() - length, end: before.len() }
 }
 
 /// Whether the text between two tokens ends a line, or the text ends there: then something is missing behind the first,

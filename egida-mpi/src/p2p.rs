@@ -1,0 +1,332 @@
+//! Sends and receives (MPI 5.0, chapter 3).
+//!
+//! Every send that does not wait for its match is complete on return: its bytes are on the channel. So `MPI_Rsend` is
+//! `MPI_Send`, and `MPI_Bsend` needs the attached buffer only to give it back.
+#![allow(clippy::too_many_arguments)] // the standard's
+
+use std::ffi::{c_int, c_void};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use egida_core::api::Pattern;
+use egida_core::ids::Rank;
+use egida_core::wire::{Envelope, SendMode};
+
+use crate::comm::{self, Communicator};
+use crate::constants::*;
+use crate::errors::{Failure, Outcome};
+use crate::group::array;
+use crate::handle::{Integer, MPI_Comm, MPI_Datatype, MPI_Request, MPI_Status};
+use crate::request::{self, Ended, Memory, Request, Template};
+use crate::{types, world};
+
+/// The process that a send goes to; `None` for `MPI_PROC_NULL`.
+fn destination(comm: &Communicator, dest: c_int) -> Outcome<Option<Rank>> {
+    if dest == MPI_PROC_NULL {
+        return Ok(None);
+    }
+    comm.process(dest).map(Some).ok_or_else(|| no_rank(comm, dest))
+}
+
+/// What a receive or probe asks for; `None` for `MPI_PROC_NULL`.
+pub fn pattern(comm: &Communicator, source: c_int, tag: c_int) -> Outcome<Option<Pattern>> {
+    let tag = match tag {
+        MPI_ANY_TAG => None,
+        tag if tag >= 0 => Some(tag),
+        tag => return Err(Failure::new(MPI_ERR_TAG, format!("tag {tag}"))),
+    };
+    let source = match source {
+        MPI_PROC_NULL => return Ok(None),
+        MPI_ANY_SOURCE => None,
+        source => Some(comm.process(source).ok_or_else(|| no_rank(comm, source))?),
+    };
+    Ok(Some(Pattern { source, context: comm.context(), tag }))
+}
+
+fn no_rank(comm: &Communicator, rank: c_int) -> Failure {
+    Failure::new(MPI_ERR_RANK, format!("rank {rank} of {} ranks", comm.size()))
+}
+
+fn memory(base: *const c_void, count: impl Integer, datatype: MPI_Datatype) -> Outcome<Memory> {
+    Ok(Memory { base: base.cast_mut().cast(), count: count.wide(), datatype: types::get(datatype)? })
+}
+
+/// The arguments of a send, checked.
+unsafe fn to_send(
+    comm: &Communicator,
+    mode: SendMode,
+    (buf, count, datatype): (*const c_void, impl Integer, MPI_Datatype),
+    dest: c_int,
+    tag: c_int,
+) -> Outcome<Template> {
+    let memory = memory(buf, count, datatype)?;
+    // SAFETY: only arguments are looked at; the caller vouches for the memory.
+    unsafe { memory.source()? };
+    if tag < 0 {
+        return Err(Failure::new(MPI_ERR_TAG, format!("tag {tag}")));
+    }
+    let envelope = Envelope { context: comm.context(), tag };
+    Ok(Template::Send { dest: destination(comm, dest)?, envelope, mode, memory })
+}
+
+/// The arguments of a receive, checked.
+unsafe fn to_receive(
+    comm: &Communicator,
+    (buf, count, datatype): (*mut c_void, impl Integer, MPI_Datatype),
+    source: c_int,
+    tag: c_int,
+) -> Outcome<Template> {
+    let memory = memory(buf, count, datatype)?;
+    // SAFETY: only arguments are looked at; the caller vouches for the memory.
+    unsafe { memory.target()? };
+    Ok(Template::Receive { pattern: pattern(comm, source, tag)?, memory })
+}
+
+/// Begins an operation and waits for its end.
+unsafe fn now(comm: &Arc<Communicator>, template: &Template) -> Outcome<Ended> {
+    // SAFETY: the caller leaves the memory to the operation until it returns.
+    let mut request = world::with(|world| unsafe { Request::begin(comm, template, world) })?;
+    if !request.is_immediate() {
+        world::with(|world| world::until(world, |world| Ok(request.advance(world)?.then_some(()))))?;
+    }
+    Ok(request.ended())
+}
+
+/// Begins an operation and gives it a handle.
+unsafe fn later(comm: &Arc<Communicator>, template: &Template, request: *mut MPI_Request) -> Outcome {
+    // SAFETY: the caller leaves the memory to the operation until the request is complete, and gives room for a handle.
+    unsafe {
+        let begun = world::with(|world| Request::begin(comm, template, world))?;
+        request.write(request::lock().insert(begun));
+    }
+    Ok(())
+}
+
+/// Gives a persistent operation a handle.
+unsafe fn persistent(comm: &Arc<Communicator>, template: Template, request: *mut MPI_Request) -> Outcome {
+    let handle = request::lock().insert(Request::persistent(comm, template));
+    // SAFETY: the caller gives room for a handle.
+    unsafe { request.write(handle) };
+    Ok(())
+}
+
+macro_rules! sends {
+    ($($(#[$doc:meta])* $now:ident $later:ident $init:ident $mode:ident;)*) => {$(
+        $(#[$doc])*
+        pub unsafe fn $now(
+            buf: *const c_void,
+            count: impl Integer,
+            datatype: MPI_Datatype,
+            dest: c_int,
+            tag: c_int,
+            comm: MPI_Comm,
+        ) -> Outcome {
+            comm::on(comm, |comm| {
+                // SAFETY: the caller gives `count` elements to be read.
+                unsafe {
+                    let template = to_send(comm, SendMode::$mode, (buf, count, datatype), dest, tag)?;
+                    now(comm, &template)?;
+                }
+                Ok(())
+            })
+        }
+
+        $(#[$doc])*
+        pub unsafe fn $later(
+            buf: *const c_void,
+            count: impl Integer,
+            datatype: MPI_Datatype,
+            dest: c_int,
+            tag: c_int,
+            comm: MPI_Comm,
+            request: *mut MPI_Request,
+        ) -> Outcome {
+            comm::on(comm, |comm| {
+                // SAFETY: the caller gives `count` elements to be read, and room for a handle.
+                unsafe {
+                    let template = to_send(comm, SendMode::$mode, (buf, count, datatype), dest, tag)?;
+                    later(comm, &template, request)
+                }
+            })
+        }
+
+        $(#[$doc])*
+        pub unsafe fn $init(
+            buf: *const c_void,
+            count: impl Integer,
+            datatype: MPI_Datatype,
+            dest: c_int,
+            tag: c_int,
+            comm: MPI_Comm,
+            request: *mut MPI_Request,
+        ) -> Outcome {
+            comm::on(comm, |comm| {
+                // SAFETY: the caller gives `count` elements to be read, and room for a handle.
+                unsafe {
+                    let template = to_send(comm, SendMode::$mode, (buf, count, datatype), dest, tag)?;
+                    persistent(comm, template, request)
+                }
+            })
+        }
+    )*};
+}
+
+sends! {
+    /// Standard, ready and buffered mode.
+    send isend send_init Standard;
+    /// Synchronous mode.
+    ssend issend ssend_init Synchronous;
+}
+
+/// `MPI_Recv`
+pub unsafe fn recv(
+    buf: *mut c_void,
+    count: impl Integer,
+    datatype: MPI_Datatype,
+    source: c_int,
+    tag: c_int,
+    comm: MPI_Comm,
+    status: *mut MPI_Status,
+) -> Outcome {
+    comm::on(comm, |comm| {
+        // SAFETY: the caller gives room for `count` elements and, perhaps, for a status.
+        unsafe {
+            let template = to_receive(comm, (buf, count, datatype), source, tag)?;
+            now(comm, &template)?.show(status)
+        }
+    })
+}
+
+/// `MPI_Irecv`
+pub unsafe fn irecv(
+    buf: *mut c_void,
+    count: impl Integer,
+    datatype: MPI_Datatype,
+    source: c_int,
+    tag: c_int,
+    comm: MPI_Comm,
+    request: *mut MPI_Request,
+) -> Outcome {
+    comm::on(comm, |comm| {
+        // SAFETY: the caller gives room for `count` elements and for a handle.
+        unsafe {
+            let template = to_receive(comm, (buf, count, datatype), source, tag)?;
+            later(comm, &template, request)
+        }
+    })
+}
+
+/// `MPI_Recv_init`
+pub unsafe fn recv_init(
+    buf: *mut c_void,
+    count: impl Integer,
+    datatype: MPI_Datatype,
+    source: c_int,
+    tag: c_int,
+    comm: MPI_Comm,
+    request: *mut MPI_Request,
+) -> Outcome {
+    comm::on(comm, |comm| {
+        // SAFETY: the caller gives room for `count` elements and for a handle.
+        unsafe {
+            let template = to_receive(comm, (buf, count, datatype), source, tag)?;
+            persistent(comm, template, request)
+        }
+    })
+}
+
+/// `MPI_Sendrecv`
+pub unsafe fn sendrecv<N: Integer>(
+    sendbuf: *const c_void,
+    sendcount: N,
+    sendtype: MPI_Datatype,
+    dest: c_int,
+    sendtag: c_int,
+    recvbuf: *mut c_void,
+    recvcount: N,
+    recvtype: MPI_Datatype,
+    source: c_int,
+    recvtag: c_int,
+    comm: MPI_Comm,
+    status: *mut MPI_Status,
+) -> Outcome {
+    comm::on(comm, |comm| {
+        // SAFETY: the caller gives both buffers, which do not overlap, and, perhaps, room for a status.
+        unsafe {
+            let send = to_send(comm, SendMode::Standard, (sendbuf, sendcount, sendtype), dest, sendtag)?;
+            let receive = to_receive(comm, (recvbuf, recvcount, recvtype), source, recvtag)?;
+            // The send is complete on return, so that the receive may wait.
+            now(comm, &send)?;
+            now(comm, &receive)?.show(status)
+        }
+    })
+}
+
+/// `MPI_Sendrecv_replace`
+pub unsafe fn sendrecv_replace(
+    buf: *mut c_void,
+    count: impl Integer,
+    datatype: MPI_Datatype,
+    dest: c_int,
+    sendtag: c_int,
+    source: c_int,
+    recvtag: c_int,
+    comm: MPI_Comm,
+    status: *mut MPI_Status,
+) -> Outcome {
+    // SAFETY: the caller's one buffer serves both: the send has copied it before the receive begins.
+    unsafe {
+        sendrecv(buf, count, datatype, dest, sendtag, buf, count, datatype, source, recvtag, comm, status)
+    }
+}
+
+/// `MPI_Start`
+pub unsafe fn start(request: *mut MPI_Request) -> Outcome {
+    // SAFETY: the caller points to one handle.
+    unsafe { startall(1, request) }
+}
+
+/// `MPI_Startall`
+pub unsafe fn startall(count: c_int, array_of_requests: *mut MPI_Request) -> Outcome {
+    // SAFETY: the caller gives `count` handles.
+    let handles = unsafe { array(array_of_requests, count)? };
+    let mut requests = request::lock();
+    for &handle in handles {
+        let request =
+            requests.get_mut(handle).ok_or_else(|| Failure::new(MPI_ERR_REQUEST, "no such request"))?;
+        // SAFETY: the caller leaves the memory to the operation until the request is complete.
+        world::with(|world| unsafe { request.restart(world) })?;
+    }
+    Ok(())
+}
+
+/// The buffer that the application attached: address and size.
+static ATTACHED: Mutex<Option<(usize, i64)>> = Mutex::new(None);
+
+/// `MPI_Buffer_attach`
+pub unsafe fn buffer_attach(buffer: *mut c_void, size: impl Integer) -> Outcome {
+    let mut attached = ATTACHED.lock().unwrap_or_else(PoisonError::into_inner);
+    if attached.is_some() {
+        return Err(Failure::new(MPI_ERR_BUFFER, "a buffer is attached already"));
+    }
+    *attached = Some((buffer as usize, size.wide()));
+    Ok(())
+}
+
+/// `MPI_Buffer_detach`
+pub unsafe fn buffer_detach<N: Integer>(buffer_addr: *mut c_void, size: *mut N) -> Outcome {
+    let attached = ATTACHED.lock().unwrap_or_else(PoisonError::into_inner).take();
+    let (buffer, bytes) = attached.ok_or_else(|| Failure::new(MPI_ERR_BUFFER, "no buffer is attached"))?;
+    // SAFETY: the caller gives room for an address and for a size.
+    unsafe {
+        buffer_addr.cast::<usize>().write(buffer);
+        if let Some(bytes) = N::narrow(bytes) {
+            size.write(bytes);
+        }
+    }
+    Ok(())
+}
+
+/// `MPI_Buffer_flush`: nothing stays in the buffer.
+pub unsafe fn buffer_flush() -> Outcome {
+    Ok(())
+}

@@ -1,0 +1,319 @@
+//! Requests: operations under way, and how each comes to its end (MPI 5.0, section 3.7).
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use egida_core::api::{Matched, Pattern, ReceiveId, SendId};
+use egida_core::fault::Fault;
+use egida_core::ids::Rank;
+use egida_core::wire::{Envelope, SendMode};
+
+use crate::comm::Communicator;
+use crate::constants::*;
+use crate::datatype::{Datatype, DatatypeError, Source, Target, Unpacker};
+use crate::errors::{Failure, Outcome};
+use crate::handle::{MPI_Request, MPI_Status, Table};
+use crate::world::{self, World};
+
+/// How an operation ended.
+#[derive(Debug, Clone)]
+pub struct Ended {
+    /// What the caller sees of the message.
+    pub status: MPI_Status,
+    /// What was wrong with it.
+    pub error: Option<DatatypeError>,
+}
+
+impl Ended {
+    /// Nothing was received and nothing was wrong.
+    pub fn with(status: MPI_Status) -> Self {
+        Self { status, error: None }
+    }
+
+    /// Hands the end to a caller that waited for this one operation.
+    ///
+    /// # Safety
+    /// `status` is `MPI_STATUS_IGNORE` or points to a status.
+    pub unsafe fn show(self, status: *mut MPI_Status) -> Outcome {
+        // SAFETY: as this function's contract has it.
+        unsafe { self.status.write(status) };
+        self.error.map_or(Ok(()), |error| Err(error.into()))
+    }
+}
+
+/// A receive that was posted.
+#[derive(Debug)]
+pub struct Receiving {
+    id: ReceiveId,
+    memory: Unpacker,
+    read_bytes: u64,
+    ended: Option<Ended>,
+}
+
+impl Receiving {
+    /// Posts it.
+    pub fn post(world: &mut dyn World, pattern: Pattern, memory: Unpacker) -> Result<Self, Fault> {
+        Ok(Self { id: world.post(pattern)?, memory, read_bytes: 0, ended: None })
+    }
+
+    /// Takes what has come, and says how the receive ended once it has.
+    pub fn advance(&mut self, world: &mut dyn World, comm: &Communicator) -> Result<Option<&Ended>, Fault> {
+        if self.ended.is_none() {
+            self.ended = self.take(world, comm)?;
+        }
+        Ok(self.ended.as_ref())
+    }
+
+    fn take(&mut self, world: &mut dyn World, comm: &Communicator) -> Result<Option<Ended>, Fault> {
+        let Some(matched) = world.matched(self.id) else { return Ok(None) };
+        while self.read_bytes < matched.len {
+            let Some(bytes) = world::piece(world, self.id)? else { return Ok(None) };
+            self.memory.write(bytes);
+            self.read_bytes += bytes.len() as u64;
+        }
+        if !world.deliverable(self.id) {
+            return Ok(None);
+        }
+        world::finish(world, self.id)?;
+        Ok(Some(match self.memory.finish() {
+            Ok(_) => Ended::with(status_of(&matched, comm, matched.len)),
+            Err(error) => Ended {
+                status: MPI_Status {
+                    error: error.class(),
+                    ..status_of(&matched, comm, self.memory.placed() as u64)
+                },
+                error: Some(error),
+            },
+        }))
+    }
+}
+
+/// What a caller sees of a message.
+pub fn status_of(matched: &Matched, comm: &Communicator, bytes: u64) -> MPI_Status {
+    MPI_Status::new(comm.rank_of(matched.source), matched.envelope.tag, bytes)
+}
+
+/// An operation that the application has a handle of.
+#[derive(Debug)]
+pub struct Request {
+    comm: Arc<Communicator>,
+    state: State,
+    /// How a persistent operation is started.
+    again: Option<Template>,
+}
+
+#[derive(Debug)]
+enum State {
+    /// Persistent and not started.
+    Inactive,
+    /// Over as soon as it was begun, in every execution: a buffered send, or no process on the other side.
+    Immediate(MPI_Status),
+    /// A synchronous send.
+    Sending(SendId),
+    Receiving(Box<Receiving>),
+}
+
+// SAFETY: the pointers inside are the application's buffers, which it leaves to the library until the request is
+// complete; whoever holds the request is the only one to use them.
+unsafe impl Send for Request {}
+
+/// A send or receive that can be started: its arguments, checked.
+#[derive(Debug, Clone)]
+pub enum Template {
+    /// A send.
+    Send {
+        /// To whom; `None` for nobody.
+        dest: Option<Rank>,
+        /// With what context and tag.
+        envelope: Envelope,
+        /// Complete when.
+        mode: SendMode,
+        /// The data.
+        memory: Memory,
+    },
+    /// A receive.
+    Receive {
+        /// Of what; `None` from nobody.
+        pattern: Option<Pattern>,
+        /// Where to.
+        memory: Memory,
+    },
+}
+
+/// The application's memory.
+#[derive(Debug, Clone)]
+pub struct Memory {
+    /// Where.
+    pub base: *mut u8,
+    /// How many elements.
+    pub count: i64,
+    /// Of what.
+    pub datatype: Datatype,
+}
+
+impl Memory {
+    /// As what to read.
+    ///
+    /// # Safety
+    /// As [`Source::new`].
+    pub unsafe fn source(&self) -> Result<Source<'_>, DatatypeError> {
+        // SAFETY: as this function's contract has it.
+        unsafe { Source::new(self.base, self.count, &self.datatype) }
+    }
+
+    /// As what to write.
+    ///
+    /// # Safety
+    /// As [`Target::new`].
+    pub unsafe fn target(&self) -> Result<Target<'_>, DatatypeError> {
+        // SAFETY: as this function's contract has it.
+        unsafe { Target::new(self.base, self.count, &self.datatype) }
+    }
+}
+
+impl Template {
+    /// Starts it.
+    ///
+    /// # Safety
+    /// The memory is as the standard asks of the operation, until its end.
+    unsafe fn start(&self, world: &mut dyn World) -> Outcome<State> {
+        match self {
+            Self::Send { dest: None, .. } => Ok(State::Immediate(MPI_Status::empty())),
+            Self::Send { dest: Some(dest), envelope, mode, memory } => {
+                // SAFETY: as this function's contract has it.
+                let source = unsafe { memory.source()? };
+                let id = world.send(*dest, *envelope, *mode, &source.packed())?;
+                Ok(match mode {
+                    SendMode::Standard => State::Immediate(MPI_Status::empty()),
+                    SendMode::Synchronous => State::Sending(id),
+                })
+            }
+            Self::Receive { pattern: None, .. } => Ok(State::Immediate(MPI_Status::of_no_process())),
+            Self::Receive { pattern: Some(pattern), memory } => {
+                // SAFETY: as this function's contract has it.
+                let memory = unsafe { memory.target()? }.unpacker();
+                Ok(State::Receiving(Box::new(Receiving::post(world, *pattern, memory)?)))
+            }
+        }
+    }
+}
+
+impl Request {
+    /// An operation begun now.
+    ///
+    /// # Safety
+    /// As the standard asks of the operation's memory.
+    pub unsafe fn begin(
+        comm: &Arc<Communicator>,
+        template: &Template,
+        world: &mut dyn World,
+    ) -> Outcome<Self> {
+        // SAFETY: as this function's contract has it.
+        Ok(Self { comm: comm.clone(), state: unsafe { template.start(world)? }, again: None })
+    }
+
+    /// A persistent one, not started.
+    pub fn persistent(comm: &Arc<Communicator>, template: Template) -> Self {
+        Self { comm: comm.clone(), state: State::Inactive, again: Some(template) }
+    }
+
+    /// Starts a persistent one.
+    ///
+    /// # Safety
+    /// As the standard asks of the operation's memory.
+    pub unsafe fn restart(&mut self, world: &mut dyn World) -> Outcome {
+        match (&self.again, &self.state) {
+            (Some(template), State::Inactive) => {
+                // SAFETY: as this function's contract has it.
+                let started = unsafe { template.start(world) };
+                self.state = started.map_err(|failure| failure.on(&self.comm))?;
+                Ok(())
+            }
+            _ => {
+                Err(Failure::new(MPI_ERR_REQUEST, "the request is not persistent, or is active")
+                    .on(&self.comm))
+            }
+        }
+    }
+
+    /// The communicator that its errors are raised on.
+    pub fn comm(&self) -> &Arc<Communicator> {
+        &self.comm
+    }
+
+    /// Whether there is something to wait for.
+    pub fn is_active(&self) -> bool {
+        !matches!(self.state, State::Inactive)
+    }
+
+    /// Whether it is over at any moment that anybody may look, in every execution: seeing that decides nothing.
+    pub fn is_immediate(&self) -> bool {
+        matches!(self.state, State::Immediate(_))
+    }
+
+    /// Moves it on, and says whether it is over. An inactive one is.
+    pub fn advance(&mut self, world: &mut dyn World) -> Result<bool, Fault> {
+        Ok(match &mut self.state {
+            State::Inactive | State::Immediate(_) => true,
+            State::Sending(id) => world.sent(*id),
+            State::Receiving(receiving) => receiving.advance(world, &self.comm)?.is_some(),
+        })
+    }
+
+    /// How an operation that is over ended.
+    pub fn ended(&self) -> Ended {
+        match &self.state {
+            State::Receiving(receiving) => {
+                receiving.ended.clone().unwrap_or_else(|| Ended::with(MPI_Status::empty()))
+            }
+            State::Immediate(status) => Ended::with(*status),
+            State::Inactive | State::Sending(_) => Ended::with(MPI_Status::empty()),
+        }
+    }
+
+    /// The application has seen the end. Returns whether the request lives on, to be started again.
+    pub fn conclude(&mut self) -> bool {
+        self.state = State::Inactive;
+        self.again.is_some()
+    }
+
+    /// The application lets go of it: a receive under way goes on alone.
+    pub fn detach(self) {
+        if matches!(self.state, State::Receiving(_)) {
+            let mut detached = detached();
+            detached.push(self);
+            DETACHED_COUNT.store(detached.len(), Ordering::Relaxed);
+        }
+    }
+}
+
+static REQUESTS: Mutex<Table<MPI_Request, Request>> = Mutex::new(Table::new());
+static DETACHED: Mutex<Vec<Request>> = Mutex::new(Vec::new());
+static DETACHED_COUNT: AtomicUsize = AtomicUsize::new(0);
+
+/// The requests that have handles. Whoever also needs the world locks this first.
+pub fn lock() -> MutexGuard<'static, Table<MPI_Request, Request>> {
+    REQUESTS.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn detached() -> MutexGuard<'static, Vec<Request>> {
+    DETACHED.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Moves on the receives that nobody waits for.
+pub fn advance_detached(world: &mut dyn World) -> Result<(), Fault> {
+    if DETACHED_COUNT.load(Ordering::Relaxed) == 0 {
+        return Ok(());
+    }
+    let mut detached = detached();
+    let mut at = 0;
+    while at < detached.len() {
+        if detached[at].advance(world)? {
+            detached.swap_remove(at);
+        } else {
+            at += 1;
+        }
+    }
+    DETACHED_COUNT.store(detached.len(), Ordering::Relaxed);
+    Ok(())
+}

@@ -1,0 +1,333 @@
+//! Datatypes: the entry points (MPI 5.0, chapter 5).
+
+use std::ffi::{c_char, c_int, c_void};
+use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
+
+use crate::constants::*;
+use crate::datatype::{Datatype, DatatypeError, DatatypeTable, Source, Target};
+use crate::errors::{Failure, Outcome};
+use crate::group::array;
+use crate::handle::{Integer, MPI_Comm, MPI_Datatype};
+use crate::status::write_string;
+use crate::{comm, status};
+
+static TYPES: LazyLock<Mutex<DatatypeTable>> = LazyLock::new(Mutex::default);
+
+fn lock() -> MutexGuard<'static, DatatypeTable> {
+    TYPES.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The datatype of a handle.
+pub fn get(handle: MPI_Datatype) -> Outcome<Datatype> {
+    match Datatype::predefined(handle.0) {
+        Some(predefined) => Ok(predefined),
+        None => Ok(lock().get(handle.0)?),
+    }
+}
+
+impl From<DatatypeError> for Failure {
+    fn from(error: DatatypeError) -> Self {
+        Self::new(error.class(), error.to_string())
+    }
+}
+
+/// Gives a new type a handle at `to`.
+unsafe fn hand_out(datatype: Datatype, to: *mut MPI_Datatype) {
+    let handle = MPI_Datatype(lock().insert(datatype));
+    // SAFETY: the caller gives room for a handle.
+    unsafe { to.write(handle) };
+}
+
+/// The caller's counts, lengths or displacements, widened.
+///
+/// # Safety
+/// As [`array`].
+pub unsafe fn wide<N: Integer>(items: *const N, count: impl Integer) -> Outcome<Vec<i64>> {
+    let count = c_int::narrow(count.wide()).ok_or(DatatypeError::TooLarge)?;
+    // SAFETY: as this function's contract has it.
+    Ok(unsafe { array(items, count)? }.iter().map(|item| item.wide()).collect())
+}
+
+/// Writes an integer, or `MPI_UNDEFINED` where it does not fit.
+unsafe fn write<N: Integer>(to: *mut N, value: i64) {
+    if let Some(value) = N::narrow(value).or_else(|| N::narrow(i64::from(MPI_UNDEFINED))) {
+        // SAFETY: the caller gives room for an integer.
+        unsafe { to.write(value) };
+    }
+}
+
+/// `MPI_Type_commit`
+pub unsafe fn commit(datatype: *mut MPI_Datatype) -> Outcome {
+    // SAFETY: the caller points to a handle.
+    get(unsafe { *datatype })?.commit();
+    Ok(())
+}
+
+/// `MPI_Type_free`. Operations under way keep the type for themselves.
+pub unsafe fn free(datatype: *mut MPI_Datatype) -> Outcome {
+    // SAFETY: the caller points to a handle.
+    let handle = unsafe { &mut *datatype };
+    lock().free(handle.0)?;
+    *handle = MPI_DATATYPE_NULL;
+    Ok(())
+}
+
+/// `MPI_Type_dup`
+pub unsafe fn dup(oldtype: MPI_Datatype, newtype: *mut MPI_Datatype) -> Outcome {
+    let datatype = get(oldtype)?.duplicate();
+    // SAFETY: the caller gives room for a handle; so in the constructors below.
+    unsafe { hand_out(datatype, newtype) };
+    Ok(())
+}
+
+/// `MPI_Type_contiguous`
+pub unsafe fn contiguous(count: impl Integer, oldtype: MPI_Datatype, newtype: *mut MPI_Datatype) -> Outcome {
+    let datatype = Datatype::contiguous(count.wide(), &get(oldtype)?)?;
+    // SAFETY: see `dup`.
+    unsafe { hand_out(datatype, newtype) };
+    Ok(())
+}
+
+/// `MPI_Type_vector`
+pub unsafe fn vector<N: Integer>(
+    count: N,
+    blocklength: N,
+    stride: N,
+    oldtype: MPI_Datatype,
+    newtype: *mut MPI_Datatype,
+) -> Outcome {
+    let datatype = Datatype::vector(count.wide(), blocklength.wide(), stride.wide(), &get(oldtype)?)?;
+    // SAFETY: see `dup`.
+    unsafe { hand_out(datatype, newtype) };
+    Ok(())
+}
+
+/// `MPI_Type_create_hvector`
+pub unsafe fn create_hvector<N: Integer>(
+    count: N,
+    blocklength: N,
+    stride: impl Integer,
+    oldtype: MPI_Datatype,
+    newtype: *mut MPI_Datatype,
+) -> Outcome {
+    let datatype = Datatype::hvector(count.wide(), blocklength.wide(), stride.wide(), &get(oldtype)?)?;
+    // SAFETY: see `dup`.
+    unsafe { hand_out(datatype, newtype) };
+    Ok(())
+}
+
+/// `MPI_Type_indexed`
+pub unsafe fn indexed<N: Integer>(
+    count: N,
+    lengths: *const N,
+    displacements: *const N,
+    oldtype: MPI_Datatype,
+    newtype: *mut MPI_Datatype,
+) -> Outcome {
+    // SAFETY: the caller gives `count` of each, and room for a handle; so in the next four.
+    unsafe {
+        let (lengths, displacements) = (wide(lengths, count)?, wide(displacements, count)?);
+        hand_out(Datatype::indexed(&lengths, &displacements, &get(oldtype)?)?, newtype);
+    }
+    Ok(())
+}
+
+/// `MPI_Type_create_hindexed`
+pub unsafe fn create_hindexed<N: Integer, D: Integer>(
+    count: N,
+    lengths: *const N,
+    displacements: *const D,
+    oldtype: MPI_Datatype,
+    newtype: *mut MPI_Datatype,
+) -> Outcome {
+    // SAFETY: see `indexed`.
+    unsafe {
+        let (lengths, displacements) = (wide(lengths, count)?, wide(displacements, count)?);
+        hand_out(Datatype::hindexed(&lengths, &displacements, &get(oldtype)?)?, newtype);
+    }
+    Ok(())
+}
+
+/// `MPI_Type_create_indexed_block`
+pub unsafe fn create_indexed_block<N: Integer>(
+    count: N,
+    blocklength: N,
+    displacements: *const N,
+    oldtype: MPI_Datatype,
+    newtype: *mut MPI_Datatype,
+) -> Outcome {
+    // SAFETY: see `indexed`.
+    unsafe {
+        let displacements = wide(displacements, count)?;
+        hand_out(Datatype::indexed_block(blocklength.wide(), &displacements, &get(oldtype)?)?, newtype);
+    }
+    Ok(())
+}
+
+/// `MPI_Type_create_hindexed_block`
+pub unsafe fn create_hindexed_block<N: Integer, D: Integer>(
+    count: N,
+    blocklength: N,
+    displacements: *const D,
+    oldtype: MPI_Datatype,
+    newtype: *mut MPI_Datatype,
+) -> Outcome {
+    // SAFETY: see `indexed`.
+    unsafe {
+        let displacements = wide(displacements, count)?;
+        hand_out(Datatype::hindexed_block(blocklength.wide(), &displacements, &get(oldtype)?)?, newtype);
+    }
+    Ok(())
+}
+
+/// `MPI_Type_create_struct`
+pub unsafe fn create_struct<N: Integer, D: Integer>(
+    count: N,
+    lengths: *const N,
+    displacements: *const D,
+    types: *const MPI_Datatype,
+    newtype: *mut MPI_Datatype,
+) -> Outcome {
+    // SAFETY: see `indexed`.
+    unsafe {
+        let (lengths, displacements) = (wide(lengths, count)?, wide(displacements, count)?);
+        let types = array(types, lengths.len() as c_int)?.iter().map(|&one| get(one));
+        let types = types.collect::<Outcome<Vec<_>>>()?;
+        hand_out(Datatype::structure(&lengths, &displacements, &types)?, newtype);
+    }
+    Ok(())
+}
+
+/// `MPI_Type_create_resized`
+pub unsafe fn create_resized<D: Integer>(
+    oldtype: MPI_Datatype,
+    lower: D,
+    extent: D,
+    newtype: *mut MPI_Datatype,
+) -> Outcome {
+    let datatype = Datatype::resized(&get(oldtype)?, lower.wide(), extent.wide())?;
+    // SAFETY: see `dup`.
+    unsafe { hand_out(datatype, newtype) };
+    Ok(())
+}
+
+/// `MPI_Type_size`
+pub unsafe fn size<N: Integer>(datatype: MPI_Datatype, size: *mut N) -> Outcome {
+    let bytes = get(datatype)?.size();
+    // SAFETY: the caller gives room for an integer; so in the next two.
+    unsafe { write(size, bytes as i64) };
+    Ok(())
+}
+
+/// `MPI_Type_get_extent`
+pub unsafe fn get_extent<N: Integer>(datatype: MPI_Datatype, lower: *mut N, extent: *mut N) -> Outcome {
+    let datatype = get(datatype)?;
+    // SAFETY: see `size`.
+    unsafe {
+        write(lower, datatype.lower_bound());
+        write(extent, datatype.extent());
+    }
+    Ok(())
+}
+
+/// `MPI_Type_get_true_extent`
+pub unsafe fn get_true_extent<N: Integer>(datatype: MPI_Datatype, lower: *mut N, extent: *mut N) -> Outcome {
+    let datatype = get(datatype)?;
+    // SAFETY: see `size`.
+    unsafe {
+        write(lower, datatype.true_lower_bound());
+        write(extent, datatype.true_extent());
+    }
+    Ok(())
+}
+
+/// `MPI_Type_get_name`: the standard's name, or none for a derived type.
+pub unsafe fn get_name(datatype: MPI_Datatype, name: *mut c_char, len: *mut c_int) -> Outcome {
+    let datatype = get(datatype)?;
+    let text = datatype.as_predefined().map_or("", |predefined| predefined.name);
+    // SAFETY: the caller gives room for MPI_MAX_OBJECT_NAME letters and for the length.
+    unsafe { write_string(text, MPI_MAX_OBJECT_NAME, name, len) };
+    Ok(())
+}
+
+/// `MPI_Pack_size`
+pub unsafe fn pack_size<N: Integer>(
+    count: N,
+    datatype: MPI_Datatype,
+    comm: MPI_Comm,
+    size: *mut N,
+) -> Outcome {
+    comm::on(comm, |_| {
+        let bytes = get(datatype)?.packed_size(count.wide())?;
+        // SAFETY: see `size`.
+        unsafe { write(size, bytes as i64) };
+        Ok(())
+    })
+}
+
+/// `MPI_Pack`
+pub unsafe fn pack<N: Integer>(
+    inbuf: *const c_void,
+    count: N,
+    datatype: MPI_Datatype,
+    outbuf: *mut c_void,
+    outsize: N,
+    position: *mut N,
+    comm: MPI_Comm,
+) -> Outcome {
+    comm::on(comm, |_| {
+        let datatype = get(datatype)?;
+        // SAFETY: the caller gives `count` elements, `outsize` bytes and a position.
+        unsafe {
+            let source = Source::new(inbuf.cast(), count.wide(), &datatype)?;
+            let at = span(position, source.len(), outsize)?;
+            let out = outbuf.cast::<u8>().add(at);
+            if !source.is_empty() {
+                source.pack_into(std::slice::from_raw_parts_mut(out, source.len()));
+            }
+            write(position, (at + source.len()) as i64);
+        }
+        Ok(())
+    })
+}
+
+/// `MPI_Unpack`
+pub unsafe fn unpack<N: Integer>(
+    inbuf: *const c_void,
+    insize: N,
+    position: *mut N,
+    outbuf: *mut c_void,
+    outcount: N,
+    datatype: MPI_Datatype,
+    comm: MPI_Comm,
+) -> Outcome {
+    comm::on(comm, |_| {
+        let datatype = get(datatype)?;
+        // SAFETY: the caller gives `insize` bytes, room for `outcount` elements and a position.
+        unsafe {
+            let mut target = Target::new(outbuf.cast(), outcount.wide(), &datatype)?;
+            let len = target.len();
+            let at = span(position, len, insize)?;
+            if len > 0 {
+                target.unpack(std::slice::from_raw_parts(inbuf.cast::<u8>().add(at), len))?;
+            }
+            write(position, (at + len) as i64);
+        }
+        Ok(())
+    })
+}
+
+/// Where `len` bytes begin in a pack buffer that has room for them.
+unsafe fn span<N: Integer>(position: *const N, len: usize, room: N) -> Outcome<usize> {
+    if position.is_null() {
+        return Err(status::null("the position"));
+    }
+    // SAFETY: the caller points to an integer.
+    let at = usize::try_from(unsafe { *position }.wide()).ok();
+    let room = usize::try_from(room.wide()).ok();
+    let end = at.and_then(|at| at.checked_add(len));
+    match (at, end, room) {
+        (Some(at), Some(end), Some(room)) if end <= room => Ok(at),
+        _ => Err(Failure::new(MPI_ERR_TRUNCATE, "the pack buffer has too little room")),
+    }
+}

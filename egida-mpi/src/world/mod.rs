@@ -1,0 +1,163 @@
+//! The one engine of this process, and how a caller waits in it.
+
+use std::ffi::c_int;
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
+
+use egida_core::api::{Api, ReceiveId};
+use egida_core::fault::Fault;
+use egida_core::ids::Rank;
+
+use crate::{end, request, transport};
+
+mod alone;
+#[cfg(test)]
+pub mod scripted;
+
+/// What a rank's process needs beside the engine's calls.
+pub trait World: Api + Send {
+    /// Waits, for a bounded time, until another call of [`Api::progress`] may find something.
+    ///
+    /// # Errors
+    /// Any [`Fault`]; one that says so where nothing can ever come.
+    fn park(&mut self) -> Result<(), Fault>;
+
+    /// The application calls `MPI_Init`.
+    ///
+    /// # Errors
+    /// Any [`Fault`].
+    fn initialize(&mut self) -> Result<(), Fault> {
+        Ok(())
+    }
+
+    /// The application calls `MPI_Finalize`: an output commit.
+    ///
+    /// # Errors
+    /// Any [`Fault`].
+    fn finalize(&mut self) -> Result<(), Fault>;
+
+    /// The job is to end with that exit code. The process exits right after.
+    fn abort(&mut self, code: c_int);
+
+    /// Whether the protocol re-executes a rank: then what the process reads from outside is an event, and files that it
+    /// writes are written again.
+    fn replays(&self) -> bool;
+}
+
+/// Attaches to the launcher, if one started the program. Runs before `main`, so that what the program reads from outside
+/// before `MPI_Init` is an event too.
+pub fn attach_early() {
+    match transport::attach() {
+        None => {}
+        Some(Ok(world)) => install(&mut lock(), world),
+        Some(Err(fault)) => end::for_fault(&fault),
+    }
+}
+
+/// Runs with the world; a program without a launcher gets one of its own.
+pub fn with<R>(body: impl FnOnce(&mut dyn World) -> R) -> R {
+    let mut slot = lock();
+    if slot.is_none() {
+        install(&mut slot, Box::new(alone::Alone::default()));
+    }
+    let Some(world) = slot.as_mut() else { end::with_message("a bug in Egida: no world", end::ERROR) };
+    let result = body(world.as_mut());
+    // A payload that was read in part keeps its channel as it is until the next progress, and the application may now
+    // be gone for long.
+    if READING.swap(false, Ordering::Relaxed)
+        && let Err(fault) = world.progress()
+    {
+        drop(slot);
+        end::for_fault(&fault);
+    }
+    result
+}
+
+/// The next bytes of a matched receive: [`Api::piece`].
+///
+/// # Errors
+/// Any [`Fault`].
+pub fn piece(world: &mut dyn World, id: ReceiveId) -> Result<Option<&[u8]>, Fault> {
+    READING.store(true, Ordering::Relaxed);
+    world.piece(id)
+}
+
+/// Ends a receive: [`Api::finish`].
+///
+/// # Errors
+/// Any [`Fault`].
+pub fn finish(world: &mut dyn World, id: ReceiveId) -> Result<(), Fault> {
+    READING.store(false, Ordering::Relaxed);
+    world.finish(id)
+}
+
+/// Waits until `look` finds what it looks for.
+///
+/// # Errors
+/// Any [`Fault`].
+pub fn until<T>(
+    world: &mut dyn World,
+    mut look: impl FnMut(&mut dyn World) -> Result<Option<T>, Fault>,
+) -> Result<T, Fault> {
+    loop {
+        request::advance_detached(world)?;
+        if let Some(found) = look(world)? {
+            return Ok(found);
+        }
+        if !world.progress()? {
+            world.park()?;
+        }
+    }
+}
+
+/// Whether what the process reads from outside is an event to be logged.
+#[must_use]
+pub fn replays() -> bool {
+    REPLAYS.load(Ordering::Relaxed)
+}
+
+/// Whether this thread is the main one of the process that attached: not another thread, nor a forked child.
+#[must_use]
+pub fn is_main_thread() -> bool {
+    // SAFETY: the call has no preconditions.
+    i64::from(unsafe { libc::gettid() }) == MAIN_THREAD.load(Ordering::Relaxed)
+}
+
+/// The rank, once the process has one.
+#[must_use]
+pub fn known_rank() -> Option<Rank> {
+    Rank::try_from(RANK.load(Ordering::Relaxed)).ok()
+}
+
+/// Tells the launcher that the job ends with `code`, unless the world is in the middle of something: the exit code alone
+/// has to do then.
+pub fn abort_if_idle(code: c_int) {
+    let mut slot = match WORLD.try_lock() {
+        Ok(slot) => slot,
+        Err(TryLockError::Poisoned(_) | TryLockError::WouldBlock) => return,
+    };
+    if let Some(world) = slot.as_mut() {
+        world.abort(code);
+    }
+}
+
+type Slot = Option<Box<dyn World>>;
+
+static WORLD: Mutex<Slot> = Mutex::new(None);
+/// Whether a payload was read since the last receive ended.
+static READING: AtomicBool = AtomicBool::new(false);
+static REPLAYS: AtomicBool = AtomicBool::new(false);
+static RANK: AtomicI64 = AtomicI64::new(-1);
+/// The kernel's number of the main thread, which is also that of the process.
+static MAIN_THREAD: AtomicI64 = AtomicI64::new(-1);
+
+fn install(slot: &mut Slot, world: Box<dyn World>) {
+    REPLAYS.store(world.replays(), Ordering::Relaxed);
+    RANK.store(i64::from(world.rank()), Ordering::Relaxed);
+    MAIN_THREAD.store(i64::from(std::process::id()), Ordering::Relaxed);
+    *slot = Some(world);
+}
+
+fn lock() -> MutexGuard<'static, Slot> {
+    WORLD.lock().unwrap_or_else(PoisonError::into_inner)
+}
