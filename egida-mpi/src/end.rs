@@ -8,6 +8,7 @@
 
 use std::ffi::c_int;
 use std::io::Write;
+use std::sync::atomic::{AtomicI32, Ordering};
 
 use egida_core::fault::Fault;
 
@@ -17,6 +18,28 @@ use crate::world;
 pub const ERROR: c_int = 1;
 /// The exit code of a rank that does not repeat itself.
 pub const DIVERGENCE: c_int = 87;
+/// How a notice of a divergence begins.
+const DIVERGED: &str = "divergence: ";
+/// Environment variable: the number of the descriptor by which the launcher takes notices.
+const ENV_NOTICE_FD: &str = "EGIDA_NOTICE_FD";
+
+/// The launcher's descriptor for notices; negative where there is none.
+static NOTICES: AtomicI32 = AtomicI32::new(-1);
+
+/// Finds the launcher's pipe for notices, and keeps it from programs that the application starts. Called once, while the
+/// library initialises.
+pub fn listen_for_launcher() {
+    let Some(fd) = std::env::var(ENV_NOTICE_FD).ok().and_then(|text| text.parse().ok()) else { return };
+    // SAFETY: the number names a descriptor or none at all, in which case the call fails; the environment is changed while
+    // the library initialises, before the application can use it from other threads.
+    let is_open = unsafe {
+        std::env::remove_var(ENV_NOTICE_FD);
+        libc::fcntl(fd, libc::F_SETFD, libc::FD_CLOEXEC) == 0
+    };
+    if is_open {
+        NOTICES.store(fd, Ordering::Relaxed);
+    }
+}
 
 /// Ends the rank for a fault, with a message.
 pub fn for_fault(fault: &Fault) -> ! {
@@ -24,7 +47,16 @@ pub fn for_fault(fault: &Fault) -> ! {
         Fault::Divergence { .. } => DIVERGENCE,
         _ => ERROR,
     };
-    with_message(&fault.to_string(), code)
+    note(&told(fault));
+    now(code)
+}
+
+/// The words for a fault. The launcher knows a divergence by its first word.
+pub fn told(fault: &Fault) -> String {
+    match fault {
+        Fault::Divergence { .. } => format!("{DIVERGED}{fault}"),
+        _ => fault.to_string(),
+    }
 }
 
 /// Ends the rank, and with it the job, with a message on standard error.
@@ -45,8 +77,17 @@ pub fn now(code: c_int) -> ! {
     }
 }
 
-/// A line of the library's own on standard error, in one write, with the rank that says it.
+/// A line of the library's own, in one write: to the launcher, which tells it once however often the rank is executed
+/// again; without a launcher on standard error.
 pub fn note(message: &str) {
+    let launcher = NOTICES.load(Ordering::Relaxed);
+    if launcher >= 0 {
+        let line = format!("{}\n", message.replace('\n', " "));
+        // SAFETY: the bytes are valid for the length given; the descriptor is the launcher's pipe since `listen`.
+        if unsafe { libc::write(launcher, line.as_ptr().cast(), line.len()) } >= 0 {
+            return;
+        }
+    }
     let line = match world::known_rank() {
         Some(rank) => format!("egida: rank {rank}: {message}\n"),
         None => format!("egida: {message}\n"),

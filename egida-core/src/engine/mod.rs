@@ -74,7 +74,7 @@ pub struct Engine<D> {
     to_release: std::collections::VecDeque<(Position, Rank, Ssn)>,
     /// Sources of messages that an earlier incarnation logged.
     from_own_log: Vec<Rank>,
-    warnings: Vec<String>,
+    warnings: Vec<Fault>,
     ready: Vec<Rank>,
     piggyback: Vec<u8>,
     notices: Vec<Ssn>,
@@ -193,7 +193,7 @@ impl<D: Driver> Engine<D> {
     }
 
     /// Takes what was noted under [`OnDivergence::Warn`].
-    pub fn take_warnings(&mut self) -> Vec<String> {
+    pub fn take_warnings(&mut self) -> Vec<Fault> {
         std::mem::take(&mut self.warnings)
     }
 
@@ -270,7 +270,7 @@ impl<D: Driver> Engine<D> {
         match self.on_divergence {
             OnDivergence::Stop => Err(fault),
             OnDivergence::Warn => {
-                self.warnings.push(fault.to_string());
+                self.warnings.push(fault);
                 Ok(())
             }
         }

@@ -27,8 +27,9 @@ pub fn attach() -> Option<Result<Box<dyn World>, Fault>> {
 
 /// Binds the job's protocol for this rank and puts back what recovery collected.
 fn enter(attached: Attached) -> Result<Engine<ShmDriver>, Fault> {
-    let Attached { driver, rank, incarnation, domains, failure_unit_is_node, specification, recovery, .. } =
-        attached;
+    let Attached {
+        driver, rank, incarnation, domains, failure_unit_is_node, specification, recovery, ..
+    } = attached;
     let unit = if failure_unit_is_node { FailureUnit::Node } else { FailureUnit::Process };
     // The launcher has checked and bound the same text; what fails here is another build of the library.
     let other_build = |what: String| {
@@ -60,7 +61,7 @@ fn enter(attached: Attached) -> Result<Engine<ShmDriver>, Fault> {
 
 fn tell_warnings(engine: &mut Engine<ShmDriver>) {
     for warning in engine.take_warnings() {
-        end::note(&warning);
+        end::note(&end::told(&warning));
     }
 }
 

@@ -47,6 +47,7 @@ pub trait World: Api + Send {
 /// Attaches to the launcher, if one started the program. Runs before `main`, so that what the program reads from outside
 /// before `MPI_Init` is an event too.
 pub fn attach_early() {
+    end::listen_for_launcher();
     match transport::attach() {
         None => {}
         Some(Ok(world)) => install(&mut lock(), world),
