@@ -215,6 +215,8 @@ pub struct Place<'a> {
     pub job: &'a str,
     /// Which node each rank is on.
     pub domains: &'a Domains,
+    /// Whether the job's state is kept after its end.
+    pub is_kept: bool,
     /// The number of the store in the stack.
     pub store: StoreId,
     /// The words of the specification.
