@@ -184,6 +184,7 @@ struct Job {
     queue: VecDeque<Action>,
     step: Option<tokio::task::JoinHandle<StepDone>>,
     recovering: BTreeMap<Rank, Recovering>,
+    /// Deaths of ranks that are not started anew yet.
     deaths: BTreeMap<Rank, Death>,
     told: HashSet<(Rank, String)>,
     phase: Phase,

@@ -40,6 +40,8 @@ pub(super) enum StepDone {
 #[derive(Debug)]
 pub(super) struct Recovering {
     incarnation: Incarnation,
+    /// Of its predecessor.
+    death: Death,
     started: Instant,
     determinants: u64,
     /// Sends and deliveries of its predecessor.
@@ -182,19 +184,20 @@ impl Job {
     fn start(&mut self, rank: Rank, image: &RecoveryImage) -> Result<(), JobError> {
         let bytes = image.to_bytes().map_err(egida_core::fault::Fault::Driver)?;
         self.memory.set_recovery(rank, &bytes)?;
+        let started = Instant::now();
         self.spawn(rank, image.incarnation)?;
+        // One that had left is executed again without having died: its messages were lost with its node.
+        let death = self.deaths.remove(&rank).unwrap_or(Death { at: started, known: started, kill: None });
         let own = image.determinants.iter().filter(|held| held.determinant.owner == rank);
         let recovering = Recovering {
             incarnation: image.incarnation,
-            started: Instant::now(),
+            death,
+            started,
             determinants: own.count() as u64,
             before: image.sends_before + image.deliveries_before,
             is_live: false,
             shown: None,
         };
-        // One that had left is executed again without having died: its messages were lost with its node.
-        let now = recovering.started;
-        self.deaths.entry(rank).or_insert(Death { at: now, known: now, kill: None });
         self.recovering.insert(rank, recovering);
         Ok(())
     }
@@ -212,10 +215,8 @@ impl Job {
         let becomes_live = progress.live && !recovering.is_live;
         recovering.is_live |= progress.live;
         if progress.caught_up || has_left {
-            if let (Some(recovering), Some(death)) =
-                (self.recovering.remove(&rank), self.deaths.remove(&rank))
-            {
-                let Recovering { incarnation, started, determinants, shown, .. } = recovering;
+            if let Some(recovering) = self.recovering.remove(&rank) {
+                let Recovering { incarnation, death, started, determinants, shown, .. } = recovering;
                 let recovery = Recovery {
                     detect: death.known.saturating_duration_since(death.at),
                     restart: started.saturating_duration_since(death.known),

@@ -1,7 +1,7 @@
 //! Stable storage, the daemon's half: what writes entries of journals where a failure cannot reach them.
 //!
 //! A [`Backend`] is chosen by the phrase of the specification (`local disk`, `NFS disk`); a crate of a user registers
-//! another with [`Backends::register`]. The ranks never touch it: a [`writer`] thread drains their journals into it.
+//! another with [`Backends::register`]. The ranks never touch it: a [`Writer`] thread drains their journals into it.
 
 mod disk;
 mod format;
