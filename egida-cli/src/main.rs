@@ -1,15 +1,16 @@
 #![forbid(unsafe_code)]
 //! The `egida` command. Thin: each subcommand is a file, and what decides is in the libraries.
 
+mod install;
 mod language;
 mod relink;
+mod run;
 mod specification;
 mod synth;
 
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use egida_spec::Vocabulary;
 
 /// Rollback recovery for MPI programs, from a protocol in ten lines.
 #[derive(Debug, Parser)]
@@ -21,17 +22,39 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Run(run::RunArgs),
     Check(language::CheckArgs),
     Fmt(language::FmtArgs),
     Explain(language::ExplainArgs),
     Synth(synth::SynthArgs),
+    Install(install::InstallArgs),
 }
 
 fn main() -> ExitCode {
+    let registry = egida_modules::registry();
     match Cli::parse().command {
-        Command::Check(args) => language::check(&args, &Vocabulary::default()),
+        Command::Run(args) => run::run(args, linked_text),
+        Command::Check(args) => language::check(&args, &registry.vocabulary),
         Command::Fmt(args) => language::fmt(&args),
         Command::Explain(args) => language::explain(&args),
-        Command::Synth(args) => synth::synth(&args, &egida_modules::registry()),
+        Command::Synth(args) => synth::synth(&args, &registry),
+        Command::Install(args) => match install::run(&args) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => {
+                eprintln!("egida: {error}");
+                ExitCode::FAILURE
+            }
+        },
+    }
+}
+
+/// The text that a program was linked with.
+fn linked_text(program: &std::path::Path) -> Option<String> {
+    match relink::linked_specification(program) {
+        Ok(linked) => linked.map(|linked| linked.text),
+        Err(error) => {
+            eprintln!("egida: {error}");
+            None
+        }
     }
 }

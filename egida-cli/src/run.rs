@@ -89,7 +89,6 @@ pub struct RunArgs {
     /// The program and its arguments
     #[arg(
         trailing_var_arg = true,
-        allow_hyphen_values = true,
         value_name = "PROGRAM",
         required_unless_present = "list_failpoints"
     )]

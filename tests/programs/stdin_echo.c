@@ -1,5 +1,5 @@
 /* Rank 0 reads standard input line by line; each line goes to all ranks, and all
- * print what they got. One legal result for a given input.
+ * print what they got and agree on a sum. One legal result for a given input.
  *
  *   stdin_echo */
 #include "common.h"
@@ -23,6 +23,10 @@ int main(int argc, char **argv) {
         }
         MPI_Bcast(text, length, MPI_CHAR, 0, MPI_COMM_WORLD);
         state = mix(state, hash_bytes(text, (size_t)length));
+        /* Every rank both sends and receives, whatever line it is. */
+        uint64_t sum = 0;
+        MPI_Allreduce(&state, &sum, 1, MPI_UINT64_T, MPI_SUM, MPI_COMM_WORLD);
+        state = mix(state, sum);
         say("result stdin_echo line=%ld text=%.*s", line, length, text);
     }
     MPI_Finalize();

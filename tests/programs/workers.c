@@ -76,6 +76,8 @@ int main(int argc, char **argv) {
         master(per_worker);
     else
         worker(per_worker);
+    /* Nobody leaves early: a schedule may want to kill a rank whose own work is done. */
+    MPI_Barrier(MPI_COMM_WORLD);
     MPI_Finalize();
     return 0;
 }

@@ -205,6 +205,8 @@ struct RankState {
     life: Life,
     incarnation: Incarnation,
     last_death: Option<Progress>,
+    /// The most sends and deliveries of any life so far: a rank can die again before it is where it died first.
+    furthest: (u64, u64),
     deaths_there: u32,
 }
 
@@ -241,7 +243,13 @@ impl Coordinator {
     #[must_use]
     pub fn new(policy: Policy, domains: Domains) -> Self {
         let ranks = (0..domains.ranks())
-            .map(|_| RankState { life: Life::Running, incarnation: 1, last_death: None, deaths_there: 0 })
+            .map(|_| RankState {
+                life: Life::Running,
+                incarnation: 1,
+                last_death: None,
+                furthest: (0, 0),
+                deaths_there: 0,
+            })
             .collect();
         Self { policy, domains, ranks, round: None, rounds: 0, ended: false }
     }
@@ -298,6 +306,7 @@ impl Coordinator {
         state.life = Life::Dead;
         let hopeless = cause != Cause::Fenced && state.is_hopeless(at, self.policy.deaths_at_one_event);
         state.last_death = Some(at);
+        state.furthest = (state.furthest.0.max(at.sends), state.furthest.1.max(at.deliveries));
         actions.push(Action::Tell(Note::Death {
             rank,
             incarnation: state.incarnation,
@@ -398,9 +407,7 @@ impl Coordinator {
             let observed = observed.get(&rank).copied().unwrap_or(0);
             match assemble(rank, self.incarnation(rank), memory_lost, observed, collected, &depends) {
                 Ok(mut image) => {
-                    let before = self.ranks[rank as usize].last_death.unwrap_or_default();
-                    image.sends_before = before.sends;
-                    image.deliveries_before = before.deliveries;
+                    (image.sends_before, image.deliveries_before) = self.ranks[rank as usize].furthest;
                     starts.push(Action::Start { rank, image });
                 }
                 Err(why) => return self.end(End::Unrecoverable(why), actions),
