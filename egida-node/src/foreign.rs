@@ -104,3 +104,66 @@ pub fn decode(bytes: &[u8]) -> Result<Determinant, Fault> {
     Determinant::decode(&mut Reader::new(bytes))
         .map_err(|error| Fault::Driver(format!("a determinant in a log cannot be read: {error}")))
 }
+
+#[cfg(test)]
+mod tests {
+    use egida_core::driver::{Driver, JournalEntry};
+    use egida_core::event::Happened;
+    use egida_shm::{JobConfig, KillSwitch, ShmDriver};
+
+    use super::*;
+
+    fn memory() -> JobMemory {
+        let config = JobConfig {
+            ranks: 4,
+            ranks_per_domain: 1,
+            failure_unit_is_node: true,
+            limit_bytes: 1 << 24,
+            specification: String::new(),
+        };
+        let memory = JobMemory::create_within(&config, 1 << 32).unwrap();
+        memory.begin_incarnation(1, 1);
+        memory
+    }
+
+    fn log(rank: &mut ShmDriver, index: EventIndex) -> Position {
+        let mut bytes = Vec::new();
+        Determinant { owner: 1, index, observed: 0, what: Happened::Polls }.encode(&mut bytes);
+        rank.log(JournalEntry { kind: EntryKind::Own, stores: 0, bytes: &bytes }).unwrap()
+    }
+
+    fn holders(foreign: &Foreign) -> Vec<(Domain, EventIndex)> {
+        foreign.held().map(|(domain, held)| (domain, held.index)).collect()
+    }
+
+    #[test]
+    fn neighbours_hold_what_output_waits_for_and_no_more() {
+        let memory = memory();
+        let fd = memory.fd().try_clone_to_owned().unwrap();
+        let mut rank = ShmDriver::attach(fd, 1, 1, KillSwitch::default()).unwrap().driver;
+        let mut foreign = Foreign::new(Domains::blocks(4, 1));
+        let first = log(&mut rank, 0);
+        let second = log(&mut rank, 1);
+        let all = |_: Domain| true;
+        assert!(!foreign.is_held(1, 2, first));
+        assert!(foreign.replicate(&memory, 1, 2, first, all).unwrap());
+        assert_eq!(holders(&foreign), [(2, 0)], "one copy beside its own");
+        assert!(foreign.replicate(&memory, 1, 3, second, all).unwrap());
+        assert_eq!(holders(&foreign), [(2, 0), (2, 1), (3, 0), (3, 1)]);
+    }
+
+    #[test]
+    fn a_lost_holder_is_replaced_and_too_few_are_not_enough() {
+        let memory = memory();
+        let fd = memory.fd().try_clone_to_owned().unwrap();
+        let mut rank = ShmDriver::attach(fd, 1, 1, KillSwitch::default()).unwrap().driver;
+        let mut foreign = Foreign::new(Domains::blocks(4, 1));
+        let end = log(&mut rank, 0);
+        assert!(foreign.replicate(&memory, 1, 2, end, |_| true).unwrap());
+        foreign.lost(2);
+        assert!(!foreign.is_held(1, 2, end));
+        assert!(!foreign.replicate(&memory, 1, 2, end, |domain| domain == 1).unwrap(), "nobody is left");
+        assert!(foreign.replicate(&memory, 1, 2, end, |domain| domain != 2).unwrap());
+        assert_eq!(holders(&foreign), [(3, 0)]);
+    }
+}

@@ -105,6 +105,11 @@ impl Sink {
         let _ = is_done.await;
     }
 
+    /// Lets the thread go with what it has not written: whoever should take it does not.
+    pub fn abandon(&mut self) {
+        self.thread = None;
+    }
+
     fn send(&self, message: Message) {
         // The thread ends with the channel, never before.
         if let Some(messages) = &self.messages {

@@ -53,6 +53,12 @@ impl StateDir {
         &self.path
     }
 
+    /// Whether it stays when the job ends.
+    #[must_use]
+    pub fn is_kept(&self) -> bool {
+        !self.is_temporary
+    }
+
     /// The job's name.
     #[must_use]
     pub fn job(&self) -> &str {

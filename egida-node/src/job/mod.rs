@@ -49,6 +49,7 @@ pub use news::{DIVERGENCE, FAILED, TIMEOUT, UNRECOVERABLE};
 use news::{Death, Last, News};
 pub use plan::{Options, Plan, PlanError, Shape};
 use recover::{Recovering, StepDone};
+use run::Signals;
 
 /// Why a job could not begin, or could not go on for reasons of its surroundings.
 #[derive(Debug, Error)]
@@ -120,8 +121,9 @@ pub fn run(plan: Plan) -> Result<i32, JobError> {
         .map_err(JobError::system("start a runtime"))?;
     let ended = runtime.block_on(async {
         let mut job = Job::prepare(plan)?;
-        let ended = job.run().await;
-        job.leave(ended).await
+        let mut signals = Signals::listen().map_err(JobError::system("handle signals"))?;
+        let ended = job.run(&mut signals).await;
+        job.leave(ended, &mut signals).await
     });
     // A step of recovery may still wait for a survivor that is gone.
     runtime.shutdown_background();
@@ -182,6 +184,7 @@ struct Job {
     queue: VecDeque<Action>,
     step: Option<tokio::task::JoinHandle<StepDone>>,
     recovering: BTreeMap<Rank, Recovering>,
+    /// Deaths of ranks that are not started anew yet.
     deaths: BTreeMap<Rank, Death>,
     told: HashSet<(Rank, String)>,
     phase: Phase,
@@ -247,6 +250,7 @@ impl Job {
                 state_dir: state_dir.path(),
                 job: state_dir.job(),
                 domains: &domains,
+                is_kept: state_dir.is_kept(),
                 store: used.id,
                 phrase: &used.phrase,
                 params: &used.params,

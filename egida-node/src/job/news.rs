@@ -201,11 +201,15 @@ impl News {
         }
     }
 
-    /// The job is over.
-    pub async fn over(&mut self, exit_code: i32) {
+    /// The job is over. What is said then is written out, unless the user loses patience with whoever should take it.
+    pub async fn over(&mut self, exit_code: i32, impatience: impl Future) {
         self.report.add(&Event::End { exit_code });
         self.sink.progress(None);
-        self.sink.flush().await;
+        tokio::select! {
+            () = self.sink.flush() => return,
+            _ = impatience => {}
+        }
+        self.sink.abandon();
     }
 }
 

@@ -12,9 +12,10 @@ use egida_spec::protocol::FailureUnit;
 use rustix::process::Signal;
 
 use super::collect::StepError;
-use super::news::Recovery;
+use super::news::{Death, Recovery, UNRECOVERABLE};
 use super::{Job, JobError, Phase};
 use crate::sink::Replaying;
+use crate::storage::StorageError;
 
 /// A replay is shown once it takes longer than this, and then so often.
 const SHOW_AFTER: Duration = Duration::from_secs(1);
@@ -39,6 +40,8 @@ pub(super) enum StepDone {
 #[derive(Debug)]
 pub(super) struct Recovering {
     incarnation: Incarnation,
+    /// Of its predecessor.
+    death: Death,
     started: Instant,
     determinants: u64,
     /// Sends and deliveries of its predecessor.
@@ -133,14 +136,20 @@ impl Job {
         done: Result<StepDone, tokio::task::JoinError>,
     ) -> Result<(), JobError> {
         match done.map_err(StepError::from)? {
-            StepDone::Sealed(result) => result?,
-            StepDone::Quiesced { round, result } => {
-                result?;
-                self.tell(Input::Quiesced { round });
+            StepDone::Sealed(Ok(())) => {}
+            StepDone::Quiesced { round, result: Ok(()) } => self.tell(Input::Quiesced { round }),
+            StepDone::Sealed(Err(error)) | StepDone::Quiesced { result: Err(error), .. } => {
+                self.cannot_recover(&error)
             }
             StepDone::Collected { round, ranks, collector, result } => {
                 self.bound.collector = collector;
-                let mut collected = result?;
+                let mut collected = match result {
+                    Ok(collected) => collected,
+                    Err(error) => {
+                        self.cannot_recover(&error);
+                        return Ok(());
+                    }
+                };
                 for (domain, determinant) in self.foreign.held() {
                     collected.add_held(determinant.clone(), domain);
                 }
@@ -160,14 +169,30 @@ impl Job {
         Ok(())
     }
 
+    /// A step of recovery failed: logs that cannot be read, memory that cannot be given back.
+    fn cannot_recover(&mut self, error: &StepError) {
+        // Why the storage is closed is told where it failed, and ends the job.
+        if !matches!(
+            (error, &self.phase),
+            (StepError::Storage(StorageError::Closed), _) | (_, Phase::Ending { .. })
+        ) {
+            self.news.unrecoverable(&error.to_string());
+            self.end_with(UNRECOVERABLE, Signal::KILL);
+        }
+    }
+
     fn start(&mut self, rank: Rank, image: &RecoveryImage) -> Result<(), JobError> {
         let bytes = image.to_bytes().map_err(egida_core::fault::Fault::Driver)?;
         self.memory.set_recovery(rank, &bytes)?;
+        let started = Instant::now();
         self.spawn(rank, image.incarnation)?;
+        // One that had left is executed again without having died: its messages were lost with its node.
+        let death = self.deaths.remove(&rank).unwrap_or(Death { at: started, known: started, kill: None });
         let own = image.determinants.iter().filter(|held| held.determinant.owner == rank);
         let recovering = Recovering {
             incarnation: image.incarnation,
-            started: Instant::now(),
+            death,
+            started,
             determinants: own.count() as u64,
             before: image.sends_before + image.deliveries_before,
             is_live: false,
@@ -190,8 +215,8 @@ impl Job {
         let becomes_live = progress.live && !recovering.is_live;
         recovering.is_live |= progress.live;
         if progress.caught_up || has_left {
-            if let (Some(recovering), Some(death)) = (self.recovering.remove(&rank), self.deaths.get(&rank)) {
-                let Recovering { incarnation, started, determinants, shown, .. } = recovering;
+            if let Some(recovering) = self.recovering.remove(&rank) {
+                let Recovering { incarnation, death, started, determinants, shown, .. } = recovering;
                 let recovery = Recovery {
                     detect: death.known.saturating_duration_since(death.at),
                     restart: started.saturating_duration_since(death.known),

@@ -20,14 +20,15 @@ const LOOK: Duration = Duration::from_millis(2);
 /// With nothing to wait for but events.
 const IDLE: Duration = Duration::from_secs(3600);
 
-struct Signals {
+/// The signals that ask us to end.
+pub(super) struct Signals {
     interrupt: Incoming,
     terminate: Incoming,
     hang_up: Incoming,
 }
 
 impl Signals {
-    fn listen() -> std::io::Result<Self> {
+    pub(super) fn listen() -> std::io::Result<Self> {
         Ok(Self {
             interrupt: signal(SignalKind::interrupt())?,
             terminate: signal(SignalKind::terminate())?,
@@ -54,8 +55,7 @@ async fn step_of(step: &mut Option<JoinHandle<StepDone>>) -> Option<Result<StepD
 
 impl Job {
     /// Runs until no process is left.
-    pub(super) async fn run(&mut self) -> Result<i32, JobError> {
-        let mut signals = Signals::listen().map_err(JobError::system("handle signals"))?;
+    pub(super) async fn run(&mut self, signals: &mut Signals) -> Result<i32, JobError> {
         for rank in self.ranks() {
             self.spawn(rank, 1)?;
         }
@@ -176,7 +176,11 @@ impl Job {
     }
 
     /// Leaves nothing behind, whatever happened.
-    pub(super) async fn leave(&mut self, ended: Result<i32, JobError>) -> Result<i32, JobError> {
+    pub(super) async fn leave(
+        &mut self,
+        ended: Result<i32, JobError>,
+        signals: &mut Signals,
+    ) -> Result<i32, JobError> {
         self.signal_all(Signal::KILL);
         while self.is_any_alive() {
             let Some(happened) = self.happened.recv().await else { break };
@@ -196,7 +200,7 @@ impl Job {
             Ok(code) => *code,
             Err(error) => error.exit_code(),
         };
-        self.news.over(code).await;
+        self.news.over(code, signals.next()).await;
         ended
     }
 

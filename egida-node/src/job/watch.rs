@@ -5,13 +5,16 @@ use std::os::fd::AsRawFd;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
+use egida_core::fault::Fault;
 use egida_core::ids::{Incarnation, Rank};
+use egida_core::output::Stream;
 use egida_core::recovery::Input;
 use egida_shm::{JobMemory, RankState};
+use egida_spec::protocol::FailureUnit;
 use rustix::process::Signal;
 
 use super::kills::companions;
-use super::news::{DIVERGENCE, Death, Last};
+use super::news::{DIVERGENCE, Death, Last, UNRECOVERABLE};
 use super::{Job, JobError, Phase, Together};
 use crate::kill::KillOrder;
 use crate::process::{Ended, Happened, How, Launch, Target, feed, watch};
@@ -130,7 +133,9 @@ impl Job {
     fn ended(&mut self, ended: Ended) -> Result<(), JobError> {
         let Ended { rank, how, at } = ended;
         self.forget_process(rank);
-        self.memory.reaped(rank)?;
+        if let Err(fault) = self.memory.reaped(rank) {
+            self.spoiled(rank, how, &fault);
+        }
         let took_part = self.memory.state(rank) >= RankState::Initialized;
         let signal = if let How::Signal(signal) = how { signal } else { 0 };
         self.process(rank).last = Last { signal, took_part };
@@ -171,12 +176,23 @@ impl Job {
         Some(order.to_string())
     }
 
+    /// A rank that ended had written garbage over its own memory.
+    fn spoiled(&mut self, rank: Rank, how: How, fault: &Fault) {
+        // Where the memory is lost with the rank, or nothing is to be regained from it, garbage harms nobody.
+        let is_needed = self.unit == FailureUnit::Process && self.bound.policy.recovers;
+        if is_needed && matches!((how, &self.phase), (How::Signal(_), Phase::Running)) {
+            self.news.unrecoverable(&format!("the memory of rank {rank} is overwritten: {fault}"));
+            self.end_with(UNRECOVERABLE, Signal::KILL);
+        } else {
+            tracing::warn!(rank, %fault, "a rank left its memory overwritten");
+        }
+    }
+
     fn report_end(&mut self, ended: Ended) {
         let Ended { rank, how, .. } = ended;
-        // A replay that was over, or as far as it came.
-        self.look_at_replay(rank, true);
         match how {
             How::Signal(signal) => {
+                self.look_at_replay(rank, false);
                 self.recovering.remove(&rank);
                 let at = self.memory.progress(rank);
                 let cause = self.cause(rank, signal);
@@ -194,13 +210,14 @@ impl Job {
             RankState::Absent | RankState::Attached => code == 0,
             RankState::Initialized => false,
         };
+        self.look_at_replay(rank, finalized);
         if code == DIVERGENCE && !finalized && !self.told.contains(&(rank, DIVERGED.to_owned())) {
             self.news.divergence(rank, "it says where on its standard error");
         }
         if let Some(stream) = self.outputs.owes(rank).filter(|_| finalized) {
             let stream = match stream {
-                egida_core::output::Stream::Out => "standard output",
-                egida_core::output::Stream::Err => "standard error",
+                Stream::Out => "standard output",
+                Stream::Err => "standard error",
             };
             self.diverged(
                 rank,

@@ -23,6 +23,8 @@ pub struct Disk {
     domains: Domains,
     logs: Vec<Option<LogFile>>,
     encoded: Vec<u8>,
+    /// A directory outside of the job's state that goes with it.
+    remove_at_end: Option<PathBuf>,
 }
 
 #[derive(Debug)]
@@ -47,9 +49,9 @@ impl Disk {
     /// # Errors
     /// As for [`Disk::local`], and where `path` is not a text.
     pub fn nfs(place: &Place<'_>) -> Result<Self, StorageError> {
-        let dir = match place.params.get("path").map(|param| &param.value) {
-            None => place.state_dir.join("nfs"),
-            Some(ParamValue::Text(path)) => Path::new(path).join(place.job),
+        let (dir, is_ours) = match place.params.get("path").map(|param| &param.value) {
+            None => (place.state_dir.join("nfs"), false),
+            Some(ParamValue::Text(path)) => (Path::new(path).join(place.job), true),
             Some(_) => {
                 return Err(StorageError::Parameter {
                     phrase: place.phrase.to_owned(),
@@ -58,7 +60,10 @@ impl Disk {
                 });
             }
         };
-        Self::open(place, Layout::Shared { dir })
+        let remove_at_end = (is_ours && !place.is_kept).then(|| dir.clone());
+        let mut disk = Self::open(place, Layout::Shared { dir })?;
+        disk.remove_at_end = remove_at_end;
+        Ok(disk)
     }
 
     fn open(place: &Place<'_>, layout: Layout) -> Result<Self, StorageError> {
@@ -72,6 +77,7 @@ impl Disk {
             domains: place.domains.clone(),
             logs: Vec::new(),
             encoded: Vec::new(),
+            remove_at_end: None,
         };
         for file in 0..files {
             let (log, torn) = LogFile::open(&disk.dir(file), disk.store)?;
@@ -94,6 +100,16 @@ impl Disk {
         match self.layout {
             Layout::PerNode { .. } => self.domains.of(rank),
             Layout::Shared { .. } => 0,
+        }
+    }
+}
+
+impl Drop for Disk {
+    fn drop(&mut self) {
+        if let Some(dir) = &self.remove_at_end
+            && let Err(error) = fs::remove_dir_all(dir)
+        {
+            tracing::warn!("cannot remove `{}`: {error}", dir.display());
         }
     }
 }
@@ -248,8 +264,15 @@ mod tests {
     fn open(dir: &Path, phrase: &str) -> Box<dyn Backend> {
         let domains = Domains::blocks(4, 2);
         let params = Params::default();
-        let place =
-            Place { state_dir: dir, job: "job-1", domains: &domains, store: 0, phrase, params: &params };
+        let place = Place {
+            state_dir: dir,
+            job: "job-1",
+            domains: &domains,
+            is_kept: true,
+            store: 0,
+            phrase,
+            params: &params,
+        };
         Backends::default().open(&place).unwrap()
     }
 
@@ -425,13 +448,18 @@ mod tests {
             state_dir: dir.path(),
             job: "job-7",
             domains: &domains,
+            is_kept: false,
             store: 1,
             phrase: "nfs disk",
             params,
         };
         let (text, count) = (param(ParamValue::Text(path)), param(ParamValue::Count(3)));
-        Disk::nfs(&place(&text)).unwrap();
+        let disk = Disk::nfs(&place(&text)).unwrap();
         assert!(dir.path().join("shared/job-7/store-1.log").is_file());
+        drop(disk);
+        assert!(dir.path().join("shared").is_dir() && !dir.path().join("shared/job-7").exists());
+        drop(Disk::nfs(&Place { is_kept: true, ..place(&text) }).unwrap());
+        assert!(dir.path().join("shared/job-7").is_dir());
         let wrong = Disk::nfs(&place(&count));
         assert!(matches!(wrong, Err(StorageError::Parameter { name: "path", .. })));
     }
@@ -445,6 +473,7 @@ mod tests {
             state_dir: dir.path(),
             job: "j",
             domains: &domains,
+            is_kept: true,
             store: 0,
             phrase: "tape robot",
             params: &params,

@@ -1,7 +1,7 @@
 //! Stable storage, the daemon's half: what writes entries of journals where a failure cannot reach them.
 //!
 //! A [`Backend`] is chosen by the phrase of the specification (`local disk`, `NFS disk`); a crate of a user registers
-//! another with [`Backends::register`]. The ranks never touch it: a [`writer`] thread drains their journals into it.
+//! another with [`Backends::register`]. The ranks never touch it: a [`Writer`] thread drains their journals into it.
 
 mod disk;
 mod format;
@@ -215,6 +215,8 @@ pub struct Place<'a> {
     pub job: &'a str,
     /// Which node each rank is on.
     pub domains: &'a Domains,
+    /// Whether the job's state is kept after its end.
+    pub is_kept: bool,
     /// The number of the store in the stack.
     pub store: StoreId,
     /// The words of the specification.

@@ -183,12 +183,7 @@ impl Thread {
                 for journal in self.journals.iter_mut().filter(|journal| ranks.contains(&journal.rank)) {
                     journal.paused = true;
                 }
-                for (store, _) in &mut self.stores {
-                    for &node in &nodes {
-                        store.backend.discard(node).await?;
-                    }
-                }
-                let _ = reply.send(Ok(()));
+                let _ = reply.send(self.discard(&nodes).await);
             }
             Command::Resume(ranks) => {
                 for journal in self.journals.iter_mut().filter(|journal| ranks.contains(&journal.rank)) {
@@ -196,14 +191,27 @@ impl Thread {
                 }
             }
             Command::Read { ranks, reply } => {
-                let mut found = Batch::default();
-                for (store, _) in &mut self.stores {
-                    store.backend.read(&ranks).await?.iter().for_each(|entry| found.push(entry));
-                }
-                let _ = reply.send(Ok(found));
+                let _ = reply.send(self.read(&ranks).await);
             }
         }
         Ok(())
+    }
+
+    async fn discard(&mut self, nodes: &[Domain]) -> Result<(), StorageError> {
+        for (store, _) in &mut self.stores {
+            for &node in nodes {
+                store.backend.discard(node).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn read(&mut self, ranks: &[Rank]) -> Result<Batch, StorageError> {
+        let mut found = Batch::default();
+        for (store, _) in &mut self.stores {
+            store.backend.read(ranks).await?.iter().for_each(|entry| found.push(entry));
+        }
+        Ok(found)
     }
 
     /// Commits one batch. Returns whether there was anything to do.
@@ -244,5 +252,125 @@ impl Thread {
             advanced.extend(end.map(|end| (journal.rank, end)));
         }
         Ok(advanced)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use egida_core::driver::{Driver, EntryKind, JournalEntry};
+    use egida_core::ids::Domains;
+    use egida_shm::{JobConfig, KillSwitch, ShmDriver};
+    use egida_spec::protocol::Params;
+
+    use super::super::{Backends, Place};
+    use super::*;
+
+    struct Silent;
+
+    impl Observer for Silent {
+        fn advanced(&self) {}
+
+        fn failed(&self, error: StorageError) {
+            panic!("{error}");
+        }
+    }
+
+    fn memory() -> JobMemory {
+        let config = JobConfig {
+            ranks: 2,
+            ranks_per_domain: 1,
+            failure_unit_is_node: true,
+            limit_bytes: 1 << 24,
+            specification: String::new(),
+        };
+        let memory = JobMemory::create_within(&config, 1 << 32).unwrap();
+        (0..2).for_each(|rank| memory.begin_incarnation(rank, 1));
+        memory
+    }
+
+    fn rank(memory: &JobMemory, rank: Rank) -> ShmDriver {
+        let fd = memory.fd().try_clone_to_owned().unwrap();
+        ShmDriver::attach(fd, rank, 1, KillSwitch::default()).unwrap().driver
+    }
+
+    fn writer(memory: &JobMemory, dir: &std::path::Path) -> Writer {
+        let place = Place {
+            state_dir: dir,
+            job: "job",
+            domains: &Domains::blocks(2, 1),
+            is_kept: true,
+            store: 1,
+            phrase: "local disk",
+            params: &Params::default(),
+        };
+        let store = Store { id: 1, backend: Backends::default().open(&place).unwrap() };
+        Writer::start(memory.clone(), vec![store], Silent).unwrap()
+    }
+
+    fn log(rank: &mut ShmDriver, stores: u8, text: &str) -> Position {
+        rank.log(JournalEntry { kind: EntryKind::Own, stores, bytes: text.as_bytes() }).unwrap()
+    }
+
+    fn run<T>(future: impl Future<Output = T>) -> T {
+        tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(future)
+    }
+
+    fn texts(batch: &Batch) -> Vec<(Rank, Position, String)> {
+        batch
+            .iter()
+            .map(|entry| (entry.rank, entry.position, String::from_utf8(entry.bytes.to_vec()).unwrap()))
+            .collect()
+    }
+
+    #[test]
+    fn entries_for_the_store_become_stable_and_the_others_are_passed_over() {
+        let (dir, memory) = (tempfile::tempdir().unwrap(), memory());
+        let (mut zero, mut one) = (rank(&memory, 0), rank(&memory, 1));
+        let writer = writer(&memory, dir.path());
+        log(&mut zero, 0b10, "for the store");
+        log(&mut zero, 0b00, "for memory");
+        log(&mut zero, 0b01, "for another store");
+        let end = log(&mut zero, 0b11, "for both");
+        log(&mut one, 0b10, "of another rank");
+        run(writer.flush()).unwrap();
+        assert_eq!((memory.stable(0), memory.stable(1)), (end, 1));
+        let found = run(writer.read(vec![0])).unwrap();
+        assert_eq!(texts(&found), [(0, 0, "for the store".to_owned()), (0, 3, "for both".to_owned())]);
+    }
+
+    #[test]
+    fn an_entry_becomes_stable_without_being_asked_for() {
+        let (dir, memory) = (tempfile::tempdir().unwrap(), memory());
+        let mut zero = rank(&memory, 0);
+        let _writer = writer(&memory, dir.path());
+        for count in 1..=50 {
+            let end = log(&mut zero, 0b10, "entry");
+            assert_eq!(end, count);
+            let begun = std::time::Instant::now();
+            while memory.stable(0) < end {
+                assert!(begun.elapsed() < Duration::from_secs(5), "entry {count} is not written");
+                std::thread::yield_now();
+            }
+        }
+    }
+
+    #[test]
+    fn a_lost_node_loses_its_disk_and_what_was_on_its_way_there() {
+        let (dir, memory) = (tempfile::tempdir().unwrap(), memory());
+        let (mut zero, mut one) = (rank(&memory, 0), rank(&memory, 1));
+        let writer = writer(&memory, dir.path());
+        log(&mut zero, 0b10, "on its disk");
+        log(&mut one, 0b10, "elsewhere");
+        run(writer.flush()).unwrap();
+        run(writer.lose(vec![0], vec![0])).unwrap();
+        log(&mut zero, 0b10, "on its way");
+        run(writer.flush()).unwrap();
+        assert_eq!(memory.stable(0), 1);
+        assert_eq!(texts(&run(writer.read(vec![0, 1])).unwrap()), [(1, 0, "elsewhere".to_owned())]);
+        drop(zero);
+        memory.discard(0, |_| egida_shm::Blocked::Wait).unwrap();
+        writer.resume(vec![0]);
+        run(writer.flush()).unwrap();
+        assert_eq!(texts(&run(writer.read(vec![0])).unwrap()), []);
     }
 }

@@ -17,7 +17,8 @@ pub fn main(mut args: impl Iterator<Item = String>) -> ExitCode {
     let mut kills = Vec::new();
     let mut is_disk_full = false;
     while let Some(option) = args.next().filter(|option| option != "--") {
-        if let "--tag" | "--quiet" | "--discard" | "--full-disk" = option.as_str() {
+        if let "--tag" | "--quiet" | "--discard" | "--full-disk" | "--warn" = option.as_str() {
+            options.diverging_is_fine |= option == "--warn";
             is_disk_full |= option == "--full-disk";
             options.tag_output |= option == "--tag";
             options.quiet |= option == "--quiet";

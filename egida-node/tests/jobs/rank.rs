@@ -1,5 +1,6 @@
 //! A rank: the engine over shared memory, with a small program on top, in place of an MPI library.
 
+use std::io::Write;
 use std::process::ExitCode;
 
 use egida_core::api::{Api, Pattern};
@@ -72,6 +73,10 @@ impl Process {
             Some("leave") => std::process::exit(17),
             other => panic!("no program {other:?}"),
         }
+        for warning in self.engine.take_warnings() {
+            notice(&format!("divergence: {warning}"));
+        }
+        notice("a warning");
         self.engine.failpoint(Failpoint::FinalizeEnter)?;
         self.engine.finished();
         self.engine.failpoint(Failpoint::FinalizeExit)?;
@@ -150,6 +155,14 @@ impl Process {
         self.engine.finish(id)?;
         Ok((source, u64::from_le_bytes(word.try_into().expect("eight bytes"))))
     }
+}
+
+/// Tells the node.
+fn notice(line: &str) {
+    let fd = std::env::var(egida_node::process::ENV_NOTICE_FD).expect("a descriptor");
+    let path = format!("/proc/self/fd/{fd}");
+    let mut pipe = std::fs::OpenOptions::new().append(true).open(path).expect("a pipe");
+    writeln!(pipe, "{line}").expect("the node listens");
 }
 
 fn mix(word: u64) -> u64 {

@@ -38,6 +38,8 @@ tests! {
     leaving_without_finalize_ends_the_job,
     what_nobody_saw_is_a_divergence,
     a_full_disk_ends_the_job_by_name,
+    what_a_library_tells_is_told_once,
+    output_that_nobody_takes_does_not_keep_the_launcher,
 }
 
 pub fn run(filter: Option<&str>) -> ExitCode {
@@ -412,7 +414,11 @@ fn without_determinants_the_order_is_contradicted() {
 fn a_program_at_fault_is_given_up() {
     let options = format!("--ranks 2 --unit process --spec {}", spec("causal").display());
     let ended = launch(&options, &["crash", "5"]).is(128 + 6).says("same event");
-    assert!(ended.events("death").count() >= 3, "{ended:#?}");
+    let deaths: Vec<_> = ended.events("death").map(|death| death["rank"].as_u64()).collect();
+    assert!(
+        [0, 1].iter().any(|&rank| deaths.iter().filter(|died| **died == Some(rank)).count() == 3),
+        "{ended:#?}"
+    );
 }
 
 fn leaving_without_finalize_ends_the_job() {
@@ -423,8 +429,12 @@ fn leaving_without_finalize_ends_the_job() {
 fn what_nobody_saw_is_a_divergence() {
     let options =
         format!("--ranks 2 --unit process --kill 1@send:20 --spec {}", spec("pessimistic-sender").display());
-    let ended = launch(&options, &["unseen", "40"]).is(87);
-    assert!(ended.events("divergence").any(|event| event["rank"] == 1), "{ended:#?}");
+    let diverges = |ended: &Ended| ended.events("divergence").any(|event| event["rank"] == 1);
+    let stopped = launch(&options, &["unseen", "40"]).is(87);
+    assert!(diverges(&stopped), "{stopped:#?}");
+    assert_eq!(stopped.events("recovered").count(), 0, "{stopped:#?}");
+    let warned = launch(&format!("{options} --warn"), &["unseen", "40"]).is(0);
+    assert!(diverges(&warned), "{warned:#?}");
 }
 
 fn a_full_disk_ends_the_job_by_name() {
@@ -432,4 +442,23 @@ fn a_full_disk_ends_the_job_by_name() {
         format!("--ranks 2 --unit process --full-disk --spec {}", spec("pessimistic-sender").display());
     let ended = launch(&options, &["gather", "5"]).is(1).says("is full").says("rank 0").says("--state-dir");
     assert_eq!(ended.events.last().expect("an end")["exit_code"], 1);
+}
+
+fn what_a_library_tells_is_told_once() {
+    let kill = "1@point:finalize.exit";
+    let options = format!("--ranks 2 --unit process --kill {kill} --spec {}", spec("causal").display());
+    let ended = launch(&options, &["ring", "5"]).is(0);
+    ended.recovered(kill);
+    assert_eq!(ended.err.matches("egida: rank 1: a warning\n").count(), 1, "{ended:#?}");
+}
+
+fn output_that_nobody_takes_does_not_keep_the_launcher() {
+    let mut job = start("--ranks 2 --quiet", &["/bin/sh", "-c", "while :; do echo more; done"]);
+    let _kept_and_never_read = job.child.stdout.take();
+    std::thread::sleep(Duration::from_millis(300));
+    // The first ends the job, which waits for its output to be taken; the second ends the waiting.
+    kill_process(job.pid(), Signal::TERM).expect("it lives");
+    wait_until("the ranks end", || descendants(job.pid()).is_empty());
+    kill_process(job.pid(), Signal::TERM).expect("it lives still");
+    job.end().is(143);
 }
