@@ -163,7 +163,12 @@ fn cases() -> u32 {
 /// Recovers, or says that more failures overlapped than the protocol tolerates.
 fn survives(name: &str, unit: FailureUnit, tolerated: Option<u32>) {
     let protocol = specification(name);
-    let mut runner = TestRunner::new(Config { cases: cases(), max_shrink_iters: 5_000, ..Config::default() });
+    let mut runner = TestRunner::new(Config {
+        cases: cases(),
+        max_shrink_iters: 5_000,
+        failure_persistence: None,
+        ..Config::default()
+    });
     let strategy = (application(), prop::collection::vec(crash(), 0..4), any::<u64>());
     let outcome = runner.run(&strategy, |(application, crashes, seed)| {
         let undisturbed = simulate(&protocol, unit, 1, &application, &[], seed, false);

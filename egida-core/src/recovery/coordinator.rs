@@ -220,10 +220,12 @@ impl RankState {
     }
 }
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Round {
     number: u64,
     dead: BTreeSet<Rank>,
+    /// Those whose next incarnation has a number already; a round that begins anew keeps it.
+    numbered: BTreeSet<Rank>,
     to_reap: BTreeSet<Rank>,
 }
 
@@ -327,11 +329,7 @@ impl Coordinator {
     fn join_round(&mut self, rank: Rank, actions: &mut Vec<Action>) {
         self.rounds += 1;
         let number = self.rounds;
-        let round = self.round.get_or_insert_with(|| Round {
-            number,
-            dead: BTreeSet::new(),
-            to_reap: BTreeSet::new(),
-        });
+        let round = self.round.get_or_insert_with(|| Round { number, ..Round::default() });
         round.number = number;
         round.to_reap.remove(&rank);
         round.dead.insert(rank);
@@ -374,12 +372,14 @@ impl Coordinator {
     }
 
     fn seal_when_reaped(&mut self, actions: &mut Vec<Action>) {
-        let Some(round) = self.round.as_ref().filter(|round| round.to_reap.is_empty()) else { return };
+        let Some(round) = self.round.as_mut().filter(|round| round.to_reap.is_empty()) else { return };
         let dead: Vec<Rank> = round.dead.iter().copied().collect();
         let number = round.number;
         let memory_lost = self.policy.unit == FailureUnit::Node;
         for &rank in &dead {
-            self.ranks[rank as usize].incarnation += 1;
+            if round.numbered.insert(rank) {
+                self.ranks[rank as usize].incarnation += 1;
+            }
         }
         let incarnations = dead.iter().map(|&rank| (rank, self.incarnation(rank))).collect();
         actions.push(Action::Seal { ranks: dead, memory_lost });
@@ -532,7 +532,7 @@ mod tests {
         coordinator.handle(Input::Durable { round: 1 });
         let actions = coordinator.handle(died(3, 6));
         assert!(coordinator.handle(collected(1)).is_empty(), "an answer of the old round is ignored");
-        assert_eq!(run_round(&mut coordinator, actions), [(1, 3), (3, 2)]);
+        assert_eq!(run_round(&mut coordinator, actions), [(1, 2), (3, 2)]);
     }
 
     #[test]

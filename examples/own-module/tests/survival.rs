@@ -80,6 +80,7 @@ fn open(directory: &Path, store: &StoreUse) -> Result<Box<dyn Backend>, StorageE
         state_dir: directory,
         job: "job",
         domains: &Domains::blocks(2, 1),
+        is_kept: false,
         store: store.id,
         phrase: &store.phrase,
         params: &store.params,
