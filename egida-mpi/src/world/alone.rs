@@ -1,162 +1,118 @@
-//! The world of a program that was started without a launcher: one rank, which can send to itself only.
+//! The world of a program that was started without a launcher: one rank, which can send to itself only. It is the same
+//! engine as any rank's, over a driver that knows nobody.
 
-use std::collections::VecDeque;
 use std::ffi::c_int;
 
-use egida_core::api::{Api, Matched, Observation, Pattern, ReceiveId, SendId};
-use egida_core::event::Answer;
+use egida_core::binder::bind;
+use egida_core::crash::CrashPoint;
+use egida_core::driver::{Arrival, Comparison, Driver, Extent, JournalEntry, Location, Progress};
+use egida_core::engine::{Engine, OnDivergence};
 use egida_core::fault::Fault;
-use egida_core::ids::{Rank, Ssn};
-use egida_core::wire::{Envelope, SendMode};
+use egida_core::gate::StoreId;
+use egida_core::ids::{Domains, Position, Rank, Ssn};
+use egida_core::setting::Setting;
+use egida_core::wire::RecordHeader;
+use egida_spec::protocol::FailureUnit;
 
 use super::World;
 
-const SELF: Rank = 0;
+/// A rank alone needs no fault tolerance: nobody could restart it.
+const PROTOCOL: &str = "protocol none with (f = 0)";
 
-/// Messages to itself, matched in the order in which they were sent and receives were posted.
+/// The engine of the only rank of a job.
+pub type Alone = Engine<Nobody>;
+
+/// Makes it.
+///
+/// # Errors
+/// [`Fault::Bug`] where the protocol of no protocol does not bind.
+pub fn alone() -> Result<Alone, Fault> {
+    let registry = egida_modules::registry();
+    let protocol = egida_spec::load_with("none", PROTOCOL, &registry.vocabulary).protocol;
+    let domains = Domains::blocks(1, 1);
+    let setting = Setting { domains: domains.clone(), unit: FailureUnit::Process };
+    let bound = protocol.and_then(|protocol| bind(&protocol, &registry, &setting, 0).ok());
+    let stack = bound.ok_or(Fault::Bug("no protocol is no protocol"))?.stack;
+    Engine::new(0, domains, Nobody, stack, None, OnDivergence::Stop)
+}
+
+/// A driver without peers, journal or launcher.
 #[derive(Debug, Default)]
-pub struct Alone {
-    unexpected: VecDeque<Message>,
-    receives: Vec<Receive>,
-    unmatched_synchronous: Vec<Ssn>,
-    next_ssn: Ssn,
-    next_receive: u64,
-}
+pub struct Nobody;
 
-#[derive(Debug)]
-struct Message {
-    ssn: Ssn,
-    envelope: Envelope,
-    payload: Vec<u8>,
-}
+const NO_PEER: Fault = Fault::Bug("the only rank of a job wrote to a channel");
 
-#[derive(Debug)]
-struct Receive {
-    id: ReceiveId,
-    pattern: Pattern,
-    message: Option<Message>,
-    read: bool,
-}
-
-impl Message {
-    fn seen(&self) -> Matched {
-        Matched { source: SELF, ssn: self.ssn, envelope: self.envelope, len: self.payload.len() as u64 }
-    }
-}
-
-impl Alone {
-    fn receive(&self, id: ReceiveId) -> Option<&Receive> {
-        self.receives.iter().find(|receive| receive.id == id)
+impl Driver for Nobody {
+    fn extent(&mut self, _: Rank) -> Extent {
+        Extent::default()
     }
 
-    fn was_matched(&mut self, ssn: Ssn) {
-        self.unmatched_synchronous.retain(|&waiting| waiting != ssn);
-    }
-}
-
-impl Api for Alone {
-    fn rank(&self) -> Rank {
-        SELF
+    fn append(&mut self, _: Rank, _: &RecordHeader, _: &[u8], _: &[u8], _: u64) -> Result<(), Fault> {
+        Err(NO_PEER)
     }
 
-    fn size(&self) -> u32 {
-        1
+    fn compare(&mut self, _: Rank, _: &RecordHeader, _: &[u8]) -> Result<Comparison, Fault> {
+        Err(NO_PEER)
     }
 
-    fn send(
-        &mut self,
-        _dest: Rank,
-        envelope: Envelope,
-        mode: SendMode,
-        payload: &[u8],
-    ) -> Result<SendId, Fault> {
-        let ssn = self.next_ssn;
-        self.next_ssn += 1;
-        let message = Message { ssn, envelope, payload: payload.to_vec() };
-        let waiting = self
-            .receives
-            .iter_mut()
-            .find(|receive| receive.message.is_none() && receive.pattern.fits(SELF, envelope));
-        match waiting {
-            Some(receive) => receive.message = Some(message),
-            None => {
-                self.unexpected.push_back(message);
-                if mode == SendMode::Synchronous {
-                    self.unmatched_synchronous.push(ssn);
-                }
-            }
-        }
-        Ok(SendId { dest: SELF, ssn })
+    fn acknowledged(&mut self, _: Rank) -> Ssn {
+        0
     }
 
-    fn sent(&mut self, id: SendId) -> bool {
-        !self.unmatched_synchronous.contains(&id.ssn)
+    fn enter(&mut self) -> u64 {
+        0
     }
 
-    fn post(&mut self, pattern: Pattern) -> Result<ReceiveId, Fault> {
-        let id = ReceiveId(self.next_receive);
-        self.next_receive += 1;
-        let at = self.unexpected.iter().position(|message| pattern.fits(SELF, message.envelope));
-        let message = at.and_then(|at| self.unexpected.remove(at));
-        if let Some(message) = &message {
-            self.was_matched(message.ssn);
-        }
-        self.receives.push(Receive { id, pattern, message, read: false });
-        Ok(id)
+    fn leave(&mut self) {}
+
+    fn generation(&mut self, _: Rank) -> u32 {
+        0
     }
 
-    fn matched(&self, id: ReceiveId) -> Option<Matched> {
-        self.receive(id)?.message.as_ref().map(Message::seen)
+    fn rewind(&mut self, _: Rank) -> Ssn {
+        0
     }
 
-    fn piece(&mut self, id: ReceiveId) -> Result<Option<&[u8]>, Fault> {
-        let receive = self.receives.iter_mut().find(|receive| receive.id == id);
-        Ok(receive.and_then(|receive| {
-            let message = receive.message.as_ref()?;
-            let unread = !std::mem::replace(&mut receive.read, true) && !message.payload.is_empty();
-            unread.then_some(&message.payload[..])
-        }))
+    fn ready(&mut self, _: &mut Vec<Rank>) {}
+
+    fn arrival(&mut self, _: Rank) -> Result<Option<Arrival>, Fault> {
+        Ok(None)
     }
 
-    fn finish(&mut self, id: ReceiveId) -> Result<(), Fault> {
-        self.receives.retain(|receive| receive.id != id);
+    fn piggyback(&self, _: Rank) -> &[u8] {
+        &[]
+    }
+
+    fn advance(&mut self, _: Rank) {}
+
+    fn acknowledge(&mut self, _: Rank, _: Ssn, _: u64) {}
+
+    fn bytes(&self, _: Rank, _: Location) -> Option<(&[u8], Location)> {
+        None
+    }
+
+    fn release(&mut self, _: Rank, _: Ssn) {}
+
+    fn stable(&self, _: Rank) -> Position {
+        Position::MAX
+    }
+
+    fn notify_matched(&mut self, _: Rank, _: Ssn) -> Result<(), Fault> {
+        Err(NO_PEER)
+    }
+
+    fn matched_notices(&mut self, _: Rank, _: &mut Vec<Ssn>) {}
+
+    fn log(&mut self, _: JournalEntry<'_>) -> Result<Position, Fault> {
+        Err(Fault::Bug("a rank without fault tolerance wrote a journal"))
+    }
+
+    fn flush(&mut self, _: StoreId, _: Position) {}
+
+    fn note(&mut self, _: Progress) {}
+
+    fn crash_point(&mut self, _: CrashPoint) -> Result<(), Fault> {
         Ok(())
-    }
-
-    fn deliverable(&self, id: ReceiveId) -> bool {
-        self.matched(id).is_some()
-    }
-
-    fn withdraw(&mut self, id: ReceiveId) -> bool {
-        let unmatched = self.receive(id).is_some_and(|receive| receive.message.is_none());
-        if unmatched {
-            self.receives.retain(|receive| receive.id != id);
-        }
-        unmatched
-    }
-
-    fn peek(&self, pattern: Pattern) -> Option<Matched> {
-        self.unexpected.iter().find(|message| pattern.fits(SELF, message.envelope)).map(Message::seen)
-    }
-
-    fn arrived(&self, _source: Rank, ssn: Ssn) -> Option<Matched> {
-        self.unexpected.iter().find(|message| message.ssn == ssn).map(Message::seen)
-    }
-
-    fn progress(&mut self) -> Result<bool, Fault> {
-        Ok(false)
-    }
-
-    fn observe(&mut self) -> Result<Observation, Fault> {
-        Ok(Observation::Live)
-    }
-
-    fn observed(&mut self, _answer: Answer) -> Result<(), Fault> {
-        Ok(())
-    }
-
-    fn read(&mut self, live: &mut dyn FnMut() -> Vec<u8>) -> Result<Vec<u8>, Fault> {
-        Ok(live())
     }
 }
 
@@ -166,10 +122,11 @@ impl World for Alone {
     }
 
     fn finalize(&mut self) -> Result<(), Fault> {
+        self.finished();
         Ok(())
     }
 
-    fn abort(&mut self, _code: c_int) {}
+    fn abort(&mut self, _: c_int) {}
 
     fn replays(&self) -> bool {
         false

@@ -59,7 +59,10 @@ pub fn attach_early() {
 pub fn with<R>(body: impl FnOnce(&mut dyn World) -> R) -> R {
     let mut slot = lock();
     if slot.is_none() {
-        install(&mut slot, Box::new(alone::Alone::default()));
+        match alone::alone() {
+            Ok(world) => install(&mut slot, Box::new(world)),
+            Err(fault) => end::for_fault(&fault),
+        }
     }
     let Some(world) = slot.as_mut() else { end::with_message("a bug in Egida: no world", end::ERROR) };
     let result = body(world.as_mut());

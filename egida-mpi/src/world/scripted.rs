@@ -10,9 +10,8 @@ use egida_core::ids::{Rank, Ssn};
 use egida_core::wire::{Envelope, SendMode};
 
 use super::World;
-use super::alone::Alone;
+use super::alone::{Alone, alone};
 
-#[derive(Debug, Default)]
 pub struct Scripted {
     alone: Alone,
     /// What the earlier execution answered; after the last of them the world is live.
@@ -21,6 +20,17 @@ pub struct Scripted {
     pub made: Vec<Answer>,
     /// Messages that come one by one when the rank waits.
     pub late: VecDeque<Envelope>,
+}
+
+impl Default for Scripted {
+    fn default() -> Self {
+        Self {
+            alone: alone().expect("no protocol binds"),
+            answers: VecDeque::new(),
+            made: Vec::new(),
+            late: VecDeque::new(),
+        }
+    }
 }
 
 impl Api for Scripted {
