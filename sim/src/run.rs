@@ -4,6 +4,7 @@ use std::cell::RefCell;
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 use std::rc::Rc;
+use std::time::Duration;
 
 use egida_core::binder::{BindError, Bound, bind};
 use egida_core::driver::EntryKind;
@@ -12,7 +13,9 @@ use egida_core::event::Determinant;
 use egida_core::fault::Fault;
 use egida_core::gate::Condition;
 use egida_core::ids::{Position, Rank};
-use egida_core::module::{CollectDeterminants, MutedJournal, Question, Step as Collection};
+use egida_core::module::{
+    CollectDeterminants, FailureDetector, MutedJournal, Network, Question, Step as Collection, Timer,
+};
 use egida_core::output::{OutputGate, Replicated, Stream};
 use egida_core::recovery::{Action, Cause, Collected, Coordinator, End, Input, LoggedMessage, RecoveryImage};
 use egida_core::registry::Registry;
@@ -82,6 +85,9 @@ pub enum Ending {
     Stuck,
 }
 
+/// When a recovery asks again: seldom enough that most answers are there.
+const ANSWERS_DUE: Duration = Duration::from_nanos(130);
+
 /// No simulated job takes more events than this; one that does never ends.
 const MAX_EVENTS: u64 = 200_000;
 
@@ -93,6 +99,7 @@ enum Event {
     Quiesced(u64),
     Answer { round: u64, asker: Rank, holder: Rank },
     Start(Rank, u64),
+    Timer(u64),
     Replicate { rank: Rank, domain: u32, position: Position },
 }
 
@@ -197,6 +204,43 @@ fn nothing() -> Outcome {
     }
 }
 
+impl Network for Simulation<'_> {
+    fn perform(&mut self, action: Action) {
+        match action {
+            Action::Fence { ranks } => {
+                for rank in ranks {
+                    self.died(rank, Cause::Fenced);
+                }
+            }
+            Action::Seal { ranks, memory_lost } => self.seal(&ranks, memory_lost),
+            Action::Persist { round, .. } => self.after(100, Event::Durable(round)),
+            Action::Quiesce { round } => self.after(100, Event::Quiesced(round)),
+            Action::Collect { round, ranks } => self.collect(round, ranks),
+            Action::Start { rank, image } => {
+                let number = u64::from(image.incarnation);
+                self.images.insert(rank, image);
+                self.after(300, Event::Start(rank, number));
+            }
+            Action::Tell(note) => self.tell(format!("{note:?}")),
+            Action::End(end) => self.end = self.end.take().or(Some(Ending::Ended(end))),
+        }
+    }
+}
+
+impl FailureDetector for Simulation<'_> {
+    fn coordinator(&mut self) -> &mut Coordinator {
+        &mut self.coordinator
+    }
+}
+
+impl Timer for Simulation<'_> {
+    fn set(&mut self, after: Duration, token: u64) {
+        let at = self.world.borrow().now + u64::try_from(after.as_nanos()).unwrap_or(Time::MAX);
+        self.numbered += 1;
+        self.queue.push(Reverse((at, self.numbered, Event::Timer(token))));
+    }
+}
+
 impl Simulation<'_> {
     fn after(&mut self, longest: Time, event: Event) {
         let delay = self.random.random_range(1..=longest);
@@ -233,8 +277,7 @@ impl Simulation<'_> {
         match engine {
             Ok(engine) => {
                 self.ranks[rank as usize].engine = Some(engine);
-                let actions = self.coordinator.handle(Input::Live { rank });
-                self.perform(actions);
+                self.detected(Input::Live { rank });
                 // Output that wanted this node's memory, and found it down, asks again.
                 for waiting in 0..ranks {
                     self.release(waiting);
@@ -272,15 +315,14 @@ impl Simulation<'_> {
                 self.release(rank);
             }
             Event::Durable(round) => {
-                let actions = self.coordinator.handle(Input::Durable { round });
-                self.perform(actions);
+                self.detected(Input::Durable { round });
             }
             Event::Quiesced(round) => {
                 self.world.borrow_mut().epoch += 1;
-                let actions = self.coordinator.handle(Input::Quiesced { round });
-                self.perform(actions);
+                self.detected(Input::Quiesced { round });
             }
             Event::Answer { round, asker, holder } => self.answer(round, asker, holder),
+            Event::Timer(round) => self.ask_again(round),
             Event::Start(rank, round) => {
                 let current =
                     self.images.get(&rank).is_some_and(|image| u64::from(image.incarnation) == round);
@@ -411,31 +453,7 @@ impl Simulation<'_> {
         life.over = false;
         life.output.writer_died();
         self.tell(format!("rank {rank} dies: {cause:?}"));
-        let actions = self.coordinator.handle(Input::Died { rank, cause, at });
-        self.perform(actions);
-    }
-
-    fn perform(&mut self, actions: Vec<Action>) {
-        for action in actions {
-            match action {
-                Action::Fence { ranks } => {
-                    for rank in ranks {
-                        self.died(rank, Cause::Fenced);
-                    }
-                }
-                Action::Seal { ranks, memory_lost } => self.seal(&ranks, memory_lost),
-                Action::Persist { round, .. } => self.after(100, Event::Durable(round)),
-                Action::Quiesce { round } => self.after(100, Event::Quiesced(round)),
-                Action::Collect { round, ranks } => self.collect(round, ranks),
-                Action::Start { rank, image } => {
-                    let number = u64::from(image.incarnation);
-                    self.images.insert(rank, image);
-                    self.after(300, Event::Start(rank, number));
-                }
-                Action::Tell(note) => self.tell(format!("{note:?}")),
-                Action::End(end) => self.end = self.end.take().or(Some(Ending::Ended(end))),
-            }
-        }
+        self.detected(Input::Died { rank, cause, at });
     }
 
     fn seal(&mut self, ranks: &[Rank], memory_lost: bool) {
@@ -470,9 +488,20 @@ impl Simulation<'_> {
         self.collection(round, step);
     }
 
+    /// No answer for a while: a collection asks again what is open.
+    fn ask_again(&mut self, round: u64) {
+        if self.collecting.as_ref().is_some_and(|collecting| collecting.round == round) {
+            let step = self.collector.as_mut().map_or(Collection::Done, |collector| collector.on_timer());
+            self.collection(round, step);
+        }
+    }
+
     fn collection(&mut self, round: u64, step: Collection) {
         match step {
             Collection::Pending(questions) => {
+                if !questions.is_empty() {
+                    self.set(ANSWERS_DUE, round);
+                }
                 for Question { asker, holder, .. } in questions {
                     self.after(150, Event::Answer { round, asker, holder });
                 }
@@ -538,8 +567,7 @@ impl Simulation<'_> {
             observed.clear();
         }
         let Collecting { round, collected, .. } = collecting;
-        let actions = self.coordinator.handle(Input::Collected { round, collected, depends, observed });
-        self.perform(actions);
+        self.detected(Input::Collected { round, collected, depends, observed });
     }
 
     fn outcome(self) -> Outcome {

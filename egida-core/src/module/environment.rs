@@ -2,26 +2,30 @@
 
 use std::time::Duration;
 
-use crate::ids::Rank;
-use crate::recovery::{Action, Input};
+use crate::recovery::{Action, Coordinator, Input};
 
-/// Gives interrupts for periodic actions: flushes, checkpoints, questions that were not answered.
+/// Gives interrupts for periodic actions: questions of a recovery that were not answered.
 pub trait Timer {
     /// Asks for one interrupt after `after`; `token` comes back with it.
     fn set(&mut self, after: Duration, token: u64);
 }
 
-/// Detects crashes. A rank's death is a reaped process; there is no heartbeat and no suspicion among ranks of one node.
-pub trait FailureDetector {
-    /// What happened since the last call: deaths and exits.
-    fn poll(&mut self) -> Vec<Input>;
+/// Carries out what recovery orders, some of it by messages to other nodes.
+pub trait Network {
+    /// Performs an action, or takes it up to perform it in its turn.
+    fn perform(&mut self, action: Action);
 }
 
-/// Carries control messages of recovery and hands what arrives to the handler.
-pub trait Network {
-    /// Performs an action, perhaps by sending messages to other nodes.
-    fn perform(&mut self, action: Action);
+/// Detects crashes, and triggers recovery. A rank's death is a reaped process: there is no heartbeat and no suspicion
+/// among the ranks of one node.
+pub trait FailureDetector: Network {
+    /// The coordinator that is told.
+    fn coordinator(&mut self) -> &mut Coordinator;
 
-    /// Whether the node of a rank can be reached.
-    fn reaches(&self, rank: Rank) -> bool;
+    /// Tells the coordinator what happened, and has done what it orders.
+    fn detected(&mut self, input: Input) {
+        for action in self.coordinator().handle(input) {
+            self.perform(action);
+        }
+    }
 }

@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 use egida_core::gate::{Condition, Gate};
 use egida_core::ids::{Domain, Incarnation, Position, Rank};
-use egida_core::module::{CollectDeterminants, MutedJournal};
-use egida_core::recovery::{Action, Collected, Input, Note, RecoveryImage};
+use egida_core::module::{CollectDeterminants, FailureDetector, MutedJournal, Network};
+use egida_core::recovery::{Action, Collected, Coordinator, Input, Note, RecoveryImage};
 use egida_core::stack::EventHandler;
 use egida_spec::protocol::FailureUnit;
 use rustix::process::Signal;
@@ -50,9 +50,9 @@ pub(super) struct Recovering {
     shown: Option<Instant>,
 }
 
-impl Job {
+impl Network for Job {
     /// Takes up an order: what is urgent at once, the rest in order.
-    pub(super) fn take_up(&mut self, action: Action) {
+    fn perform(&mut self, action: Action) {
         match action {
             Action::Fence { ranks } => {
                 for rank in ranks {
@@ -84,7 +84,15 @@ impl Job {
             }
         }
     }
+}
 
+impl FailureDetector for Job {
+    fn coordinator(&mut self) -> &mut Coordinator {
+        &mut self.coordinator
+    }
+}
+
+impl Job {
     /// Does what is to be done next, unless a step is under way.
     pub(super) fn begin_next_step(&mut self) -> Result<(), JobError> {
         while self.step.is_none() && matches!(self.phase, Phase::Running) {
@@ -109,7 +117,7 @@ impl Job {
             }
             Action::Persist { round, incarnations } => {
                 self.incarnations.set(&incarnations)?;
-                self.tell(Input::Durable { round });
+                self.detected(Input::Durable { round });
             }
             Action::Quiesce { round } => {
                 self.step =
@@ -137,7 +145,7 @@ impl Job {
     ) -> Result<(), JobError> {
         match done.map_err(StepError::from)? {
             StepDone::Sealed(Ok(())) => {}
-            StepDone::Quiesced { round, result: Ok(()) } => self.tell(Input::Quiesced { round }),
+            StepDone::Quiesced { round, result: Ok(()) } => self.detected(Input::Quiesced { round }),
             StepDone::Sealed(Err(error)) | StepDone::Quiesced { result: Err(error), .. } => {
                 self.cannot_recover(&error)
             }
@@ -163,7 +171,7 @@ impl Job {
                     }
                 }
                 let observed = ranks.iter().map(|&rank| (rank, self.outputs.observed(rank))).collect();
-                self.tell(Input::Collected { round, collected, depends, observed });
+                self.detected(Input::Collected { round, collected, depends, observed });
             }
         }
         Ok(())
@@ -238,7 +246,7 @@ impl Job {
             self.news.sink().progress(Some(Replaying { rank, done: done.min(total), total }));
         }
         if becomes_live {
-            self.tell(Input::Live { rank });
+            self.detected(Input::Live { rank });
         }
     }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use egida_core::ids::Rank;
-use egida_core::recovery::{Cause, End, Input};
+use egida_core::recovery::{Cause, End};
 use rustix::process::Signal;
 use tokio::signal::unix::{Signal as Incoming, SignalKind, signal};
 use tokio::task::{JoinError, JoinHandle};
@@ -202,13 +202,6 @@ impl Job {
         };
         self.news.over(code, signals.next()).await;
         ended
-    }
-
-    /// Tells the coordinator, and takes up what it orders.
-    pub(super) fn tell(&mut self, input: Input) {
-        for action in self.coordinator.handle(input) {
-            self.take_up(action);
-        }
     }
 
     /// A process that ended of a signal, in the coordinator's words.

@@ -7,6 +7,7 @@ use std::time::Instant;
 
 use egida_core::fault::Fault;
 use egida_core::ids::{Incarnation, Rank};
+use egida_core::module::FailureDetector;
 use egida_core::output::Stream;
 use egida_core::recovery::Input;
 use egida_shm::{JobMemory, RankState};
@@ -196,7 +197,7 @@ impl Job {
                 self.recovering.remove(&rank);
                 let at = self.memory.progress(rank);
                 let cause = self.cause(rank, signal);
-                self.tell(Input::Died { rank, cause, at });
+                self.detected(Input::Died { rank, cause, at });
             }
             How::Exit(code) => self.left(rank, code),
         }
@@ -228,7 +229,7 @@ impl Job {
             let progress = self.memory.progress(rank);
             self.news.counts(rank, progress.sends, progress.deliveries);
         }
-        self.tell(Input::Exited { rank, code, finalized });
+        self.detected(Input::Exited { rank, code, finalized });
     }
 }
 
