@@ -3,6 +3,7 @@
 
 pub mod api;
 pub mod binder;
+pub mod clock;
 pub mod crash;
 pub mod describe;
 pub mod driver;

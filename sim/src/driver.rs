@@ -5,11 +5,12 @@ use std::collections::HashMap;
 use std::rc::Rc;
 
 use egida_core::crash::{CrashPoint, Failpoint};
-use egida_core::driver::{Arrival, Comparison, Driver, Extent, JournalEntry, Location, Progress};
+use egida_core::driver::{Arrival, Comparison, Driver, EntryKind, Extent, JournalEntry, Location, Progress};
+use egida_core::event::Determinant;
 use egida_core::fault::Fault;
 use egida_core::gate::StoreId;
 use egida_core::ids::{Incarnation, Position, Rank, Ssn};
-use egida_core::wire::RecordHeader;
+use egida_core::wire::{Reader, RecordHeader};
 
 use crate::world::{Entry, PIECE_BYTES, Record, World};
 
@@ -113,11 +114,12 @@ impl Driver for SimDriver {
             self.crash_point(CrashPoint::At(Failpoint::ChannelReserved))?;
             let mut world = self.world.borrow_mut();
             let earliest = world.now + world.delay;
+            let past = world.depends[self.rank as usize].clone();
             let channel = world.channel(self.rank, dest);
             // A channel is FIFO: nothing becomes visible before what stands ahead of it.
             let visible = earliest.max(channel.records.last().map_or(0, |last| last.visible));
             let record =
-                Record { header: *header, piggyback: piggyback.to_vec(), payload: Vec::new(), visible };
+                Record { header: *header, piggyback: piggyback.to_vec(), payload: Vec::new(), visible, past };
             channel.records.push(record);
         }
         self.publish(dest, payload, from)
@@ -193,7 +195,13 @@ impl Driver for SimDriver {
     }
 
     fn advance(&mut self, source: Rank) {
+        let ssn = self.cursors[source as usize];
         self.cursors[source as usize] += 1;
+        let mut world = self.world.borrow_mut();
+        let past = world.channel(source, self.rank).record(ssn).map(|record| record.past.clone());
+        if let Some(past) = past {
+            world.depends[self.rank as usize].merge(&past);
+        }
     }
 
     fn acknowledge(&mut self, source: Rank, below: Ssn, events: u64) {
@@ -244,6 +252,11 @@ impl Driver for SimDriver {
 
     fn log(&mut self, entry: JournalEntry<'_>) -> Result<Position, Fault> {
         let mut world = self.world.borrow_mut();
+        if let Ok(determinant) = Determinant::decode(&mut Reader::new(entry.bytes))
+            && entry.kind == EntryKind::Own
+        {
+            world.depends[self.rank as usize].advance(self.rank, determinant.index + 1);
+        }
         let journal = &mut world.journals[self.rank as usize];
         journal.entries.push(Entry { kind: entry.kind, stores: entry.stores, bytes: entry.bytes.to_vec() });
         Ok(journal.head())

@@ -7,6 +7,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use egida_core::binder::{BindError, Bound, bind};
+use egida_core::clock::VectorClock;
 use egida_core::driver::EntryKind;
 use egida_core::engine::{Engine, OnDivergence};
 use egida_core::event::Determinant;
@@ -28,7 +29,7 @@ use rand_chacha::ChaCha8Rng;
 
 use crate::driver::{Crash, SimDriver};
 use crate::program::{Op, Program, Step, Transfer};
-use crate::world::{Time, World};
+use crate::world::{Exposed, Time, World};
 
 /// A job to simulate.
 pub struct Job<'a> {
@@ -81,12 +82,17 @@ pub enum Ending {
     Failed(Rank, Fault),
     /// A rank contradicted its own output.
     Contradicted(Rank),
+    /// One more failure would have made an orphan, though no more were down than are tolerated.
+    Exposed(Exposed),
     /// Nothing could happen any more, or too much did.
     Stuck,
 }
 
 /// When a recovery asks again: seldom enough that most answers are there.
 const ANSWERS_DUE: Duration = Duration::from_nanos(130);
+
+/// The observer reads all journals at every so manieth step of a rank: what is exposed stays so for a while.
+const LOOK_EVERY: u64 = 4;
 
 /// No simulated job takes more events than this; one that does never ends.
 const MAX_EVENTS: u64 = 200_000;
@@ -116,6 +122,8 @@ struct Simulation<'a> {
     collecting: Option<Collecting>,
     images: BTreeMap<Rank, RecoveryImage>,
     copies_needed: u32,
+    recovers: bool,
+    looks: u64,
     trace: Vec<String>,
     end: Option<Ending>,
 }
@@ -181,6 +189,8 @@ pub fn run(job: &Job<'_>, registry: &Registry) -> Result<Outcome, Vec<BindError>
         collecting: None,
         images: BTreeMap::new(),
         copies_needed: policy.tolerates.unwrap_or(0),
+        recovers: policy.recovers,
+        looks: 0,
         trace: Vec::new(),
         end: None,
     };
@@ -263,6 +273,10 @@ impl Simulation<'_> {
             .filter(|crash| (crash.rank, crash.incarnation) == (rank, incarnation))
             .copied()
             .collect();
+        let own = image.determinants.iter().filter(|held| held.determinant.owner == rank).count() as u64;
+        let mut past = VectorClock::new(self.job.setting.domains.ranks());
+        past.advance(rank, own);
+        self.world.borrow_mut().depends[rank as usize] = past;
         let driver = SimDriver::new(rank, self.world.clone(), crashes);
         let bound = bind(self.job.protocol, self.registry, &self.job.setting, rank)?;
         let ranks = self.job.setting.domains.ranks();
@@ -351,6 +365,7 @@ impl Simulation<'_> {
             Ok(step) => {
                 self.wrote(rank, head);
                 self.write_out_soon(rank, head);
+                self.look_for_exposed();
                 if step == Step::Over {
                     self.over(rank);
                 } else {
@@ -360,6 +375,20 @@ impl Simulation<'_> {
             }
             Err(Fault::Crashed) => self.died(rank, Cause::Signal(9)),
             Err(fault) => self.end = Some(Ending::Failed(rank, fault)),
+        }
+    }
+
+    /// The invariant of pessimistic and causal protocols, checked from outside: while nobody is down, whatever a state
+    /// depends on could be found again if any one domain failed now.
+    fn look_for_exposed(&mut self) {
+        let is_protected = self.recovers && !self.job.discard_determinants;
+        self.looks += 1;
+        if self.looks.is_multiple_of(LOOK_EVERY)
+            && is_protected
+            && self.ranks.iter().all(|life| life.engine.is_some())
+        {
+            let exposed = self.world.borrow().exposed(self.job.setting.unit);
+            self.end = self.end.take().or(exposed.map(Ending::Exposed));
         }
     }
 

@@ -1,8 +1,13 @@
 //! What all ranks of a simulated job share: the memory of the nodes and the disk.
 
+use std::collections::BTreeSet;
+
+use egida_core::clock::VectorClock;
 use egida_core::driver::EntryKind;
-use egida_core::ids::{Domain, Domains, Position, Rank, Ssn};
-use egida_core::wire::RecordHeader;
+use egida_core::event::Determinant;
+use egida_core::ids::{Domain, Domains, EventIndex, Position, Rank, Ssn};
+use egida_core::wire::{Reader, RecordHeader};
+use egida_spec::protocol::FailureUnit;
 
 /// Virtual time, in nanoseconds.
 pub type Time = u64;
@@ -21,6 +26,8 @@ pub struct Record {
     pub payload: Vec<u8>,
     /// When its receiver can see it.
     pub visible: Time,
+    /// For the observer: what its sender's state depended on.
+    pub past: VectorClock,
 }
 
 /// A channel: the memory is the sender's, the acknowledgements are the receiver's.
@@ -97,6 +104,8 @@ pub struct World {
     pub foreign: Vec<Vec<Vec<u8>>>,
     /// Changes whenever channels may have begun anew.
     pub epoch: u64,
+    /// For the observer: how many events of each rank each rank's state depends on, directly or through others.
+    pub depends: Vec<VectorClock>,
     /// What the network adds to a message, drawn by the scheduler before each step.
     pub delay: Time,
 }
@@ -108,14 +117,15 @@ impl World {
         let ranks = domains.ranks() as usize;
         let count = domains.count() as usize;
         Self {
-            domains,
             now: 0,
             channels: vec![vec![Channel::default(); ranks]; ranks],
             journals: vec![Journal::default(); ranks],
             disk: vec![Vec::new(); ranks],
             foreign: vec![Vec::new(); count],
             epoch: 1,
+            depends: vec![VectorClock::new(domains.ranks()); ranks],
             delay: 0,
+            domains,
         }
     }
 
@@ -172,4 +182,58 @@ impl World {
             }
         }
     }
+
+    /// How many events of a rank could be found again if its domain failed now: a prefix of those whose determinants lie
+    /// on the disk or in memory that would be left.
+    #[must_use]
+    pub fn recoverable(&self, owner: Rank, unit: FailureUnit) -> EventIndex {
+        let lost = self.domains.of(owner);
+        let is_left = |domain: Domain| unit == FailureUnit::Process || domain != lost;
+        let journals = (0..self.domains.ranks())
+            .filter(|&holder| is_left(self.domains.of(holder)))
+            .flat_map(|holder| &self.journals[holder as usize].entries);
+        let entries =
+            journals.chain(&self.disk[owner as usize]).filter(|entry| entry.kind != EntryKind::Message);
+        let foreign = (0..self.domains.count())
+            .filter(|&domain| is_left(domain))
+            .flat_map(|domain| &self.foreign[domain as usize]);
+        let known: BTreeSet<EventIndex> = entries
+            .map(|entry| &entry.bytes)
+            .chain(foreign)
+            .filter_map(|bytes| Determinant::decode(&mut Reader::new(bytes)).ok())
+            .filter(|determinant| determinant.owner == owner)
+            .map(|determinant| determinant.index)
+            .collect();
+        (0..).take_while(|index| known.contains(index)).count() as EventIndex
+    }
+
+    /// A rank whose state depends on events of another that could not be found again, if there is one: an orphan to be.
+    #[must_use]
+    pub fn exposed(&self, unit: FailureUnit) -> Option<Exposed> {
+        for owner in 0..self.domains.ranks() {
+            let found = self.recoverable(owner, unit);
+            for survivor in
+                (0..self.domains.ranks()).filter(|&rank| self.domains.of(rank) != self.domains.of(owner))
+            {
+                let needed = self.depends[survivor as usize].of(owner);
+                if needed > found {
+                    return Some(Exposed { survivor, owner, needed, found });
+                }
+            }
+        }
+        None
+    }
+}
+
+/// A dependency that one failure would turn into an orphan.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Exposed {
+    /// Who depends.
+    pub survivor: Rank,
+    /// On whose events.
+    pub owner: Rank,
+    /// On how many of them.
+    pub needed: EventIndex,
+    /// How many could be found again.
+    pub found: EventIndex,
 }
