@@ -193,6 +193,12 @@ impl Stack {
         self.slots.log_delivered.is_some()
     }
 
+    /// Whether messages carry anything, and acknowledgements matter.
+    #[must_use]
+    pub fn piggybacks(&self) -> bool {
+        self.slots.piggyback.is_some()
+    }
+
     /// Whether sent messages must be kept by their sender for as long as their receiver may ask for them again.
     #[must_use]
     pub fn keeps_sent(&self) -> bool {

@@ -521,7 +521,7 @@ impl<D: Driver> Api for Engine<D> {
         if dest == self.rank {
             return self.send_to_self(envelope, mode, payload);
         }
-        if self.stack.scope() != Scope::Nothing {
+        if self.stack.piggybacks() {
             let acknowledged = self.driver.acknowledged(dest);
             self.stack.acknowledged(&mut JournalOf(&mut self.driver), dest, acknowledged);
         }
