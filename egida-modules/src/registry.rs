@@ -12,7 +12,7 @@ use crate::determinant::CallStructure;
 use crate::logging::{Asynchronously, DeterminantLog, Direct, MessageLog, Synchronously};
 use crate::output::Independent;
 use crate::piggyback::Determinants;
-use crate::retrieval::{Centralized, Distributed};
+use crate::retrieval::{centralized, distributed};
 use crate::storage::{Disk, VolatileMemoryOfSelf};
 
 /// Every value that this build implements.
@@ -34,8 +34,8 @@ pub fn registry() -> Registry {
     let mut output_commit = Slot::<dyn HowToOutputCommit>::default();
     output_commit.register("independent", "output::Independent", |_| Box::new(Independent));
     let mut retrieval = Slot::<dyn CollectDeterminants>::default();
-    retrieval.register("centralized", "retrieval::Centralized", |_| Box::new(Centralized::default()));
-    retrieval.register("distributed", "retrieval::Distributed", |_| Box::new(Distributed::default()));
+    retrieval.register("centralized", "retrieval::centralized", |_| Box::new(centralized()));
+    retrieval.register("distributed", "retrieval::distributed", |_| Box::new(distributed()));
     Registry {
         vocabulary: Vocabulary::default(),
         stable_storage,

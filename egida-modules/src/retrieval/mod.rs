@@ -2,7 +2,8 @@
 
 mod centralized;
 mod distributed;
-mod open_questions;
+mod questions;
 
-pub use centralized::Centralized;
-pub use distributed::Distributed;
+pub use centralized::centralized;
+pub use distributed::distributed;
+pub use questions::Retrieval;
