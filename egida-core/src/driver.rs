@@ -103,7 +103,8 @@ pub trait Driver {
     /// Any [`Fault`].
     fn compare(&mut self, dest: Rank, header: &RecordHeader, payload: &[u8]) -> Result<Comparison, Fault>;
 
-    /// How many records of the channel to `dest` its reader has taken knowledge of: piggybacks stored, order fixed.
+    /// How many records of the channel to `dest` its reader has taken knowledge of since the channel was begun (anew):
+    /// their piggybacks are stored.
     fn acknowledged(&mut self, dest: Rank) -> Ssn;
 
     /// Begins a stretch of reading. Until [`Driver::leave`] no channel is taken away. Returns a number that changes
@@ -135,7 +136,7 @@ pub trait Driver {
     /// Moves the read cursor past the record there.
     fn advance(&mut self, source: Rank);
 
-    /// Publishes how far this rank has taken knowledge of the channel from `source`, and what it depends on: the
+    /// Publishes how far this rank has read the channel from `source`, all piggybacks stored, and what it depends on: the
     /// greatest [`RecordHeader::events`] so far.
     fn acknowledge(&mut self, source: Rank, below: Ssn, events: u64);
 

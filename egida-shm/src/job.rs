@@ -253,6 +253,14 @@ impl JobMemory {
         }
         // From here on whoever begins to read knows; and once those are through who began before, nobody reads it.
         self.quiesce(blocked);
+        for dest in 0..self.ranks() {
+            // What a reader said of the old records says nothing of those that the next incarnation writes: it has not
+            // seen their piggybacks, and it does not stand among them.
+            let reader = &self.memory.channel(rank, dest).reader;
+            for word in [&reader.acknowledged, &reader.left] {
+                word.store(0, Ordering::Release);
+            }
+        }
         for segment in doomed {
             self.memory.arena().punch(segment.at, segment.bytes)?;
         }

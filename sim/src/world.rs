@@ -138,10 +138,9 @@ impl World {
     pub fn discard(&mut self, rank: Rank) {
         for peer in 0..self.domains.ranks() {
             let out = self.channel(rank, peer);
-            // The reader's marks and notices lie in the reader's memory.
+            // The reader's marks and notices lie in the reader's memory, but it has not seen the records to come.
             *out = Channel {
                 generation: out.generation + 1,
-                acknowledged: out.acknowledged,
                 depends: out.depends,
                 released: out.released,
                 matched: std::mem::take(&mut out.matched),

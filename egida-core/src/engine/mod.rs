@@ -836,7 +836,8 @@ impl<D: Driver> Engine<D> {
         }
         if any && source != self.rank {
             let inbound = &self.inbound[source as usize];
-            self.driver.acknowledge(source, inbound.known(), inbound.depends);
+            // Not what is known: a re-execution may carry other piggybacks on records that were known before.
+            self.driver.acknowledge(source, inbound.next, inbound.depends);
         }
         Ok(any)
     }
