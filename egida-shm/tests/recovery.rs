@@ -189,6 +189,7 @@ fn with_a_node_go_its_channels_and_its_memory() {
 
     // The survivor has read half, and holds a location in what will be taken away.
     let held = (0..50).map(|_| receive(&mut survivor, 0).unwrap()).last().unwrap();
+    survivor.acknowledge(0, 50, 9);
     let before = survivor.enter();
     survivor.leave();
     drop(dying);
@@ -199,6 +200,8 @@ fn with_a_node_go_its_channels_and_its_memory() {
     assert!(resident() + MIB / 2 < used, "{used} bytes before, {} after", resident());
     assert_eq!(job.allocated_bytes_of(0), 0);
     assert!(job.allocated_bytes_of(1) > 0);
+    // The survivor depends on what it read, and has seen nothing of what will be written.
+    assert_eq!((job.acknowledged(1, 0), job.depends(1, 0)), (0, 9));
     assert_eq!((job.acknowledged(0, 1), job.depends(0, 1)), (0, 0));
     assert_eq!((job.journal_base(0), job.journal_head(0), job.stable(0)), (10, 10, 10));
 
