@@ -16,7 +16,7 @@ use std::io;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
-/// `egida install --prefix DIR`
+/// Lay out the library, its wrappers and this command under a prefix
 #[derive(Debug, clap::Args)]
 pub struct InstallArgs {
     /// The folder to install into; made where it is not there

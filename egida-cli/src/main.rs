@@ -1,6 +1,7 @@
 #![forbid(unsafe_code)]
 //! The `egida` command. Thin: each subcommand is a file, and what decides is in the libraries.
 
+mod bench;
 mod install;
 mod language;
 mod relink;
@@ -28,6 +29,8 @@ enum Command {
     Explain(language::ExplainArgs),
     Synth(synth::SynthArgs),
     Install(install::InstallArgs),
+    /// Measure what protocols cost while nothing fails, side by side
+    Bench(bench::BenchArgs),
 }
 
 fn main() -> ExitCode {
@@ -38,6 +41,7 @@ fn main() -> ExitCode {
         Command::Fmt(args) => language::fmt(&args),
         Command::Explain(args) => language::explain(&args),
         Command::Synth(args) => synth::synth(&args, &registry),
+        Command::Bench(args) => bench::bench(&args),
         Command::Install(args) => match install::run(&args) {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => {

@@ -87,11 +87,7 @@ pub struct RunArgs {
     timeout: Option<Duration>,
 
     /// The program and its arguments
-    #[arg(
-        trailing_var_arg = true,
-        value_name = "PROGRAM",
-        required_unless_present = "list_failpoints"
-    )]
+    #[arg(trailing_var_arg = true, value_name = "PROGRAM", required_unless_present = "list_failpoints")]
     command: Vec<OsString>,
 }
 
