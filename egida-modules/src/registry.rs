@@ -37,7 +37,7 @@ pub fn registry() -> Registry {
     retrieval.register("centralized", "retrieval::centralized", |_| Box::new(centralized()));
     retrieval.register("distributed", "retrieval::distributed", |_| Box::new(distributed()));
     Registry {
-        vocabulary: Vocabulary::default(),
+        vocabulary: vocabulary(),
         stable_storage,
         volatile_storage,
         how_to_log,
@@ -59,6 +59,18 @@ pub fn registry() -> Registry {
             "every determinant that the sender holds, until it knows it at f + 1 failure domains; over each channel once",
         )]),
     }
+}
+
+/// The language without the parameters that no module of this build heeds: a specification that sets one is refused,
+/// not run as if it had not.
+fn vocabulary() -> Vocabulary {
+    let mut vocabulary = Vocabulary::default();
+    vocabulary.how_to_log.restrict_params("asynchronously", &[]);
+    vocabulary.storage.restrict_params("volatile memory of self", &[]);
+    vocabulary.storage.restrict_params("local disk", &["path", "returns"]);
+    vocabulary.storage.restrict_params("nfs disk", &["path"]);
+    vocabulary.statements.dependency_generating.clear();
+    vocabulary
 }
 
 #[cfg(test)]
@@ -113,6 +125,22 @@ mod tests {
             let expected = if name.ends_with("fig3a.egd") { "vector clock" } else { "checkpoint" };
             assert!(words.iter().any(|words| words.contains(expected)), "{name}: {words:?}");
         }
+    }
+
+    #[test]
+    fn a_parameter_that_nothing_heeds_is_refused_by_name() {
+        let text = |parameter: &str, storage: &str| {
+            format!(
+                "choice:\n determinant: {{source, sesn, dest, desn, outcome, event}}\n\
+                 Log determinant synchronously on {storage} with ({parameter})\n\
+                 send:\n Log message synchronously on volatile memory of self"
+            )
+        };
+        let errors = bind_text("p", &text("limit = 4 MiB", "NFS disk"), FailureUnit::Node).err().unwrap();
+        assert!(errors[0].to_string().contains("limit"), "{errors:?}");
+        assert!(bind_text("p", &text("path = \"/logs\"", "NFS disk"), FailureUnit::Node).is_ok());
+        assert!(bind_text("p", &text("returns = node", "local disk"), FailureUnit::Node).is_ok());
+        assert!(bind_text("p", &text("path = \"/logs\"", "local disk"), FailureUnit::Node).is_err());
     }
 
     #[test]

@@ -183,6 +183,13 @@ impl<T> Table<T> {
         self.values.insert(normal_form(phrase), Value { traits, params });
     }
 
+    /// Leaves a value only these of its parameters: for a build whose module heeds no others.
+    pub fn restrict_params(&mut self, phrase: &str, heeded: &[&str]) {
+        if let Some(value) = self.values.get_mut(&normal_form(phrase)) {
+            value.params.retain(|param| heeded.contains(&param.name.as_str()));
+        }
+    }
+
     /// The value of that phrase.
     #[must_use]
     pub fn get(&self, phrase: &str) -> Option<&Value<T>> {

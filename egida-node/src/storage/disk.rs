@@ -29,28 +29,38 @@ pub struct Disk {
 
 #[derive(Debug)]
 enum Layout {
-    /// Each node has a directory that is lost with it.
-    PerNode { root: PathBuf },
+    /// Each node has a directory that is lost with it, unless the node `returns` with its disk.
+    PerNode { root: PathBuf, returns: bool },
     /// All nodes share a directory that no node's failure touches.
     Shared { dir: PathBuf },
 }
 
 impl Disk {
-    /// The disks of the nodes, in `<state-dir>/node-<k>/`.
+    /// The disks of the nodes, in `node-<k>/` of a directory of the job's own under parameter `path`, else of the state
+    /// directory. With `returns = node` a failed node comes back with its disk.
     ///
     /// # Errors
-    /// [`StorageError`] where a directory cannot be made or a file there is not a log.
+    /// [`StorageError`] where `path` is not a text, a directory cannot be made or a file there is not a log.
     pub fn local(place: &Place<'_>) -> Result<Self, StorageError> {
-        Self::open(place, Layout::PerNode { root: place.state_dir.to_owned() })
+        let returns = place.params.get("returns").is_some();
+        Self::below_path(place, place.state_dir.to_owned(), |root| Layout::PerNode { root, returns })
     }
 
     /// A disk that all nodes share: a directory of the job's own under parameter `path`, else `<state-dir>/nfs`.
     ///
     /// # Errors
-    /// As for [`Disk::local`], and where `path` is not a text.
+    /// As for [`Disk::local`].
     pub fn nfs(place: &Place<'_>) -> Result<Self, StorageError> {
+        Self::below_path(place, place.state_dir.join("nfs"), |dir| Layout::Shared { dir })
+    }
+
+    fn below_path(
+        place: &Place<'_>,
+        default: PathBuf,
+        layout: impl FnOnce(PathBuf) -> Layout,
+    ) -> Result<Self, StorageError> {
         let (dir, is_ours) = match place.params.get("path").map(|param| &param.value) {
-            None => (place.state_dir.join("nfs"), false),
+            None => (default, false),
             Some(ParamValue::Text(path)) => (Path::new(path).join(place.job), true),
             Some(_) => {
                 return Err(StorageError::Parameter {
@@ -61,7 +71,7 @@ impl Disk {
             }
         };
         let remove_at_end = (is_ours && !place.is_kept).then(|| dir.clone());
-        let mut disk = Self::open(place, Layout::Shared { dir })?;
+        let mut disk = Self::open(place, layout(dir))?;
         disk.remove_at_end = remove_at_end;
         Ok(disk)
     }
@@ -91,7 +101,7 @@ impl Disk {
 
     fn dir(&self, file: u32) -> PathBuf {
         match &self.layout {
-            Layout::PerNode { root } => root.join(format!("node-{file}")),
+            Layout::PerNode { root, .. } => root.join(format!("node-{file}")),
             Layout::Shared { dir } => dir.clone(),
         }
     }
@@ -153,7 +163,7 @@ impl Backend for Disk {
     }
 
     async fn discard(&mut self, node: Domain) -> Result<(), StorageError> {
-        if matches!(self.layout, Layout::Shared { .. }) {
+        if matches!(self.layout, Layout::Shared { .. } | Layout::PerNode { returns: true, .. }) {
             return Ok(());
         }
         let Some(log) = self.logs.get_mut(node as usize).and_then(Option::take) else { return Ok(()) };
@@ -262,8 +272,11 @@ mod tests {
     }
 
     fn open(dir: &Path, phrase: &str) -> Box<dyn Backend> {
+        open_with(dir, phrase, &Params::default())
+    }
+
+    fn open_with(dir: &Path, phrase: &str, params: &Params) -> Box<dyn Backend> {
         let domains = Domains::blocks(4, 2);
-        let params = Params::default();
         let place = Place {
             state_dir: dir,
             job: "job-1",
@@ -271,7 +284,7 @@ mod tests {
             is_kept: true,
             store: 0,
             phrase,
-            params: &params,
+            params,
         };
         Backends::default().open(&place).unwrap()
     }
@@ -316,6 +329,22 @@ mod tests {
         assert_eq!(read(&mut *nfs, &[0, 1, 2, 3]), all);
         let of_two: Vec<_> = all.iter().filter(|entry| entry.0 == 2).cloned().collect();
         assert_eq!(read(&mut *nfs, &[2]), of_two);
+    }
+
+    #[test]
+    fn a_node_that_returns_brings_its_disk_back() {
+        let dir = tempfile::tempdir().unwrap();
+        let param =
+            |name: &str, value| Param { name: name.to_owned(), value, span: Span { start: 0, end: 0 } };
+        let params = Params(vec![
+            param("returns", ParamValue::Words("node".to_owned())),
+            param("path", ParamValue::Text(dir.path().join("disks").display().to_string())),
+        ]);
+        let mut local = open_with(dir.path(), "local disk", &params);
+        commit(&mut *local, &[(0, 0, "a"), (2, 0, "b")]);
+        run(local.discard(0)).unwrap();
+        assert_eq!(read(&mut *local, &[0, 2]), [(0, 0, "a".to_owned()), (2, 0, "b".to_owned())]);
+        assert!(dir.path().join("disks").is_dir());
     }
 
     #[test]
