@@ -1,0 +1,95 @@
+//! What comes in: records become known messages, and messages meet receives.
+
+use super::inbound::{Message, Place};
+use super::{Engine, JournalOf};
+use crate::crash::{CrashPoint, Failpoint};
+use crate::driver::Driver;
+use crate::fault::Fault;
+use crate::ids::Rank;
+use crate::matching::Arrived;
+use crate::module::PiggybackError;
+use crate::stack::EventHandler;
+use crate::wire::{Envelope, RecordHeader, SendMode};
+
+impl<D: Driver> Engine<D> {
+    /// Takes in what is published on the channel from `source`. Returns whether anything was.
+    pub(super) fn take_in(&mut self, source: Rank) -> Result<bool, Fault> {
+        let mut any = false;
+        loop {
+            if let Some(logged) = self.inbound[source as usize].next_logged() {
+                let envelope = Envelope { context: logged.context, tag: logged.tag };
+                let len = logged.payload.len() as u64;
+                let mode = if logged.synchronous { SendMode::Synchronous } else { SendMode::Standard };
+                let message = Message::new(mode, Place::Logged(logged.payload));
+                self.arrive(source, envelope, len, message)?;
+                any = true;
+                continue;
+            }
+            if source == self.rank {
+                break;
+            }
+            let Some(arrival) = self.driver.arrival(source)? else { break };
+            let header = arrival.header;
+            let expected = self.inbound[source as usize].next;
+            if header.ssn != expected {
+                return Err(Fault::Bug("a channel's records are not numbered in order"));
+            }
+            if header.requires > self.driver.stable(source) {
+                break;
+            }
+            any = true;
+            self.take_in_piggyback(source, header)?;
+            let inbound = &mut self.inbound[source as usize];
+            inbound.depends = inbound.depends.max(header.events);
+            let repeated = inbound.is_known(header.ssn);
+            if repeated && !inbound.repeat(&header, arrival.payload) {
+                let what = format!(
+                    "the messages to rank {} up to number {} are not those that it sent before",
+                    self.rank, header.ssn
+                );
+                self.diverged_at(source, what)?;
+            }
+            self.driver.crash_point(CrashPoint::At(Failpoint::ChannelRead))?;
+            self.driver.advance(source);
+            let inbound = &mut self.inbound[source as usize];
+            inbound.next += 1;
+            if !repeated {
+                inbound.first_read(&header);
+                let message = Message::new(header.mode, Place::Channel(arrival.payload));
+                self.arrive(source, header.envelope, header.len, message)?;
+            }
+        }
+        if any && source != self.rank {
+            let inbound = &self.inbound[source as usize];
+            // Not what is known: a re-execution may carry other piggybacks on records that were known before.
+            self.driver.acknowledge(source, inbound.next, inbound.depends);
+        }
+        Ok(any)
+    }
+
+    fn take_in_piggyback(&mut self, source: Rank, header: RecordHeader) -> Result<(), Fault> {
+        if header.piggyback_len == 0 {
+            return Ok(());
+        }
+        let mut piggyback = std::mem::take(&mut self.piggyback);
+        piggyback.clear();
+        piggyback.extend_from_slice(self.driver.piggyback(source));
+        let taken = self.stack.arrival(&mut JournalOf(&mut self.driver), source, &piggyback);
+        self.piggyback = piggyback;
+        taken.map_err(|error| match error {
+            PiggybackError::Log(fault) => fault,
+            PiggybackError::Malformed(error) => {
+                Fault::CorruptRecord { source_rank: source, ssn: header.ssn, error }
+            }
+        })
+    }
+
+    fn arrive(&mut self, source: Rank, envelope: Envelope, len: u64, message: Message) -> Result<(), Fault> {
+        let ssn = self.inbound[source as usize].push(message);
+        let arrived = Arrived { source, ssn, envelope, len };
+        if let Some(id) = self.matching.arrive(arrived) {
+            self.matched_now(id, arrived)?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,300 @@
+//! The calls of the application: what each of them does at once, and what it leaves to be done.
+
+use super::inbound::Place;
+use super::receive::Receive;
+use super::{Engine, JournalOf};
+use crate::api::{Api, Matched, Observation, Pattern, ReceiveId, SendId};
+use crate::crash::{CrashPoint, Failpoint};
+use crate::driver::Driver;
+use crate::event::{Answer, Happened};
+use crate::fault::Fault;
+use crate::ids::{Rank, Ssn};
+use crate::matching::{Arrived, Claim};
+use crate::stack::{EventHandler, Scope, Verdict};
+use crate::wire::{Envelope, RecordHeader, SendMode};
+
+impl<D: Driver> Api for Engine<D> {
+    fn rank(&self) -> Rank {
+        self.rank
+    }
+
+    fn size(&self) -> u32 {
+        self.domains.ranks()
+    }
+
+    fn send(
+        &mut self,
+        dest: Rank,
+        envelope: Envelope,
+        mode: SendMode,
+        payload: &[u8],
+    ) -> Result<SendId, Fault> {
+        self.counts.sends += 1;
+        self.driver.crash_point(CrashPoint::Send(self.counts.sends))?;
+        if dest == self.rank {
+            return self.send_to_self(envelope, mode, payload);
+        }
+        if self.stack.piggybacks() {
+            let acknowledged = self.driver.acknowledged(dest);
+            self.stack.acknowledged(&mut JournalOf(&mut self.driver), dest, acknowledged);
+        }
+        let ssn = self.outbound[dest as usize].next;
+        let mut header = RecordHeader {
+            ssn,
+            requires: 0,
+            events: 0,
+            len: payload.len() as u64,
+            envelope,
+            mode,
+            piggyback_len: 0,
+        };
+        self.write_record(dest, &mut header, payload)?;
+        let outbound = &mut self.outbound[dest as usize];
+        outbound.next += 1;
+        if mode == SendMode::Synchronous {
+            outbound.synchronous.entry(ssn).or_insert(false);
+        }
+        self.note();
+        Ok(SendId { dest, ssn })
+    }
+
+    fn sent(&mut self, id: SendId) -> bool {
+        let outbound = &mut self.outbound[id.dest as usize];
+        if !outbound.synchronous.contains_key(&id.ssn) {
+            return true;
+        }
+        if id.dest != self.rank {
+            let mut notices = std::mem::take(&mut self.notices);
+            self.driver.matched_notices(id.dest, &mut notices);
+            for ssn in notices.drain(..) {
+                // A notice may come before its send is executed again: it is kept until then.
+                outbound.synchronous.insert(ssn, true);
+            }
+            self.notices = notices;
+        }
+        let matched = outbound.synchronous.get(&id.ssn).copied().unwrap_or(true);
+        if matched {
+            outbound.synchronous.remove(&id.ssn);
+        }
+        matched
+    }
+
+    fn post(&mut self, pattern: Pattern) -> Result<ReceiveId, Fault> {
+        let post = self.posts;
+        self.posts += 1;
+        let id = ReceiveId(post);
+        let forced = self.replay.delivery(post);
+        let wildcard = pattern.source.is_none();
+        let makes_determinant = match self.stack.scope() {
+            Scope::Nothing => false,
+            Scope::Choices => wildcard,
+            Scope::Deliveries => true,
+        };
+        let claim = match forced {
+            Some((source, ssn)) => Claim::Forced(source, ssn),
+            None if wildcard && !self.replay.is_over() => Claim::Blocked,
+            None => Claim::Any,
+        };
+        self.receives.insert(id, Receive::new(post, forced, makes_determinant));
+        if let Some(message) = self.matching.post(id, pattern, claim) {
+            self.matched_now(id, message)?;
+        }
+        self.unblock_if_over()?;
+        Ok(id)
+    }
+
+    fn matched(&self, id: ReceiveId) -> Option<Matched> {
+        let message = self.receives.get(&id)?.message?;
+        Some(Matched {
+            source: message.source,
+            ssn: message.ssn,
+            envelope: message.envelope,
+            len: message.len,
+        })
+    }
+
+    fn piece(&mut self, id: ReceiveId) -> Result<Option<&[u8]>, Fault> {
+        self.enter();
+        let Some(receive) = self.receives.get_mut(&id) else {
+            return Err(Fault::Bug("a payload is read of a receive that is not posted"));
+        };
+        let Some(message) = receive.message.filter(|message| receive.read < message.len) else {
+            self.leave();
+            return Ok(None);
+        };
+        self.driver.crash_point(CrashPoint::At(Failpoint::ChannelPayload))?;
+        let receive = self.receives.get_mut(&id).ok_or(Fault::Bug("a receive vanished"))?;
+        let Some(slot) = self.inbound[message.source as usize].get_mut(message.ssn) else {
+            return Err(Fault::Bug("a matched message is not known to its channel"));
+        };
+        let wanted = usize::try_from(message.len - receive.read).unwrap_or(usize::MAX);
+        let bytes = match &mut slot.place {
+            Place::Logged(payload) => {
+                let from = usize::try_from(receive.read).unwrap_or(usize::MAX).min(payload.len());
+                Some(&payload[from..])
+            }
+            Place::Absent => None,
+            Place::Channel(location) => loop {
+                // Pieces that were read before the channel began anew are skipped.
+                let Some((bytes, next)) = self.driver.bytes(message.source, *location) else { break None };
+                let skip = usize::try_from(slot.skip).unwrap_or(usize::MAX);
+                *location = next;
+                if skip < bytes.len() {
+                    slot.skip = 0;
+                    break Some(&bytes[skip..]);
+                }
+                slot.skip -= bytes.len() as u64;
+            },
+        };
+        // The stretch of reading stays open: it ends with the next progress.
+        let Some(bytes) = bytes else { return Ok(None) };
+        let bytes = &bytes[..bytes.len().min(wanted)];
+        receive.read += bytes.len() as u64;
+        slot.read = receive.read;
+        if self.stack.logs_delivered() {
+            receive.collected.extend_from_slice(bytes);
+        }
+        if receive.read == message.len {
+            if self.stack.logs_delivered() {
+                self.to_log.push(id);
+            } else {
+                receive.logged = true;
+            }
+        }
+        Ok(Some(bytes))
+    }
+
+    fn finish(&mut self, id: ReceiveId) -> Result<(), Fault> {
+        if self.to_log.contains(&id) {
+            self.log_delivered()?;
+        }
+        let Some(message) = self.receives.remove(&id).and_then(|receive| receive.message) else {
+            return Err(Fault::Bug("a receive is finished that was not matched"));
+        };
+        self.leave();
+        if message.source == self.rank {
+            self.inbound[message.source as usize].finish(message.ssn);
+            return Ok(());
+        }
+        let keeps = self.stack.keeps_sent();
+        let inbound = &mut self.inbound[message.source as usize];
+        let before = inbound.finished_below();
+        inbound.finish(message.ssn);
+        let below = inbound.finished_below();
+        if below > before {
+            if !keeps {
+                self.driver.release(message.source, below);
+            } else if self.stack.logs_delivered() {
+                let position = inbound.logged_position();
+                self.to_release.push_back((position, message.source, below));
+                self.release();
+            }
+        }
+        Ok(())
+    }
+
+    fn deliverable(&self, id: ReceiveId) -> bool {
+        self.receives.get(&id).is_some_and(|receive| receive.logged && self.is_open(&receive.gate))
+    }
+
+    fn withdraw(&mut self, id: ReceiveId) -> bool {
+        let withdrawn = self.matching.withdraw(id);
+        if withdrawn {
+            self.receives.remove(&id);
+        }
+        withdrawn
+    }
+
+    fn peek(&self, pattern: Pattern) -> Option<Matched> {
+        self.matching.peek(pattern).map(seen)
+    }
+
+    fn arrived(&self, source: Rank, ssn: Ssn) -> Option<Matched> {
+        self.matching.arrived(source, ssn).map(seen)
+    }
+
+    fn progress(&mut self) -> Result<bool, Fault> {
+        let mut moved = self.log_delivered()?;
+        self.leave();
+        self.enter();
+        let mut ready = std::mem::take(&mut self.ready);
+        ready.clear();
+        self.driver.ready(&mut ready);
+        for &source in &self.from_own_log {
+            if self.inbound[source as usize].has_logged() && !ready.contains(&source) {
+                ready.push(source);
+            }
+        }
+        let mut taken = Ok(());
+        for &source in &ready {
+            match self.take_in(source) {
+                Ok(any) => moved |= any,
+                Err(fault) => {
+                    taken = Err(fault);
+                    break;
+                }
+            }
+        }
+        self.ready = ready;
+        taken?;
+        self.leave();
+        moved |= self.unblock_if_over()?;
+        if !self.to_release.is_empty() {
+            self.release();
+        }
+        Ok(moved)
+    }
+
+    fn observe(&mut self) -> Result<Observation, Fault> {
+        if self.stack.scope() == Scope::Nothing {
+            return Ok(Observation::Live);
+        }
+        match self.replay.observation(self.stack.observed()) {
+            Some(answer) => {
+                self.stack.observation_completed();
+                self.unblock_if_over()?;
+                self.note();
+                Ok(Observation::Replayed(answer))
+            }
+            None => Ok(Observation::Live),
+        }
+    }
+
+    fn observed(&mut self, answer: Answer) -> Result<(), Fault> {
+        if self.stack.scope() == Scope::Nothing {
+            return Ok(());
+        }
+        self.driver.crash_point(CrashPoint::At(Failpoint::Observe))?;
+        let what = Happened::Observation { call: self.stack.observed(), answer };
+        let verdict = self.stack.non_deterministic(&mut JournalOf(&mut self.driver), what)?;
+        self.stack.observation_completed();
+        self.note();
+        match verdict {
+            // The answer is known to the application from now on; what it does next is gated at the next send.
+            Verdict::Accept | Verdict::Hold(_) => Ok(()),
+            _ => Err(Fault::Unsupported("a protocol that drops observations")),
+        }
+    }
+
+    fn read(&mut self, live: &mut dyn FnMut() -> Vec<u8>) -> Result<Vec<u8>, Fault> {
+        if self.stack.scope() == Scope::Nothing {
+            return Ok(live());
+        }
+        let call = self.reads;
+        self.reads += 1;
+        if let Some(value) = self.replay.read(call) {
+            self.unblock_if_over()?;
+            self.note();
+            return Ok(value);
+        }
+        let value = live();
+        let what = Happened::Read { call, value: value.clone() };
+        self.stack.non_deterministic(&mut JournalOf(&mut self.driver), what)?;
+        self.note();
+        Ok(value)
+    }
+}
+
+fn seen(message: Arrived) -> Matched {
+    Matched { source: message.source, ssn: message.ssn, envelope: message.envelope, len: message.len }
+}
