@@ -45,7 +45,7 @@ pub struct RunArgs {
     #[arg(long, default_value_t = 1, value_name = "K", value_parser = clap::value_parser!(u32).range(1..))]
     ranks_per_node: u32,
 
-    /// Kill ranks: RANK[.LIFE][+RANK...]@WHEN, where WHEN is `1.5s`, `300ms`, `send:N`, `deliver:N`, `point:NAME[:K]` or
+    /// Kill ranks: `RANK[.LIFE][+RANK...]@WHEN`, where WHEN is `1.5s`, `300ms`, `send:N`, `deliver:N`, `point:NAME[:K]` or
     /// `random[:SEED]`; or `random[:SEED]` alone
     #[arg(long = "kill", value_name = "RANK@WHEN")]
     kills: Vec<String>,
