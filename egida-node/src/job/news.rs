@@ -20,6 +20,8 @@ pub const FAILED: i32 = 1;
 /// Tells.
 #[derive(Debug)]
 pub struct News {
+    /// Whether the user asked twice for the end.
+    is_hurried: bool,
     sink: Sink,
     report: Report,
     is_quiet: bool,
@@ -67,7 +69,12 @@ impl News {
     /// From now on.
     #[must_use]
     pub fn new(sink: Sink, report: Report, is_quiet: bool) -> Self {
-        Self { sink, report, is_quiet, started: Instant::now() }
+        Self { is_hurried: false, sink, report, is_quiet, started: Instant::now() }
+    }
+
+    /// The user asked a second time: nobody is waited for any more, a stdout that nobody reads included.
+    pub fn hurry(&mut self) {
+        self.is_hurried = true;
     }
 
     /// The launcher's output.
@@ -205,6 +212,9 @@ impl News {
     pub async fn over(&mut self, exit_code: i32, impatience: impl Future) {
         self.report.add(&Event::End { exit_code });
         self.sink.progress(None);
+        if self.is_hurried {
+            return self.sink.abandon();
+        }
         tokio::select! {
             () = self.sink.flush() => return,
             _ = impatience => {}

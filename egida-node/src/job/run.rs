@@ -133,7 +133,10 @@ impl Job {
                 self.news.note(format!("{name}: the job ends"));
                 self.end_with(128 + number, Signal::TERM);
             }
-            Phase::Ending { code, .. } => self.end_with(code, Signal::KILL),
+            Phase::Ending { code, .. } => {
+                self.news.hurry();
+                self.end_with(code, Signal::KILL);
+            }
         }
     }
 
