@@ -90,7 +90,7 @@ fn the_call_graph_of_a_causal_send_is_that_of_the_paper() {
 }
 
 /// Figure 5: who may call whom. `Network` is asked by `CollectDeterminants`.
-const FIGURE_5: [(&str, &str); 18] = [
+const FIGURE_5: [(&str, &str); 19] = [
     ("API", "EventHandler"),
     ("FailureDetector", "EventHandler"),
     ("Network", "EventHandler"),
@@ -99,6 +99,7 @@ const FIGURE_5: [(&str, &str); 18] = [
     ("EventHandler", "LogEventInfo"),
     ("EventHandler", "PiggybackLogging"),
     ("EventHandler", "HowToOutputCommit"),
+    ("EventHandler", "OrphanDetection"),
     ("EventHandler", "CollectDeterminants"),
     ("PiggybackLogging", "LogEventDeterminant"),
     ("HowToOutputCommit", "LogEventDeterminant"),

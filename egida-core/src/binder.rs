@@ -5,14 +5,14 @@ use egida_spec::class::{Classification, classify, relies_on_peers};
 use egida_spec::complete_for;
 use egida_spec::diagnostic::nearest;
 use egida_spec::protocol::{
-    Class, Event, EventInfo, FailureUnit, LogStmt, NonDetStmt, Origin, Params, Phrase, Protocol, Span,
-    Tolerance,
+    Class, Event, EventInfo, FailureUnit, LogStmt, NonDetStmt, Origin, Params, Phrase, Protocol,
+    RollbackStmt, Span, Tolerance,
 };
 use thiserror::Error;
 
 use crate::gate::{MAX_STORES, StoreId};
 use crate::ids::{Domain, Rank};
-use crate::module::CollectDeterminants;
+use crate::module::{CollectDeterminants, OrphanDetection};
 use crate::recovery::Policy;
 use crate::registry::{Build, Registry, Slot};
 use crate::setting::Setting;
@@ -102,6 +102,8 @@ pub struct Bound {
     pub policy: Policy,
     /// The retrieval of determinants from others; `None` where a rank's own stable log has everything.
     pub collector: Option<Box<dyn CollectDeterminants>>,
+    /// What finds orphans at recovery; `None` where there cannot be any.
+    pub detector: Option<Box<dyn OrphanDetection>>,
     /// The class, and what decided it.
     pub classification: Classification,
     /// The modules.
@@ -137,9 +139,15 @@ pub fn bind(
     binder.check_shape(&protocol);
     binder.refuse_what_is_missing(&protocol);
     let slots = binder.slots(&protocol);
-    let collector = protocol.recovery.retrieve.as_ref().and_then(|phrase| {
+    // An optimistic protocol replays from the logs of each rank alone.
+    let retrieve = protocol.recovery.retrieve.as_ref().filter(|_| classification.class != Class::Optimistic);
+    let collector = retrieve.and_then(|phrase| {
         binder.make(&registry.retrieval, "CollectDeterminants", "protocol to retrieve determinants", phrase)
     });
+    let detector = match slots.as_ref().and_then(|slots| slots.orphans.as_ref()) {
+        Some(_) => binder.detector(&protocol),
+        None => None,
+    };
     let Some(slots) = slots.filter(|_| binder.errors.is_empty()) else { return Err(binder.errors) };
     let scope = scope(&protocol, classification.class);
     let strict = protocol.non_deterministic.iter().any(NonDetStmt::before_delivery);
@@ -154,6 +162,7 @@ pub fn bind(
         stores: binder.stores,
         policy,
         collector,
+        detector,
         classification,
         table: binder.table,
         protocol,
@@ -226,16 +235,13 @@ impl<'a> Binder<'a> {
         if let Some(checkpoint) = &protocol.checkpoint {
             self.missing("checkpoint protocol", &checkpoint.proto);
         }
-        if let Some(orphans) = &protocol.recovery.orphans {
-            self.missing("protocol to detect orphans", orphans);
-        }
-        if protocol.recovery.rollback.is_some() {
-            self.errors.push(BindError::NotImplemented {
-                slot: "statement",
-                value: "on rollback".to_owned(),
-                nearest: None,
-                span: None,
-            });
+        match &protocol.recovery.rollback {
+            Some(RollbackStmt::Checkpoint { storage, span }) => {
+                self.missing_text("independent checkpoint on rollback on", &storage.text, Some(*span));
+            }
+            // What is logged on rollback is what the rank would have logged there a little later: its journal is drained.
+            Some(RollbackStmt::Log(log)) => self.check_rollback_log(protocol, log),
+            None => {}
         }
         for commit in &protocol.output_commit {
             for event in &commit.events {
@@ -263,6 +269,17 @@ impl<'a> Binder<'a> {
             if self.registry.stable_storage.get(&log.storage.text).is_some() {
                 self.missing("storage of sent messages", &log.storage);
             }
+        }
+    }
+
+    /// On rollback the log of the receives is flushed: to where it goes anyway.
+    fn check_rollback_log(&mut self, protocol: &Protocol, log: &LogStmt) {
+        let receives = protocol.non_deterministic.iter().filter(|stmt| stmt.event.value != Event::Read);
+        let is_theirs = receives.filter_map(|stmt| stmt.log.as_ref()).any(|other| {
+            other.storage.text == log.storage.text && other.storage.params == log.storage.params
+        });
+        if !is_theirs {
+            self.missing("storage on rollback, other than that of the receives,", &log.storage);
         }
     }
 
@@ -311,7 +328,16 @@ impl<'a> Binder<'a> {
         let output_commit = commit.and_then(|stmt| {
             self.make(&registry.output_commit, "HowToOutputCommit", "output commit", &stmt.proto)
         });
+        // A protocol whose survivors are never orphans has no use for it, as the checker says.
+        let is_optimistic =
+            classify(protocol, self.setting.unit, &registry.vocabulary).class == Class::Optimistic;
+        let orphans = protocol.recovery.orphans.as_ref().filter(|_| is_optimistic).and_then(|phrase| {
+            self.make(&registry.orphan_detection, "OrphanDetection", "protocol to detect orphans", phrase)
+        });
+        let stores = self.stores.iter().fold(0, |bits, store| bits | (1 << store.id));
         Some(Slots {
+            orphans,
+            stores,
             determinant,
             log_determinant,
             determinant_path: determinant_path?,
@@ -320,6 +346,13 @@ impl<'a> Binder<'a> {
             piggyback,
             output_commit,
         })
+    }
+
+    /// A second instance of the detector, for the recovery coordinator.
+    fn detector(&self, protocol: &Protocol) -> Option<Box<dyn OrphanDetection>> {
+        let phrase = protocol.recovery.orphans.as_ref()?;
+        let implementation = self.registry.orphan_detection.get(&phrase.text)?;
+        Some((implementation.make)(&self.build(Some(phrase), 0)))
     }
 
     fn info(&mut self, log: &LogStmt) -> Option<(Box<dyn crate::module::LogEventInfo>, LogPath)> {

@@ -2,7 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::ids::{EventIndex, Incarnation, Rank};
+use crate::ids::{EventIndex, Rank, Version};
+use crate::wire::{Reader, WireError, put_varint};
 
 /// A scalar logical clock: if an event happened before another, its time is less.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -66,13 +67,14 @@ impl VectorClock {
     }
 }
 
-/// A vector clock that survives failures: each component is (incarnation, events), compared lexicographically, so that
-/// what a process does after it lost events is not taken for what it did before.
+/// A vector clock that survives failures: each component is (version, events), compared lexicographically, so that what a
+/// process does after it lost events is not taken for what it did before (Damani and Garg 1996, the fault-tolerant vector
+/// clock). Events are counted through: a version begins with as many as its predecessor is known to have had.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub struct IncarnationClock(Vec<(Incarnation, EventIndex)>);
+pub struct IncarnationClock(Vec<(Version, EventIndex)>);
 
 impl IncarnationClock {
-    /// The clock of a state that depends on nothing, among `ranks` processes in their first incarnations.
+    /// The clock of a state that depends on nothing, among `ranks` processes in their first versions.
     #[must_use]
     pub fn new(ranks: u32) -> Self {
         Self(vec![(1, 0); ranks as usize])
@@ -80,21 +82,19 @@ impl IncarnationClock {
 
     /// The component of a process.
     #[must_use]
-    pub fn of(&self, rank: Rank) -> (Incarnation, EventIndex) {
+    pub fn of(&self, rank: Rank) -> (Version, EventIndex) {
         self.0.get(rank as usize).copied().unwrap_or((1, 0))
     }
 
-    /// The time of the next event of `rank`.
-    pub fn tick(&mut self, rank: Rank) {
-        if let Some((_, events)) = self.0.get_mut(rank as usize) {
-            *events += 1;
-        }
+    /// All components, by rank.
+    pub fn components(&self) -> impl Iterator<Item = (Rank, Version, EventIndex)> + '_ {
+        self.0.iter().zip(0..).map(|(&(version, events), rank)| (rank, version, events))
     }
 
-    /// `rank` begins another incarnation after a failure: its events are counted anew.
-    pub fn restart(&mut self, rank: Rank) {
-        if let Some(component) = self.0.get_mut(rank as usize) {
-            *component = (component.0 + 1, 0);
+    /// Sets the component of a process, which never falls.
+    pub fn advance(&mut self, rank: Rank, version: Version, events: EventIndex) {
+        if let Some(known) = self.0.get_mut(rank as usize) {
+            *known = (*known).max((version, events));
         }
     }
 
@@ -105,13 +105,44 @@ impl IncarnationClock {
         }
     }
 
-    /// Whether a state with this clock is an orphan once incarnation `incarnation` of `rank` is known to have ended, for
-    /// good, after `events` events.
+    /// Whether a state with this clock depends on an event that `token` says is lost.
     #[must_use]
-    pub fn is_orphaned_by(&self, rank: Rank, incarnation: Incarnation, events: EventIndex) -> bool {
-        let (depended, count) = self.of(rank);
-        depended == incarnation && count > events
+    pub fn is_orphaned_by(&self, token: &Token) -> bool {
+        let (version, events) = self.of(token.rank);
+        version == token.version && events > token.events
     }
+
+    /// Appends the compact form: how many components, then version and events of each.
+    pub fn encode(&self, out: &mut Vec<u8>) {
+        put_varint(out, self.0.len() as u64);
+        for &(version, events) in &self.0 {
+            put_varint(out, u64::from(version));
+            put_varint(out, events);
+        }
+    }
+
+    /// Reads what [`IncarnationClock::encode`] wrote.
+    ///
+    /// # Errors
+    /// [`WireError`] where the bytes are cut short or a version is out of range.
+    pub fn decode(reader: &mut Reader<'_>) -> Result<Self, WireError> {
+        let components = reader.rank()?;
+        if components as usize > reader.rest().len() {
+            return Err(WireError::Short);
+        }
+        (0..components).map(|_| Ok((reader.rank()?, reader.varint()?))).collect::<Result<_, _>>().map(Self)
+    }
+}
+
+/// The end of a version of a process: what came after its first `events` events is lost for good (Damani and Garg 1996).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Token {
+    /// The process.
+    pub rank: Rank,
+    /// Which of its versions ended.
+    pub version: Version,
+    /// How many events of the process are left.
+    pub events: EventIndex,
 }
 
 #[cfg(test)]
@@ -137,18 +168,29 @@ mod tests {
     }
 
     #[test]
-    fn a_state_is_an_orphan_of_lost_events_of_that_incarnation_only() {
+    fn a_state_is_an_orphan_of_lost_events_of_that_version_only() {
         let (mut sender, mut receiver) = (IncarnationClock::new(2), IncarnationClock::new(2));
-        sender.tick(0);
-        sender.tick(0);
+        sender.advance(0, 1, 2);
         receiver.merge(&sender);
-        assert!(receiver.is_orphaned_by(0, 1, 1), "it depends on two events, one was found again");
-        assert!(!receiver.is_orphaned_by(0, 1, 2));
-        sender.restart(0);
-        sender.tick(0);
+        let ended = |events| Token { rank: 0, version: 1, events };
+        assert!(receiver.is_orphaned_by(&ended(1)), "it depends on two events, one was found again");
+        assert!(!receiver.is_orphaned_by(&ended(2)));
+        sender.advance(0, 2, 1);
         receiver.merge(&sender);
         assert_eq!(receiver.of(0), (2, 1));
-        assert!(!receiver.is_orphaned_by(0, 1, 0), "the later incarnation is another history");
+        assert!(!receiver.is_orphaned_by(&ended(0)), "the later version is another history");
+    }
+
+    #[test]
+    fn a_clock_comes_back_from_its_bytes_and_a_short_one_does_not() {
+        let mut clock = IncarnationClock::new(3);
+        clock.advance(1, 4, 1 << 33);
+        let mut bytes = Vec::new();
+        clock.encode(&mut bytes);
+        assert_eq!(IncarnationClock::decode(&mut Reader::new(&bytes)).unwrap(), clock);
+        for cut in 0..bytes.len() {
+            assert!(IncarnationClock::decode(&mut Reader::new(&bytes[..cut])).is_err());
+        }
     }
 
     proptest! {

@@ -8,6 +8,7 @@
 //!   journal    rank -> itself   append-only log of determinants and messages, with a watermark per store
 //! ```
 
+use crate::control::Control;
 use crate::crash::CrashPoint;
 use crate::fault::Fault;
 use crate::gate::StoreId;
@@ -68,13 +69,15 @@ pub enum EntryKind {
     Held = 2,
     /// A message that the rank delivered: source, ssn, envelope, payload.
     Message = 3,
+    /// The rank rolled back: its events from this number on are void, as far as they stand before this entry.
+    RolledBack = 4,
 }
 
 impl EntryKind {
     /// The kind of that number.
     #[must_use]
     pub fn from_byte(byte: u8) -> Option<Self> {
-        [Self::Own, Self::Held, Self::Message].into_iter().find(|&kind| kind as u8 == byte)
+        [Self::Own, Self::Held, Self::Message, Self::RolledBack].into_iter().find(|&kind| kind as u8 == byte)
     }
 }
 
@@ -163,6 +166,10 @@ pub trait Driver {
     /// # Errors
     /// [`Fault::OverLimit`] where there is no room, [`Fault::Crashed`] at a crash point.
     fn log(&mut self, entry: JournalEntry<'_>) -> Result<Position, Fault>;
+
+    /// Adds the control messages to this rank that came since the last call, in order. Those of a recovery come before
+    /// anything that a rank restarted by it writes.
+    fn control(&mut self, inbox: &mut Vec<Control>);
 
     /// Asks that a store make the journal stable up to a position soon.
     fn flush(&mut self, store: StoreId, position: Position);

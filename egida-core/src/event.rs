@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::clock::IncarnationClock;
 use crate::ids::{EventIndex, Rank, Ssn};
 use crate::wire::{Reader, WireError, put_bytes, put_varint};
 
@@ -21,6 +22,8 @@ pub struct Determinant {
     pub observed: u64,
     /// What happened.
     pub what: Happened,
+    /// What the event came to depend on, where the protocol tracks that: the clock of the message that was delivered.
+    pub after: Option<Box<IncarnationClock>>,
 }
 
 /// What a non-deterministic event decided.
@@ -75,6 +78,9 @@ const OBSERVED_MESSAGE: u8 = 3;
 const READ: u8 = 4;
 const POLLS: u8 = 5;
 
+/// Set in the kind of a determinant that a clock stands behind.
+const AFTER: u8 = 0x80;
+
 /// No answer names more requests than this; a larger count in a record is corruption.
 const MAX_REQUESTS: u64 = 1 << 24;
 
@@ -88,7 +94,7 @@ impl Determinant {
             Happened::Read { .. } => READ,
             Happened::Polls => POLLS,
         };
-        out.push(kind);
+        out.push(if self.after.is_some() { kind | AFTER } else { kind });
         put_varint(out, u64::from(self.owner));
         put_varint(out, self.index);
         put_varint(out, self.observed);
@@ -120,6 +126,9 @@ impl Determinant {
             }
             Happened::Polls => {}
         }
+        if let Some(after) = &self.after {
+            after.encode(out);
+        }
     }
 
     /// Reads one determinant.
@@ -131,7 +140,7 @@ impl Determinant {
         let owner = reader.rank()?;
         let index = reader.varint()?;
         let observed = reader.varint()?;
-        let what = match kind {
+        let what = match kind & !AFTER {
             DELIVERY => {
                 Happened::Delivery { source: reader.rank()?, ssn: reader.varint()?, post: reader.varint()? }
             }
@@ -155,7 +164,8 @@ impl Determinant {
             POLLS => Happened::Polls,
             _ => return Err(WireError::Malformed("an unknown kind of determinant")),
         };
-        Ok(Self { owner, index, observed, what })
+        let after = if kind & AFTER != 0 { Some(Box::new(IncarnationClock::decode(reader)?)) } else { None };
+        Ok(Self { owner, index, observed, what, after })
     }
 }
 
@@ -188,9 +198,10 @@ mod tests {
     proptest! {
         #[test]
         fn what_is_encoded_is_decoded(
-            owner: u32, index: u64, observed: u64, what in happened(), rest in proptest::collection::vec(any::<u8>(), 0..4)
+            owner: u32, index: u64, observed: u64, what in happened(), ranks in proptest::option::of(0u32..4), rest in proptest::collection::vec(any::<u8>(), 0..4)
         ) {
-            let determinant = Determinant { owner, index, observed, what };
+            let after = ranks.map(|ranks| Box::new(IncarnationClock::new(ranks)));
+            let determinant = Determinant { owner, index, observed, what, after };
             let mut bytes = Vec::new();
             determinant.encode(&mut bytes);
             let whole = bytes.len();

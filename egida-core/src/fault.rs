@@ -2,6 +2,7 @@
 
 use thiserror::Error;
 
+use crate::clock::Token;
 use crate::ids::{Rank, Ssn};
 use crate::wire::WireError;
 
@@ -11,6 +12,9 @@ pub enum Fault {
     /// The rank was told to die here: only the simulator returns it, a real rank is gone.
     #[error("the rank crashed")]
     Crashed,
+    /// The rank depends on events that are lost: it must roll back before them.
+    #[error("the rank depends on event {} of rank {}, which is lost: it rolls back", .0.events, .0.rank)]
+    Orphan(Token),
     /// A re-execution did something else than the execution that it repeats.
     #[error("rank {rank} does not repeat itself: {what}")]
     Divergence {

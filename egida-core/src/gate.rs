@@ -1,6 +1,6 @@
 //! Gates: what must be stable before an event may take effect.
 
-use crate::ids::{Domain, Position};
+use crate::ids::{Domain, Position, Rank};
 
 /// Which of a rank's stores a condition is about: an index into the stack's list of storages.
 pub type StoreId = u8;
@@ -25,6 +25,13 @@ pub enum Condition {
         /// The position.
         position: Position,
     },
+    /// The journal of another rank is stable below the position.
+    Other {
+        /// Whose journal.
+        rank: Rank,
+        /// The position.
+        position: Position,
+    },
 }
 
 /// A conjunction of conditions. An empty one is open.
@@ -32,13 +39,14 @@ pub enum Condition {
 pub struct Gate {
     stable: [Position; MAX_STORES],
     held: Option<(Domain, Position)>,
+    others: Vec<(Rank, Position)>,
 }
 
 impl Gate {
     /// The open gate.
     #[must_use]
     pub const fn open() -> Self {
-        Self { stable: [0; MAX_STORES], held: None }
+        Self { stable: [0; MAX_STORES], held: None, others: Vec::new() }
     }
 
     /// A gate of one condition.
@@ -60,6 +68,12 @@ impl Gate {
                 let (most, last) = self.held.unwrap_or_default();
                 self.held = Some((most.max(domains), last.max(position)));
             }
+            Condition::Other { rank, position } => {
+                match self.others.iter_mut().find(|(other, _)| *other == rank) {
+                    Some((_, last)) => *last = (*last).max(position),
+                    None => self.others.push((rank, position)),
+                }
+            }
         }
     }
 
@@ -78,7 +92,9 @@ impl Gate {
             .enumerate()
             .filter(|&(_, &position)| position > 0)
             .map(|(store, &position)| Condition::Stable { store: store as StoreId, position });
-        stable.chain(self.held.map(|(domains, position)| Condition::Held { domains, position }))
+        let held = self.held.map(|(domains, position)| Condition::Held { domains, position });
+        let others = self.others.iter().map(|&(rank, position)| Condition::Other { rank, position });
+        stable.chain(held).chain(others)
     }
 
     /// Whether there is nothing to wait for at all.

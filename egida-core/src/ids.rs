@@ -6,6 +6,10 @@ pub type Rank = u32;
 /// Which life of a rank: the first is 1, and every restart adds one.
 pub type Incarnation = u32;
 
+/// Which history of a rank, from 1: one more after each failure that may have lost events. An incarnation that merely rolls
+/// back goes on in the version that it had.
+pub type Version = u32;
+
 /// The send sequence number of a message on its channel, from 0.
 pub type Ssn = u64;
 

@@ -21,6 +21,7 @@
 pub mod api;
 pub mod binder;
 pub mod clock;
+pub mod control;
 pub mod crash;
 pub mod describe;
 pub mod driver;

@@ -136,6 +136,11 @@ impl Matching {
         true
     }
 
+    /// Forgets the arrived messages of a channel from number `from` on.
+    pub fn forget(&mut self, source: Rank, from: Ssn) {
+        self.arrived.retain(|message| message.source != source || message.ssn < from);
+    }
+
     /// The message that a receive with this pattern would take if it were posted now.
     #[must_use]
     pub fn peek(&self, pattern: Pattern) -> Option<Arrived> {

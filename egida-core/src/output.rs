@@ -35,6 +35,7 @@ struct Chunk {
     bytes: Vec<u8>,
     gate: Gate,
     observed: u64,
+    broken: bool,
 }
 
 /// The output of one rank's stream, and the ledger of what was released.
@@ -93,7 +94,7 @@ impl OutputGate {
             }
         }
         if !bytes.is_empty() {
-            self.waiting.push_back(Chunk { bytes, gate, observed });
+            self.waiting.push_back(Chunk { bytes, gate, observed, broken: false });
         }
         Ok(())
     }
@@ -102,7 +103,7 @@ impl OutputGate {
     /// caller shows it to the world only after this.
     pub fn release(&mut self, mut is_open: impl FnMut(&Condition) -> bool) -> Option<Vec<u8>> {
         let chunk = self.waiting.front()?;
-        if !chunk.gate.conditions().all(|condition| is_open(&condition)) {
+        if chunk.broken || !chunk.gate.conditions().all(|condition| is_open(&condition)) {
             return None;
         }
         let chunk = self.waiting.pop_front()?;
@@ -110,6 +111,28 @@ impl OutputGate {
         self.released_digest.update(&chunk.bytes);
         self.observed = self.observed.max(chunk.observed);
         Some(chunk.bytes)
+    }
+
+    /// Waiting chunks with a condition that can never be fulfilled any more, because what it was about is lost, wait until
+    /// [`OutputGate::renew`]: whether their writer depends on it is not known yet.
+    pub fn lost(&mut self, is_lost: impl Fn(&Condition) -> bool) {
+        for chunk in &mut self.waiting {
+            chunk.broken |= chunk.gate.conditions().any(|condition| is_lost(&condition));
+        }
+    }
+
+    /// Whether chunks wait to be renewed.
+    #[must_use]
+    pub fn is_broken(&self) -> bool {
+        self.waiting.iter().any(|chunk| chunk.broken)
+    }
+
+    /// Gives chunks whose condition was lost this gate: their writer turned out not to depend on what was lost.
+    pub fn renew(&mut self, gate: &Gate) {
+        for chunk in self.waiting.iter_mut().filter(|chunk| chunk.broken) {
+            chunk.gate = gate.clone();
+            chunk.broken = false;
+        }
     }
 
     /// The conditions that the waiting chunks wait for: what must be driven, since nothing else may.

@@ -13,7 +13,7 @@ use crate::gate::StoreId;
 use crate::ids::{Domain, Rank};
 use crate::module::{
     CollectDeterminants, Determinant, HowToLog, HowToOutputCommit, LogEventDeterminant, LogEventInfo,
-    PiggybackLogging, StableStorage, VolatileStorage, WhereToLog,
+    OrphanDetection, PiggybackLogging, StableStorage, VolatileStorage, WhereToLog,
 };
 use crate::setting::Setting;
 
@@ -96,6 +96,8 @@ pub struct Registry {
     pub output_commit: Slot<dyn HowToOutputCommit>,
     /// `<recovery-get-det-proto>`.
     pub retrieval: Slot<dyn CollectDeterminants>,
+    /// `<orphan-detection-proto>`.
+    pub orphan_detection: Slot<dyn OrphanDetection>,
     /// Makes determinants; no phrase chooses it.
     pub determinant: Implementation<dyn Determinant>,
     /// Logs determinants; no phrase chooses it.

@@ -105,8 +105,9 @@ mod tests {
             index: 0,
             observed: 3,
             what: Happened::Observation { call: 3, answer: answer.clone() },
+            after: None,
         };
-        let polls = Determinant { owner: 0, index: 1, observed: 6, what: Happened::Polls };
+        let polls = Determinant { owner: 0, index: 1, observed: 6, what: Happened::Polls, after: None };
         let mut replay = Replay::new([&success, &polls], 0);
         assert_eq!(replay.observation(0), Some(Answer::Nothing));
         assert_eq!(replay.observation(3), Some(answer));

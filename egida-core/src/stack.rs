@@ -7,17 +7,19 @@
 //! The stack knows nothing of channels, matching or processes: the engine calls it at every event and does what the
 //! outcome says. It is deterministic: same calls, same outcomes.
 
+use crate::clock::{IncarnationClock, Token};
+use crate::driver::{EntryKind, JournalEntry};
 use crate::event::{Answer, Happened};
 use crate::fault::Fault;
 use crate::gate::{Condition, Gate};
-use crate::ids::{Domain, EventIndex, Position, Rank, Ssn};
+use crate::ids::{Domain, EventIndex, Position, Rank, Ssn, Version};
 use crate::module::{
-    self, Call, Entry, HowToLog, HowToOutputCommit, Journal, LogContext, LogEventDeterminant, LogEventInfo,
-    MutedJournal, PiggybackContext, PiggybackError, PiggybackLogging, PlaceContext, StableStorage,
-    StorageContext, Trace, VolatileStorage, WhereToLog, WriteContext,
+    self, Call, Delivered, Entry, HowToLog, HowToOutputCommit, Journal, LogContext, LogEventDeterminant,
+    LogEventInfo, MutedJournal, OrphanDetection, PiggybackContext, PiggybackError, PiggybackLogging,
+    PlaceContext, StableStorage, Standing, StorageContext, Trace, VolatileStorage, WhereToLog, WriteContext,
 };
 use crate::recovery::HeldDeterminant;
-use crate::wire::{Envelope, SendMode};
+use crate::wire::put_varint;
 
 /// Which non-deterministic events make determinants.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,6 +39,8 @@ pub enum Verdict {
     Accept,
     /// It takes effect when the gate opens.
     Hold(Gate),
+    /// It waits for a token that is on its way.
+    Postpone,
     /// It is dropped, for this reason.
     Drop(&'static str),
     /// A checkpoint must be taken first.
@@ -45,27 +49,33 @@ pub enum Verdict {
     RollBack(EventIndex),
 }
 
+/// What an event handler found in a message that arrives.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Taken {
+    /// What is to be done with it.
+    pub verdict: Verdict,
+    /// What it depends on, where the protocol tracks that.
+    pub clock: Option<Box<IncarnationClock>>,
+}
+
 /// The event handler of section 4.1: what the engine calls at each of the relevant events of section 3.1.
 pub trait EventHandler {
-    /// A non-deterministic event has happened.
+    /// A non-deterministic event has happened; `after` is the clock of the message that it delivers.
     ///
     /// # Errors
     /// Any [`Fault`] of a module.
-    fn non_deterministic(&mut self, journal: &mut dyn Journal, what: Happened) -> Result<Verdict, Fault>;
+    fn non_deterministic(
+        &mut self,
+        journal: &mut dyn Journal,
+        what: Happened,
+        after: Option<Box<IncarnationClock>>,
+    ) -> Result<Verdict, Fault>;
 
     /// A message was delivered whole to the library; the application has not seen it.
     ///
     /// # Errors
     /// Any [`Fault`] of a module.
-    fn delivered(
-        &mut self,
-        journal: &mut dyn Journal,
-        source: Rank,
-        ssn: Ssn,
-        envelope: Envelope,
-        mode: SendMode,
-        payload: &[u8],
-    ) -> Result<Verdict, Fault>;
+    fn delivered(&mut self, journal: &mut dyn Journal, message: Delivered<'_>) -> Result<Verdict, Fault>;
 
     /// A message is about to be sent: a dependency-generating event. Appends its piggyback where it is really written
     /// (`fresh`); one that stands on its channel already keeps the piggyback that it has. Returns the gate that readers
@@ -92,11 +102,12 @@ pub trait EventHandler {
         journal: &mut dyn Journal,
         source: Rank,
         piggyback: &[u8],
-    ) -> Result<(), PiggybackError>;
+    ) -> Result<Taken, PiggybackError>;
 
-    /// Output that depends on everything below `position` of the rank's journal is about to leave. Called by the node,
-    /// on the node's own instance of the stack.
-    fn output(&mut self, journal: &mut dyn Journal, position: Position) -> Gate;
+    /// Output that depends on everything below `position` of the rank's journal is about to leave. `heads` is how far the
+    /// journals of all ranks had come by then, by rank, where [`Stack::commits_with_others`]; else it may be empty. Called
+    /// by the node, on the node's own instance of the stack.
+    fn output(&mut self, journal: &mut dyn Journal, position: Position, heads: &[Position]) -> Gate;
 
     /// A failure was detected: the memory of a domain is lost.
     fn failure(&mut self, domain: Domain);
@@ -149,6 +160,10 @@ pub struct Slots {
     pub piggyback: Option<Box<dyn PiggybackLogging>>,
     /// Commits output.
     pub output_commit: Option<Box<dyn HowToOutputCommit>>,
+    /// Detects orphans.
+    pub orphans: Option<Box<dyn OrphanDetection>>,
+    /// The stable storages that these write to: bit s for store s.
+    pub stores: u8,
 }
 
 /// A live stack of one rank.
@@ -203,6 +218,57 @@ impl Stack {
     #[must_use]
     pub fn keeps_sent(&self) -> bool {
         self.scope != Scope::Nothing
+    }
+
+    /// Whether messages and states may turn out to be orphans.
+    #[must_use]
+    pub fn detects_orphans(&self) -> bool {
+        self.slots.orphans.is_some()
+    }
+
+    /// Whether committing output takes the logs of other ranks.
+    #[must_use]
+    pub fn commits_with_others(&self) -> bool {
+        self.slots.output_commit.as_ref().is_some_and(|commit| commit.takes_others())
+    }
+
+    /// Begins a version of the rank with `events` events behind it, knowing of these ends of versions.
+    pub fn begin(&mut self, version: Version, events: EventIndex, tokens: &[Token]) {
+        if let Some(orphans) = &mut self.slots.orphans {
+            for &token in tokens {
+                orphans.token(token);
+            }
+        }
+        if let Some(piggyback) = &mut self.slots.piggyback {
+            piggyback.begin(version, events);
+        }
+    }
+
+    /// Notes in the journal that the rank's events from number `from` on are void.
+    ///
+    /// # Errors
+    /// Any [`Fault`] of the journal.
+    pub fn rolled_back(&mut self, journal: &mut dyn Journal, from: EventIndex) -> Result<(), Fault> {
+        let mut bytes = Vec::new();
+        put_varint(&mut bytes, from);
+        let stores = self.slots.stores;
+        journal.log(JournalEntry { kind: EntryKind::RolledBack, stores, bytes: &bytes }).map(|_| ())
+    }
+
+    /// A version of a rank has ended. Returns whether this rank's state is an orphan.
+    pub fn token(&mut self, token: Token) -> bool {
+        self.trace.enter("EventHandler", "Token");
+        self.trace.enter("OrphanDetection", "Token");
+        let orphan = self.slots.orphans.as_mut().is_some_and(|orphans| orphans.token(token));
+        self.trace.leave();
+        self.trace.leave();
+        orphan
+    }
+
+    /// Whether a message with this clock is known never to have been sent.
+    #[must_use]
+    pub fn is_obsolete(&self, clock: &IncarnationClock) -> bool {
+        self.slots.orphans.as_ref().is_some_and(|orphans| orphans.judge(clock) == Standing::Obsolete)
     }
 
     /// How many non-deterministic events have determinants.
@@ -260,6 +326,9 @@ impl Stack {
                 self.gate.join(&gate);
             }
         }
+        if let (Some(orphans), Some(after)) = (&mut self.slots.orphans, &held.determinant.after) {
+            orphans.delivered(after);
+        }
         if let Some(piggyback) = &mut self.slots.piggyback {
             piggyback.restored(id, &held.determinant, &held.holders, held.stable);
         }
@@ -286,11 +355,17 @@ impl Stack {
     }
 
     /// Creates and logs a determinant; returns the gate of its storage.
-    fn log_event(&mut self, journal: &mut dyn Journal, what: Happened) -> Result<Gate, Fault> {
+    fn log_event(
+        &mut self,
+        journal: &mut dyn Journal,
+        what: Happened,
+        after: Option<Box<IncarnationClock>>,
+    ) -> Result<Gate, Fault> {
         let observation = matches!(what, Happened::Observation { .. });
         self.trace.enter("Determinant", "CreateDeterminant");
-        let determinant =
+        let mut determinant =
             self.slots.determinant.create_determinant(self.rank, self.next_event, self.observed, what);
+        determinant.after = after;
         self.trace.leave();
         self.trace.enter("LogEventDeterminant", "Log");
         let mut context = self.slots.determinant_path.context(journal, &mut self.trace);
@@ -300,6 +375,11 @@ impl Stack {
         self.next_event += 1;
         // An observation's determinant answers for its own call, besides all before it.
         self.observed_known = self.observed_known.max(self.observed + u64::from(observation));
+        if let (Some(orphans), Some(after)) = (&mut self.slots.orphans, &determinant.after) {
+            self.trace.enter("OrphanDetection", "Delivered");
+            orphans.delivered(after);
+            self.trace.leave();
+        }
         if let Some(piggyback) = &mut self.slots.piggyback {
             piggyback.logged(id, &determinant);
         }
@@ -314,39 +394,36 @@ impl Stack {
     /// Makes failed polls known before something comes to depend on them.
     fn close_polls(&mut self, journal: &mut dyn Journal) -> Result<(), Fault> {
         if self.scope != Scope::Nothing && self.observed > self.observed_known {
-            self.log_event(journal, Happened::Polls)?;
+            self.log_event(journal, Happened::Polls, None)?;
         }
         Ok(())
     }
 }
 
 impl EventHandler for Stack {
-    fn non_deterministic(&mut self, journal: &mut dyn Journal, what: Happened) -> Result<Verdict, Fault> {
+    fn non_deterministic(
+        &mut self,
+        journal: &mut dyn Journal,
+        what: Happened,
+        after: Option<Box<IncarnationClock>>,
+    ) -> Result<Verdict, Fault> {
         if self.scope == Scope::Nothing
             || matches!(&what, Happened::Observation { answer: Answer::Nothing, .. })
         {
             return Ok(Verdict::Accept);
         }
         self.trace.enter("EventHandler", "NonDeterministicEvent");
-        let gate = self.log_event(journal, what);
+        let gate = self.log_event(journal, what, after);
         self.trace.leave();
         gate.map(|gate| self.verdict(gate))
     }
 
-    fn delivered(
-        &mut self,
-        journal: &mut dyn Journal,
-        source: Rank,
-        ssn: Ssn,
-        envelope: Envelope,
-        mode: SendMode,
-        payload: &[u8],
-    ) -> Result<Verdict, Fault> {
+    fn delivered(&mut self, journal: &mut dyn Journal, message: Delivered<'_>) -> Result<Verdict, Fault> {
         let Some((log, path)) = &mut self.slots.log_delivered else { return Ok(Verdict::Accept) };
         self.trace.enter("EventHandler", "Delivered");
         self.trace.enter("LogEventInfo", "Log");
         let mut context = path.context(journal, &mut self.trace);
-        let logged = log.log(&mut context, Entry::Delivered { source, ssn, envelope, mode, payload });
+        let logged = log.log(&mut context, Entry::Delivered(message));
         self.trace.leave();
         self.trace.leave();
         let (_, gate) = logged?;
@@ -396,22 +473,38 @@ impl EventHandler for Stack {
         journal: &mut dyn Journal,
         source: Rank,
         piggyback: &[u8],
-    ) -> Result<(), PiggybackError> {
-        if self.slots.piggyback.is_none() {
-            return Ok(());
-        }
-        self.trace.enter("EventHandler", "Arrival");
-        self.trace.enter("PiggybackLogging", "ProcessPiggyback");
-        let processed = match self.piggyback(journal) {
-            Some((module, mut context)) => module.process_piggyback(&mut context, source, piggyback),
-            None => Ok(()),
+    ) -> Result<Taken, PiggybackError> {
+        let Some(module) = &self.slots.piggyback else {
+            return Ok(Taken { verdict: Verdict::Accept, clock: None });
         };
+        self.trace.enter("EventHandler", "Arrival");
+        let mut verdict = Verdict::Accept;
+        let mut clock = None;
+        if let Some(orphans) = &self.slots.orphans {
+            clock = module.clock(piggyback)?.map(Box::new);
+            if let Some(clock) = &clock {
+                self.trace.enter("OrphanDetection", "Judge");
+                verdict = match orphans.judge(clock) {
+                    Standing::Valid => Verdict::Accept,
+                    Standing::Undecided => Verdict::Postpone,
+                    Standing::Obsolete => Verdict::Drop("it depends on an event that is lost"),
+                };
+                self.trace.leave();
+            }
+        }
+        let mut processed = Ok(());
+        if verdict == Verdict::Accept {
+            self.trace.enter("PiggybackLogging", "ProcessPiggyback");
+            if let Some((module, mut context)) = self.piggyback(journal) {
+                processed = module.process_piggyback(&mut context, source, piggyback);
+            }
+            self.trace.leave();
+        }
         self.trace.leave();
-        self.trace.leave();
-        processed
+        processed.map(|()| Taken { verdict, clock })
     }
 
-    fn output(&mut self, journal: &mut dyn Journal, position: Position) -> Gate {
+    fn output(&mut self, journal: &mut dyn Journal, position: Position, heads: &[Position]) -> Gate {
         self.trace.enter("EventHandler", "Output");
         let mut gate = Gate::open();
         if let Some(commit) = &mut self.slots.output_commit {
@@ -420,7 +513,7 @@ impl EventHandler for Stack {
                 log_determinant: &mut *self.slots.log_determinant,
                 below: self.slots.determinant_path.context(journal, &mut self.trace),
             };
-            gate.join(&commit.output_commit(&mut context, position));
+            gate.join(&commit.output_commit(&mut context, position, heads));
             self.trace.leave();
         }
         self.trace.leave();
@@ -445,6 +538,9 @@ pub fn required_position(gate: &Gate) -> Result<Position, Fault> {
             Condition::Stable { position, .. } => required = required.max(position),
             Condition::Held { .. } => {
                 return Err(Fault::Unsupported("a send gated on other domains' memory"));
+            }
+            Condition::Other { .. } => {
+                return Err(Fault::Unsupported("a send gated on the logs of other ranks"));
             }
         }
     }

@@ -6,6 +6,7 @@
 
 pub mod determinant;
 pub mod logging;
+pub mod orphans;
 pub mod output;
 pub mod piggyback;
 mod registry;

@@ -128,7 +128,7 @@ mod tests {
 
     fn log(rank: &mut ShmDriver, index: EventIndex) -> Position {
         let mut bytes = Vec::new();
-        Determinant { owner: 1, index, observed: 0, what: Happened::Polls }.encode(&mut bytes);
+        Determinant { owner: 1, index, observed: 0, what: Happened::Polls, after: None }.encode(&mut bytes);
         rank.log(JournalEntry { kind: EntryKind::Own, stores: 0, bytes: &bytes }).unwrap()
     }
 

@@ -4,6 +4,7 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::rc::Rc;
 
+use egida_core::control::Control;
 use egida_core::crash::{CrashPoint, Failpoint};
 use egida_core::driver::{Arrival, Comparison, Driver, EntryKind, Extent, JournalEntry, Location, Progress};
 use egida_core::event::Determinant;
@@ -115,9 +116,11 @@ impl Driver for SimDriver {
             let mut world = self.world.borrow_mut();
             let earliest = world.now + world.delay;
             let past = world.depends[self.rank as usize].clone();
+            // What a recovery has to tell is there before anything that a rank restarted by it writes.
+            let told = world.inbox[dest as usize].back().map_or(0, |&(at, _)| at);
             let channel = world.channel(self.rank, dest);
             // A channel is FIFO: nothing becomes visible before what stands ahead of it.
-            let visible = earliest.max(channel.records.last().map_or(0, |last| last.visible));
+            let visible = earliest.max(channel.records.last().map_or(0, |last| last.visible)).max(told);
             let record =
                 Record { header: *header, piggyback: piggyback.to_vec(), payload: Vec::new(), visible, past };
             channel.records.push(record);
@@ -260,6 +263,15 @@ impl Driver for SimDriver {
         let journal = &mut world.journals[self.rank as usize];
         journal.entries.push(Entry { kind: entry.kind, stores: entry.stores, bytes: entry.bytes.to_vec() });
         Ok(journal.head())
+    }
+
+    fn control(&mut self, inbox: &mut Vec<Control>) {
+        let mut world = self.world.borrow_mut();
+        let now = world.now;
+        let waiting = &mut world.inbox[self.rank as usize];
+        while let Some((_, control)) = waiting.pop_front_if(|&mut (at, _)| at <= now) {
+            inbox.push(control);
+        }
     }
 
     fn flush(&mut self, _: StoreId, _: Position) {}

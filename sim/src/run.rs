@@ -6,8 +6,10 @@ use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 use std::rc::Rc;
 use std::time::Duration;
 
-use egida_core::binder::{BindError, Bound, bind};
-use egida_core::clock::VectorClock;
+use egida_core::api::Api;
+use egida_core::binder::{BindError, bind};
+use egida_core::clock::{Token, VectorClock};
+use egida_core::control::Control;
 use egida_core::driver::EntryKind;
 use egida_core::engine::{Engine, OnDivergence};
 use egida_core::event::Determinant;
@@ -18,11 +20,11 @@ use egida_core::module::{
     CollectDeterminants, FailureDetector, MutedJournal, Network, Question, Step as Collection, Timer,
 };
 use egida_core::output::{OutputGate, Replicated, Stream};
-use egida_core::recovery::{Action, Cause, Collected, Coordinator, End, Input, LoggedMessage, RecoveryImage};
+use egida_core::recovery::{Action, Cause, Collected, Coordinator, End, Fate, Input, RecoveryImage};
 use egida_core::registry::Registry;
 use egida_core::setting::Setting;
 use egida_core::stack::{EventHandler, Stack};
-use egida_core::wire::Reader;
+use egida_core::wire::{Reader, WireError};
 use egida_spec::protocol::Protocol;
 use rand::{Rng, RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -123,6 +125,8 @@ struct Simulation<'a> {
     images: BTreeMap<Rank, RecoveryImage>,
     copies_needed: u32,
     recovers: bool,
+    /// Whether survivors may be orphans.
+    detects: bool,
     looks: u64,
     trace: Vec<String>,
     end: Option<Ending>,
@@ -144,6 +148,7 @@ struct Life {
 struct Collecting {
     round: u64,
     ranks: Vec<Rank>,
+    witnesses: Vec<Rank>,
     collected: Collected,
 }
 
@@ -157,11 +162,13 @@ pub fn run(job: &Job<'_>, registry: &Registry) -> Result<Outcome, Vec<BindError>
     let mut lives = Vec::new();
     let mut policy = None;
     let mut collector = None;
+    let mut detector = None;
     for rank in 0..ranks {
-        let Bound { stack, policy: rank_policy, collector: rank_collector, .. } =
-            bind(job.protocol, registry, &job.setting, rank)?;
-        policy = Some(rank_policy);
-        collector = rank_collector;
+        let bound = bind(job.protocol, registry, &job.setting, rank)?;
+        let stack = bound.stack;
+        policy = Some(bound.policy);
+        collector = bound.collector;
+        detector = bound.detector;
         lives.push(Life {
             engine: None,
             program: Program::new(rank, ranks, job.scripts[rank as usize].clone()),
@@ -176,6 +183,8 @@ pub fn run(job: &Job<'_>, registry: &Registry) -> Result<Outcome, Vec<BindError>
         });
     }
     let Some(policy) = policy else { return Ok(nothing()) };
+    let detects = detector.is_some();
+    let coordinator = Coordinator::new(policy, job.setting.domains.clone()).detecting(detector);
     let mut simulation = Simulation {
         job,
         registry,
@@ -184,12 +193,13 @@ pub fn run(job: &Job<'_>, registry: &Registry) -> Result<Outcome, Vec<BindError>
         queue: BinaryHeap::new(),
         numbered: 0,
         ranks: lives,
-        coordinator: Coordinator::new(policy, job.setting.domains.clone()),
+        coordinator,
         collector,
         collecting: None,
         images: BTreeMap::new(),
         copies_needed: policy.tolerates.unwrap_or(0),
         recovers: policy.recovers,
+        detects,
         looks: 0,
         trace: Vec::new(),
         end: None,
@@ -222,10 +232,11 @@ impl Network for Simulation<'_> {
                     self.died(rank, Cause::Fenced);
                 }
             }
-            Action::Seal { ranks, memory_lost } => self.seal(&ranks, memory_lost),
+            Action::Seal { ranks } => self.seal(&ranks),
+            Action::Announce { tokens } => self.announce(&tokens),
             Action::Persist { round, .. } => self.after(100, Event::Durable(round)),
             Action::Quiesce { round } => self.after(100, Event::Quiesced(round)),
-            Action::Collect { round, ranks } => self.collect(round, ranks),
+            Action::Collect { round, ranks, witnesses } => self.collect(round, ranks, witnesses),
             Action::Start { rank, image } => {
                 let number = u64::from(image.incarnation);
                 self.images.insert(rank, image);
@@ -327,6 +338,11 @@ impl Simulation<'_> {
             Event::WriteOut(rank, position) => {
                 self.world.borrow_mut().write_out(rank, position);
                 self.release(rank);
+                for waiting in 0..self.job.setting.domains.ranks() {
+                    if waiting != rank && !self.ranks[waiting as usize].output.is_idle() {
+                        self.release(waiting);
+                    }
+                }
             }
             Event::Durable(round) => {
                 self.detected(Input::Durable { round });
@@ -359,7 +375,11 @@ impl Simulation<'_> {
             return;
         }
         let Some(engine) = &mut life.engine else { return };
-        let stepped = life.program.step(engine, live);
+        let stepped = match life.over {
+            // A rank at its end may still learn that it is an orphan.
+            true => engine.progress().map(|_| Step::Over),
+            false => life.program.step(engine, live),
+        };
         let head = self.world.borrow().journals[rank as usize].head();
         match stepped {
             Ok(step) => {
@@ -374,6 +394,7 @@ impl Simulation<'_> {
                 }
             }
             Err(Fault::Crashed) => self.died(rank, Cause::Signal(9)),
+            Err(Fault::Orphan(_)) => self.died(rank, Cause::RolledBack),
             Err(fault) => self.end = Some(Ending::Failed(rank, fault)),
         }
     }
@@ -381,7 +402,7 @@ impl Simulation<'_> {
     /// The invariant of pessimistic and causal protocols, checked from outside: while nobody is down, whatever a state
     /// depends on could be found again if any one domain failed now.
     fn look_for_exposed(&mut self) {
-        let is_protected = self.recovers && !self.job.discard_determinants;
+        let is_protected = self.recovers && !self.detects && !self.job.discard_determinants;
         self.looks += 1;
         if self.looks.is_multiple_of(LOOK_EVERY)
             && is_protected
@@ -406,12 +427,22 @@ impl Simulation<'_> {
             return;
         }
         life.read = life.program.written.len();
-        let gate = life.node.output(&mut MutedJournal, head);
+        let heads = self.world.borrow().heads();
+        let gate = life.node.output(&mut MutedJournal, head, &heads);
         let observed = life.engine.as_ref().map_or(0, |engine| engine.counts().observed);
         if life.output.write(bytes, gate, observed).is_err() {
             self.end = Some(Ending::Contradicted(rank));
         }
+        if !self.is_told(rank) {
+            self.ranks[rank as usize].output.lost(|_| true);
+        }
         self.release(rank);
+    }
+
+    /// Whether a rank knows of everything that is lost. Until then its output may depend on it.
+    fn is_told(&self, rank: Rank) -> bool {
+        !self.detects
+            || (self.world.borrow().inbox[rank as usize].is_empty() && !self.coordinator.is_recovering())
     }
 
     /// Releases what may be, and drives what may not.
@@ -422,14 +453,22 @@ impl Simulation<'_> {
             let journal = &world.journals[rank as usize];
             (journal.stable, journal.head())
         };
+        let heads = self.world.borrow().heads();
+        let is_told = self.is_told(rank);
         let life = &mut self.ranks[rank as usize];
+        if is_told && life.engine.is_some() && life.output.is_broken() {
+            life.output.renew(&life.node.output(&mut MutedJournal, head, &heads));
+        }
         life.replicated.holds(own, head);
+        let world = self.world.borrow();
         while let Some(bytes) = life.output.release(|condition| match *condition {
             Condition::Stable { position, .. } => position <= stable,
             Condition::Held { domains, position } => life.replicated.position_held_by(domains) >= position,
+            Condition::Other { rank, position } => world.journals[rank as usize].stable >= position,
         }) {
             life.released.extend(bytes);
         }
+        drop(world);
         let mut wanted: BTreeSet<(u32, Position)> = BTreeSet::new();
         for condition in life.output.waiting_for() {
             if let Condition::Held { domains, position } = condition {
@@ -443,7 +482,8 @@ impl Simulation<'_> {
         for (domain, position) in wanted {
             self.after(80, Event::Replicate { rank, domain, position });
         }
-        if self.ranks.iter().all(|life| life.over && life.output.is_idle()) {
+        let is_told = self.world.borrow().inbox.iter().all(|inbox| inbox.is_empty());
+        if is_told && self.ranks.iter().all(|life| life.over && life.output.is_idle()) {
             self.end = Some(Ending::Done);
         }
     }
@@ -470,9 +510,19 @@ impl Simulation<'_> {
         if let Some(engine) = &mut life.engine {
             engine.finished();
         }
-        life.over = true;
-        self.tell(format!("rank {rank} comes to its end"));
-        self.release(rank);
+        if !life.over {
+            life.over = true;
+            self.tell(format!("rank {rank} comes to its end"));
+        }
+        let incarnation = self.ranks[rank as usize].incarnation;
+        let told = self.world.borrow().inbox[rank as usize].back().map(|&(at, _)| at);
+        if let Some(at) = told {
+            self.numbered += 1;
+            self.queue.push(Reverse((at, self.numbered, Event::Run(rank, incarnation))));
+        }
+        for waiting in 0..self.job.setting.domains.ranks() {
+            self.release(waiting);
+        }
     }
 
     fn died(&mut self, rank: Rank, cause: Cause) {
@@ -485,30 +535,61 @@ impl Simulation<'_> {
         self.detected(Input::Died { rank, cause, at });
     }
 
-    fn seal(&mut self, ranks: &[Rank], memory_lost: bool) {
-        for &rank in ranks {
+    fn seal(&mut self, ranks: &[(Rank, Fate)]) {
+        for &(rank, fate) in ranks {
             // A rank that had come to its end is executed again with the rest of its domain.
             self.ranks[rank as usize].over = false;
             if self.ranks[rank as usize].engine.take().is_some() {
                 self.ranks[rank as usize].output.writer_died();
             }
-            if memory_lost {
-                self.world.borrow_mut().discard(rank);
-                let domain = self.job.setting.domains.of(rank);
-                self.ranks[rank as usize].replicated = Replicated::default();
-                for life in &mut self.ranks {
-                    life.replicated.lost(domain);
-                }
-            } else {
-                let head = self.world.borrow().journals[rank as usize].head();
-                self.world.borrow_mut().write_out(rank, head);
-                self.release(rank);
+            if fate == Fate::Lost {
+                self.lose(rank);
+                continue;
+            }
+            let head = self.world.borrow().journals[rank as usize].head();
+            self.world.borrow_mut().write_out(rank, head);
+            if fate == Fate::RollsBack {
+                self.world.borrow_mut().begin_anew(rank);
+            }
+            self.release(rank);
+        }
+    }
+
+    /// The memory charged to a rank is lost.
+    fn lose(&mut self, lost: Rank) {
+        let stable = self.world.borrow().journals[lost as usize].stable;
+        self.world.borrow_mut().discard(lost);
+        let domain = self.job.setting.domains.of(lost);
+        self.ranks[lost as usize].replicated = Replicated::default();
+        for life in &mut self.ranks {
+            life.replicated.lost(domain);
+            life.output.lost(|condition| {
+                matches!(*condition, Condition::Other { rank, position } if rank == lost && position > stable)
+            });
+        }
+    }
+
+    /// Tokens come to each rank when they come, in order.
+    fn announce(&mut self, tokens: &[Token]) {
+        for rank in 0..self.job.setting.domains.ranks() {
+            let delay = self.random.random_range(1..200);
+            let mut world = self.world.borrow_mut();
+            let last = world.inbox[rank as usize].back().map_or(0, |&(at, _)| at);
+            let at = last.max(world.now + delay);
+            let controls = tokens.iter().map(|&token| (at, Control::Token(token)));
+            world.inbox[rank as usize].extend(controls);
+            drop(world);
+            let life = &self.ranks[rank as usize];
+            if life.over {
+                self.numbered += 1;
+                self.queue.push(Reverse((at, self.numbered, Event::Run(rank, life.incarnation))));
             }
         }
     }
 
-    fn collect(&mut self, round: u64, ranks: Vec<Rank>) {
-        self.collecting = Some(Collecting { round, ranks: ranks.clone(), collected: Collected::default() });
+    fn collect(&mut self, round: u64, ranks: Vec<Rank>, witnesses: Vec<Rank>) {
+        let collected = Collected::default();
+        self.collecting = Some(Collecting { round, ranks: ranks.clone(), witnesses, collected });
         let failed: BTreeSet<Rank> = ranks.into_iter().collect();
         let step = match &mut self.collector {
             Some(collector) => collector.retrieve_determinants(&failed, self.job.setting.domains.ranks()),
@@ -569,25 +650,19 @@ impl Simulation<'_> {
         let mut depends: BTreeMap<Rank, Vec<(Rank, u64)>> = BTreeMap::new();
         let mut observed = BTreeMap::new();
         for &rank in &collecting.ranks {
-            for entry in &world.disk[rank as usize] {
-                match entry.kind {
-                    EntryKind::Message => {
-                        if let Ok(message) = LoggedMessage::decode(&entry.bytes) {
-                            collecting.collected.add_message(rank, message);
-                        }
-                    }
-                    _ => {
-                        if let Ok(determinant) = Determinant::decode(&mut Reader::new(&entry.bytes)) {
-                            collecting.collected.add_stable(determinant);
-                        }
-                    }
-                }
+            if let Err(error) = add_logs_of(&world, rank, self.detects, &mut collecting.collected) {
+                self.end = Some(Ending::Failed(rank, Fault::Driver(error.to_string())));
             }
             let seen = (0..self.job.setting.domains.ranks())
                 .map(|reader| (reader, world.channels[rank as usize][reader as usize].depends))
                 .collect();
             depends.insert(rank, seen);
             observed.insert(rank, self.ranks[rank as usize].output.observed());
+        }
+        for &rank in &collecting.witnesses {
+            if let Err(error) = add_logs_of(&world, rank, self.detects, &mut collecting.collected) {
+                self.end = Some(Ending::Failed(rank, Fault::Driver(error.to_string())));
+            }
         }
         drop(world);
         if self.job.discard_determinants {
@@ -612,4 +687,23 @@ impl Simulation<'_> {
             trace: self.trace,
         }
     }
+}
+
+/// Adds what is on the disk of a rank, and, where its own log decides what it returns to, what its journal still has to
+/// write there.
+fn add_logs_of(
+    world: &World,
+    rank: Rank,
+    and_journal: bool,
+    collected: &mut Collected,
+) -> Result<(), WireError> {
+    for entry in &world.disk[rank as usize] {
+        collected.add_entry(rank, entry.kind, &entry.bytes, None)?;
+    }
+    let journal = &world.journals[rank as usize];
+    let written = usize::try_from(journal.stable - journal.base).unwrap_or(usize::MAX);
+    for entry in journal.entries.iter().skip(written).filter(|_| and_journal) {
+        collected.add_entry(rank, entry.kind, &entry.bytes, Some(world.domains.of(rank)))?;
+    }
+    Ok(())
 }

@@ -1,8 +1,9 @@
 //! What all ranks of a simulated job share: the memory of the nodes and the disk.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 
 use egida_core::clock::VectorClock;
+use egida_core::control::Control;
 use egida_core::driver::EntryKind;
 use egida_core::event::Determinant;
 use egida_core::ids::{Domain, Domains, EventIndex, Position, Rank, Ssn};
@@ -102,6 +103,8 @@ pub struct World {
     pub disk: Vec<Vec<Entry>>,
     /// Determinants that nodes hold for the output of others, by domain, encoded.
     pub foreign: Vec<Vec<Vec<u8>>>,
+    /// Control messages on their way to each rank, with the time from which it sees them.
+    pub inbox: Vec<VecDeque<(Time, Control)>>,
     /// Changes whenever channels may have begun anew.
     pub epoch: u64,
     /// For the observer: how many events of each rank each rank's state depends on, directly or through others.
@@ -122,11 +125,18 @@ impl World {
             journals: vec![Journal::default(); ranks],
             disk: vec![Vec::new(); ranks],
             foreign: vec![Vec::new(); count],
+            inbox: vec![VecDeque::new(); ranks],
             epoch: 1,
             depends: vec![VectorClock::new(domains.ranks()); ranks],
             delay: 0,
             domains,
         }
+    }
+
+    /// How far the journals of all ranks have come.
+    #[must_use]
+    pub fn heads(&self) -> Vec<Position> {
+        self.journals.iter().map(Journal::head).collect()
     }
 
     /// The channel between two ranks.
@@ -136,17 +146,9 @@ impl World {
 
     /// The memory charged to a rank is lost: its outbound channels, its journal, and what it knew of inbound ones.
     pub fn discard(&mut self, rank: Rank) {
+        // The readers' marks and notices lie in their memory, but they have not seen the records to come.
+        self.begin_anew(rank);
         for peer in 0..self.domains.ranks() {
-            let out = self.channel(rank, peer);
-            // The reader's marks and notices lie in the reader's memory, but it has not seen the records to come.
-            *out = Channel {
-                generation: out.generation + 1,
-                depends: out.depends,
-                released: out.released,
-                matched: std::mem::take(&mut out.matched),
-                ..Channel::default()
-            };
-            out.reclaimed = out.released;
             let inbound = self.channel(peer, rank);
             inbound.acknowledged = 0;
             inbound.depends = 0;
@@ -156,6 +158,21 @@ impl World {
         *journal = Journal { base: journal.head(), entries: Vec::new(), stable: journal.head() };
         let domain = self.domains.of(rank);
         self.foreign[domain as usize].clear();
+    }
+
+    /// A rank returns to an earlier state: its outbound channels begin anew.
+    pub fn begin_anew(&mut self, rank: Rank) {
+        for peer in 0..self.domains.ranks() {
+            let out = self.channel(rank, peer);
+            *out = Channel {
+                generation: out.generation + 1,
+                depends: out.depends,
+                released: out.released,
+                matched: std::mem::take(&mut out.matched),
+                ..Channel::default()
+            };
+            out.reclaimed = out.released;
+        }
     }
 
     /// Writes a rank's journal to the disk up to a position and moves its watermark.

@@ -216,5 +216,8 @@ protocols! {
     pessimistic_sender_receive: "pessimistic-sender-receive.egd", None;
     causal: "causal.egd", Some(1);
     causal_receive: "causal-receive.egd", Some(1);
+    optimistic: "optimistic.egd", None;
+    optimistic_exchange: "optimistic-exchange.egd", None;
+    paper_fig3a: "paper/fig3a.egd", None;
     paper_fig3b: "paper/fig3b.egd", Some(1);
 }

@@ -9,7 +9,7 @@ use crate::event::{Answer, Happened};
 use crate::fault::Fault;
 use crate::gate::{Gate, StoreId};
 use crate::ids::{Position, Rank, Ssn};
-use crate::module::Journal;
+use crate::module::{Delivered, Journal};
 use crate::registry::Registry;
 use crate::setting::Setting;
 use crate::stack::{EventHandler, Scope, Verdict};
@@ -187,15 +187,15 @@ impl Subject {
         if makes_determinant {
             gate = self.happen(Happened::Delivery { source, ssn, post })?;
         }
-        let envelope = Envelope { context: 0, tag: 0 };
-        let verdict = self.bound.stack.delivered(
-            &mut self.journal,
+        let delivered = Delivered {
             source,
             ssn,
-            envelope,
-            SendMode::Standard,
-            PAYLOAD,
-        )?;
+            envelope: Envelope { context: 0, tag: 0 },
+            mode: SendMode::Standard,
+            clock: None,
+            payload: PAYLOAD,
+        };
+        let verdict = self.bound.stack.delivered(&mut self.journal, delivered)?;
         gate.join(&gate_of(verdict)?);
         Ok(gate)
     }
@@ -211,7 +211,7 @@ impl Subject {
     }
 
     fn happen(&mut self, what: Happened) -> Result<Gate, DescribeError> {
-        gate_of(self.bound.stack.non_deterministic(&mut self.journal, what)?)
+        gate_of(self.bound.stack.non_deterministic(&mut self.journal, what, None)?)
     }
 
     /// Sends a message that is really written. As an engine does, it asks first how far the receiver has come; on the bench
@@ -239,7 +239,8 @@ impl Subject {
     /// Commits output that depends on all that has happened.
     pub fn output(&mut self) -> Gate {
         let position = self.journal.position();
-        self.bound.stack.output(&mut self.journal, position)
+        let heads = vec![position; self.counts.next_ssn.len()];
+        self.bound.stack.output(&mut self.journal, position, &heads)
     }
 }
 
@@ -247,6 +248,7 @@ fn gate_of(verdict: Verdict) -> Result<Gate, DescribeError> {
     match verdict {
         Verdict::Accept => Ok(Gate::open()),
         Verdict::Hold(gate) => Ok(gate),
+        Verdict::Postpone => Err(Fault::Unsupported("a protocol that postpones events").into()),
         Verdict::Drop(_) => Err(Fault::Unsupported("a protocol that drops messages").into()),
         Verdict::CheckpointFirst => Err(Fault::Unsupported("a forced checkpoint").into()),
         Verdict::RollBack(_) => Err(Fault::Unsupported("the rollback of a surviving rank").into()),

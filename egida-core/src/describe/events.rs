@@ -121,6 +121,7 @@ fn notes(subject: &Subject, journal: &Scratch, from: usize) -> Vec<JournalNote> 
             EntryKind::Own => "a determinant of its own",
             EntryKind::Held => "a determinant of another rank",
             EntryKind::Message => "a delivered message",
+            EntryKind::RolledBack => "the mark of a rollback",
         }
         .to_owned(),
         stores: subject

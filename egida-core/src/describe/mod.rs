@@ -231,6 +231,8 @@ pub enum Condition {
     On(String),
     /// So many failure domains hold in memory what the rank has logged so far, its own included.
     InMemoryOf(u32),
+    /// Every rank's log holds what the rank had logged by then.
+    OnLogsOfOthers,
 }
 
 /// What messages carry, and how it grows.

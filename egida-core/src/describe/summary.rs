@@ -76,8 +76,11 @@ fn conditions(rank: &Subject, gate: &Gate) -> Vec<Condition> {
             Some(Condition::InMemoryOf(domains))
         }
         gate::Condition::Held { .. } => None,
+        gate::Condition::Other { .. } => Some(Condition::OnLogsOfOthers),
     };
-    gate.conditions().filter_map(wait).collect()
+    let mut conditions: Vec<_> = gate.conditions().filter_map(wait).collect();
+    conditions.dedup();
+    conditions
 }
 
 fn piggybacked(bound: &Bound, bench: &Bench<'_>) -> Vec<(String, String)> {

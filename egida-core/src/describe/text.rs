@@ -154,6 +154,7 @@ fn sentence(wait: &Wait, unit: FailureUnit) -> String {
 fn words(condition: &Condition, unit: FailureUnit) -> String {
     match condition {
         Condition::On(storage) => format!("`{storage}` holds what the rank logged"),
+        Condition::OnLogsOfOthers => "every other rank has flushed what it had logged by then".to_owned(),
         Condition::InMemoryOf(domains) => {
             let unit = match unit {
                 FailureUnit::Process => "process",

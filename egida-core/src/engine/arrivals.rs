@@ -2,13 +2,14 @@
 
 use super::inbound::{Message, Place};
 use super::{Engine, JournalOf};
+use crate::control::Control;
 use crate::crash::{CrashPoint, Failpoint};
 use crate::driver::Driver;
 use crate::fault::Fault;
 use crate::ids::Rank;
 use crate::matching::Arrived;
 use crate::module::PiggybackError;
-use crate::stack::EventHandler;
+use crate::stack::{EventHandler, Taken, Verdict};
 use crate::wire::{Envelope, RecordHeader, SendMode};
 
 impl<D: Driver> Engine<D> {
@@ -16,11 +17,13 @@ impl<D: Driver> Engine<D> {
     pub(super) fn take_in(&mut self, source: Rank) -> Result<bool, Fault> {
         let mut any = false;
         loop {
-            if let Some(logged) = self.inbound[source as usize].next_logged() {
+            let stack = &self.stack;
+            if let Some(logged) = self.inbound[source as usize].next_logged(|clock| stack.is_obsolete(clock))
+            {
                 let envelope = Envelope { context: logged.context, tag: logged.tag };
                 let len = logged.payload.len() as u64;
                 let mode = if logged.synchronous { SendMode::Synchronous } else { SendMode::Standard };
-                let message = Message::new(mode, Place::Logged(logged.payload));
+                let message = Message::new(mode, Place::Logged(logged.payload)).after(logged.clock);
                 self.arrive(source, envelope, len, message)?;
                 any = true;
                 continue;
@@ -37,8 +40,18 @@ impl<D: Driver> Engine<D> {
             if header.requires > self.driver.stable(source) {
                 break;
             }
-            any = true;
-            self.take_in_piggyback(source, header)?;
+            let Taken { verdict, clock } = self.take_in_piggyback(source, header)?;
+            match verdict {
+                Verdict::Accept => any = true,
+                Verdict::Postpone => break,
+                Verdict::Drop(_) => {
+                    any = true;
+                    self.driver.advance(source);
+                    self.inbound[source as usize].next += 1;
+                    continue;
+                }
+                _ => return Err(Fault::Unsupported("a protocol that gates arrivals")),
+            }
             let inbound = &mut self.inbound[source as usize];
             inbound.depends = inbound.depends.max(header.events);
             let repeated = inbound.is_known(header.ssn);
@@ -55,7 +68,7 @@ impl<D: Driver> Engine<D> {
             inbound.next += 1;
             if !repeated {
                 inbound.first_read(&header);
-                let message = Message::new(header.mode, Place::Channel(arrival.payload));
+                let message = Message::new(header.mode, Place::Channel(arrival.payload)).after(clock);
                 self.arrive(source, header.envelope, header.len, message)?;
             }
         }
@@ -67,9 +80,38 @@ impl<D: Driver> Engine<D> {
         Ok(any)
     }
 
-    fn take_in_piggyback(&mut self, source: Rank, header: RecordHeader) -> Result<(), Fault> {
-        if header.piggyback_len == 0 {
+    /// Takes in the tokens that came: finds out whether the rank is an orphan, and forgets messages that were never sent.
+    ///
+    /// # Errors
+    /// [`Fault::Orphan`], and any fault of the stack.
+    pub(super) fn take_tokens(&mut self) -> Result<(), Fault> {
+        if !self.stack.detects_orphans() {
             return Ok(());
+        }
+        let mut inbox = std::mem::take(&mut self.inbox);
+        self.driver.control(&mut inbox);
+        let any = !inbox.is_empty();
+        for control in inbox.drain(..) {
+            let Control::Token(token) = control;
+            if self.stack.token(token) {
+                return Err(Fault::Orphan(token));
+            }
+        }
+        self.inbox = inbox;
+        if any {
+            let stack = &self.stack;
+            for (source, inbound) in (0..).zip(&mut self.inbound) {
+                if let Some(from) = inbound.forget_obsolete(|clock| stack.is_obsolete(clock)) {
+                    self.matching.forget(source, from);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn take_in_piggyback(&mut self, source: Rank, header: RecordHeader) -> Result<Taken, Fault> {
+        if header.piggyback_len == 0 {
+            return Ok(Taken { verdict: Verdict::Accept, clock: None });
         }
         let mut piggyback = std::mem::take(&mut self.piggyback);
         piggyback.clear();

@@ -184,7 +184,7 @@ impl<D: Driver> Api for Engine<D> {
         if below > before {
             if !keeps {
                 self.driver.release(message.source, below);
-            } else if self.stack.logs_delivered() {
+            } else if self.stack.logs_delivered() && !self.stack.detects_orphans() {
                 let position = inbound.logged_position();
                 self.to_release.push_back((position, message.source, below));
                 self.release();
@@ -216,6 +216,7 @@ impl<D: Driver> Api for Engine<D> {
     fn progress(&mut self) -> Result<bool, Fault> {
         let mut moved = self.log_delivered()?;
         self.leave();
+        self.take_tokens()?;
         self.enter();
         let mut ready = std::mem::take(&mut self.ready);
         ready.clear();
@@ -266,7 +267,7 @@ impl<D: Driver> Api for Engine<D> {
         }
         self.driver.crash_point(CrashPoint::At(Failpoint::Observe))?;
         let what = Happened::Observation { call: self.stack.observed(), answer };
-        let verdict = self.stack.non_deterministic(&mut JournalOf(&mut self.driver), what)?;
+        let verdict = self.stack.non_deterministic(&mut JournalOf(&mut self.driver), what, None)?;
         self.stack.observation_completed();
         self.note();
         match verdict {
@@ -289,7 +290,7 @@ impl<D: Driver> Api for Engine<D> {
         }
         let value = live();
         let what = Happened::Read { call, value: value.clone() };
-        self.stack.non_deterministic(&mut JournalOf(&mut self.driver), what)?;
+        self.stack.non_deterministic(&mut JournalOf(&mut self.driver), what, None)?;
         self.note();
         Ok(value)
     }

@@ -7,6 +7,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
+use crate::clock::IncarnationClock;
 use crate::driver::Location;
 use crate::ids::{Position, Ssn};
 use crate::recovery::LoggedMessage;
@@ -34,11 +35,20 @@ pub(super) struct Message {
     pub skip: u64,
     /// The journal's position behind its log entry.
     pub logged_at: Option<Position>,
+    /// What it depends on, where the protocol tracks that.
+    pub clock: Option<Box<IncarnationClock>>,
+    /// The digest of the heads before it.
+    digest_before: u64,
 }
 
 impl Message {
     pub fn new(mode: SendMode, place: Place) -> Self {
-        Self { mode, place, read: 0, skip: 0, logged_at: None }
+        Self { mode, place, read: 0, skip: 0, logged_at: None, clock: None, digest_before: 0 }
+    }
+
+    /// The same with what it depends on.
+    pub fn after(self, clock: Option<Box<IncarnationClock>>) -> Self {
+        Self { clock, ..self }
     }
 }
 
@@ -57,6 +67,8 @@ pub(super) struct Inbound {
     pub logged: BTreeMap<Ssn, LoggedMessage>,
     /// Digest of the records read since the channel was last read from its very beginning.
     again: Option<u64>,
+    /// Digest of the heads before the last one folded into `digest`.
+    digest_before_last: u64,
     first: Ssn,
     messages: VecDeque<Option<Message>>,
     logged_position: Position,
@@ -88,9 +100,25 @@ impl Inbound {
     }
 
     /// Adds the next message; returns its number.
-    pub fn push(&mut self, message: Message) -> Ssn {
+    pub fn push(&mut self, mut message: Message) -> Ssn {
+        message.digest_before = self.digest_before_last;
         self.messages.push_back(Some(message));
         self.known() - 1
+    }
+
+    /// Forgets the last messages, from the first that is obsolete on: they were never sent. What is delivered stays, since
+    /// then the rank itself would be an orphan. Returns from which number on messages are forgotten, if any.
+    pub fn forget_obsolete(&mut self, is_obsolete: impl Fn(&IncarnationClock) -> bool) -> Option<Ssn> {
+        let at = self.messages.iter().position(|message| {
+            message.as_ref().is_some_and(|message| message.clock.as_deref().is_some_and(&is_obsolete))
+        })?;
+        let from = self.first + at as Ssn;
+        self.digest = self.messages[at].as_ref().map_or(self.digest, |message| message.digest_before);
+        if self.next > from {
+            self.again = self.again.map(|_| self.digest);
+        }
+        self.messages.truncate(at);
+        Some(from)
     }
 
     /// Forgets a message that is delivered.
@@ -118,6 +146,7 @@ impl Inbound {
 
     /// A record is read that is not known yet.
     pub fn first_read(&mut self, header: &RecordHeader) {
+        self.digest_before_last = self.digest;
         self.digest = header.fold(self.digest);
         self.again = self.again.map(|again| header.fold(again));
     }
@@ -135,13 +164,16 @@ impl Inbound {
         header.ssn + 1 < self.known() || self.again == Some(self.digest)
     }
 
-    /// The next message to know, if the rank's own log has it.
-    pub fn next_logged(&mut self) -> Option<LoggedMessage> {
+    /// The next message to know, if the rank's own log has it and it is not obsolete.
+    pub fn next_logged(&mut self, is_obsolete: impl Fn(&IncarnationClock) -> bool) -> Option<LoggedMessage> {
         if self.logged.is_empty() {
             return None;
         }
         let known = self.known();
         let logged = self.logged.remove(&known)?;
+        if logged.clock.as_deref().is_some_and(is_obsolete) {
+            return None;
+        }
         // Its head counts in the digest as if it had been read from the channel.
         let header = RecordHeader {
             ssn: known,
@@ -152,6 +184,7 @@ impl Inbound {
             mode: SendMode::Standard,
             piggyback_len: 0,
         };
+        self.digest_before_last = self.digest;
         self.digest = header.fold(self.digest);
         Some(logged)
     }

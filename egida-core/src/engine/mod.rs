@@ -17,14 +17,15 @@ mod receive;
 use std::collections::HashMap;
 
 use crate::api::{ReceiveId, SendId};
+use crate::control::Control;
 use crate::crash::{CrashPoint, Failpoint};
 use crate::driver::{Comparison, Driver, EntryKind, Extent, JournalEntry, Progress};
 use crate::event::Happened;
 use crate::fault::Fault;
 use crate::gate::{Gate, StoreId};
-use crate::ids::{Domains, Position, Rank, Ssn};
+use crate::ids::{Domains, EventIndex, Position, Rank, Ssn};
 use crate::matching::{Arrived, Matching};
-use crate::module::Journal;
+use crate::module::{Delivered, Journal};
 use crate::recovery::RecoveryImage;
 use crate::replay::Replay;
 use crate::stack::{EventHandler, Stack, Verdict, required_position};
@@ -80,6 +81,7 @@ pub struct Engine<D> {
     ready: Vec<Rank>,
     piggyback: Vec<u8>,
     notices: Vec<Ssn>,
+    inbox: Vec<Control>,
 }
 
 /// A driver's journal, for the stack.
@@ -117,6 +119,10 @@ impl<D: Driver> Engine<D> {
         on_divergence: OnDivergence,
     ) -> Result<Self, Fault> {
         let image = image.unwrap_or_default();
+        if image.version > 0 {
+            stack.begin(image.version, image.determinants.len() as EventIndex, &image.tokens);
+            stack.rolled_back(&mut JournalOf(&mut driver), image.determinants.len() as EventIndex)?;
+        }
         for held in &image.determinants {
             stack.restore(&mut JournalOf(&mut driver), held, image.memory_lost)?;
         }
@@ -165,6 +171,7 @@ impl<D: Driver> Engine<D> {
             ready: Vec::new(),
             piggyback: Vec::new(),
             notices: Vec::new(),
+            inbox: Vec::new(),
         };
         if image.incarnation > 1 {
             engine.driver.crash_point(CrashPoint::At(Failpoint::ReplayStart))?;
@@ -287,7 +294,8 @@ impl<D: Driver> Engine<D> {
             self.counts.replayed_deliveries += 1;
         }
         let slot = self.inbound[message.source as usize].get_mut(message.ssn);
-        let mode = slot.map_or(SendMode::Standard, |message| message.mode);
+        let (mode, clock) =
+            slot.map_or((SendMode::Standard, None), |message| (message.mode, message.clock.clone()));
         let Some(receive) = self.receives.get_mut(&id) else {
             return Err(Fault::Bug("a message was matched with a receive that is not posted"));
         };
@@ -303,7 +311,7 @@ impl<D: Driver> Engine<D> {
             }
         } else if receive.makes_determinant {
             let what = Happened::Delivery { source: message.source, ssn: message.ssn, post };
-            let verdict = self.stack.non_deterministic(&mut JournalOf(&mut self.driver), what)?;
+            let verdict = self.stack.non_deterministic(&mut JournalOf(&mut self.driver), what, clock)?;
             self.hold(id, verdict)?;
         }
         if message.len == 0 {
@@ -335,7 +343,8 @@ impl<D: Driver> Engine<D> {
                 }
                 Ok(())
             }
-            Verdict::Drop(_) => Err(Fault::Unsupported("a protocol that drops messages")),
+            Verdict::Postpone => Err(Fault::Unsupported("a protocol that postpones deliveries")),
+            Verdict::Drop(_) => Err(Fault::Unsupported("a protocol that drops deliveries")),
             Verdict::CheckpointFirst => Err(Fault::Unsupported("a forced checkpoint")),
             Verdict::RollBack(_) => Err(Fault::Unsupported("the rollback of a surviving rank")),
         }
@@ -364,21 +373,22 @@ impl<D: Driver> Engine<D> {
             receive.logged = true;
             let payload = std::mem::take(&mut receive.collected);
             let slot = self.inbound[message.source as usize].get_mut(message.ssn);
-            let (known, mode) = slot.map_or((false, SendMode::Standard), |message| {
-                (matches!(message.place, Place::Logged(_)), message.mode)
+            let (known, mode, clock) = slot.map_or((false, SendMode::Standard, None), |message| {
+                (matches!(message.place, Place::Logged(_)), message.mode, message.clock.clone())
             });
             if known || message.source == self.rank {
                 continue;
             }
             let mut journal = LastPosition { journal: JournalOf(&mut self.driver), last: 0 };
-            let verdict = self.stack.delivered(
-                &mut journal,
-                message.source,
-                message.ssn,
-                message.envelope,
+            let delivered = Delivered {
+                source: message.source,
+                ssn: message.ssn,
+                envelope: message.envelope,
                 mode,
-                &payload,
-            )?;
+                clock: clock.as_deref(),
+                payload: &payload,
+            };
+            let verdict = self.stack.delivered(&mut journal, delivered)?;
             let position = journal.last;
             self.hold(id, verdict)?;
             if let Some(slot) = self.inbound[message.source as usize].get_mut(message.ssn) {

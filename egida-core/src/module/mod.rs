@@ -35,8 +35,8 @@ pub use environment::{FailureDetector, Network, Timer};
 pub use logging::{HowToLog, LogEventDeterminant, LogEventInfo, WhereToLog};
 pub use output::HowToOutputCommit;
 pub use piggyback::{PiggybackError, PiggybackLogging};
-pub use recovery::{CollectDeterminants, OrphanDetection, Question, Step};
-pub use storage::{Entry, EntryId, Receipt, StableStorage, VolatileStorage};
+pub use recovery::{CollectDeterminants, OrphanDetection, Question, Standing, Step};
+pub use storage::{Delivered, Entry, EntryId, Receipt, StableStorage, VolatileStorage};
 
 use crate::event::{Determinant as EventDeterminant, Happened};
 use crate::ids::{EventIndex, Rank};

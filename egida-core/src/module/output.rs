@@ -7,8 +7,19 @@ use crate::ids::Position;
 /// Determines how to save what is needed to recover the state in which output is committed.
 pub trait HowToOutputCommit: Send {
     /// Commits output that depends on everything below `position` of the rank's journal. The gate opens when the world
-    /// may see it.
-    fn output_commit(&mut self, context: &mut PiggybackContext<'_>, position: Position) -> Gate;
+    /// may see it. `heads` is how far the journals of all ranks had come when the output was written, by rank; it is empty
+    /// unless [`HowToOutputCommit::takes_others`].
+    fn output_commit(
+        &mut self,
+        context: &mut PiggybackContext<'_>,
+        position: Position,
+        heads: &[Position],
+    ) -> Gate;
+
+    /// Whether other ranks take part.
+    fn takes_others(&self) -> bool {
+        false
+    }
 }
 
 impl PiggybackContext<'_> {

@@ -2,9 +2,10 @@
 
 use super::context::PiggybackContext;
 use super::storage::EntryId;
+use crate::clock::IncarnationClock;
 use crate::event::Determinant;
 use crate::fault::Fault;
-use crate::ids::{Domain, Rank, Ssn};
+use crate::ids::{Domain, EventIndex, Rank, Ssn, Version};
 use crate::wire::WireError;
 
 /// Piggybacks what tracks dependencies, and, in causal logging, the determinants that are not yet stable.
@@ -44,6 +45,20 @@ pub trait PiggybackLogging: Send {
 
     /// The memory of a domain is lost, and with it all that it held.
     fn lost(&mut self, domain: Domain);
+
+    /// The clock in a piggyback, where it is one: what the message depends on.
+    ///
+    /// # Errors
+    /// [`WireError`] for bytes that are no piggyback of this module.
+    fn clock(&self, piggyback: &[u8]) -> Result<Option<IncarnationClock>, WireError> {
+        let _ = piggyback;
+        Ok(None)
+    }
+
+    /// The rank begins in this version, with so many events behind it.
+    fn begin(&mut self, version: Version, events: EventIndex) {
+        let _ = (version, events);
+    }
 }
 
 /// Why a piggyback could not be taken in.

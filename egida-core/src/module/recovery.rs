@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::fault::Fault;
+use crate::clock::{IncarnationClock, Token};
 use crate::ids::Rank;
 
 /// A question of a recovery to the node of a rank: what does it hold for these owners?
@@ -44,11 +44,31 @@ pub trait CollectDeterminants: Send {
     fn on_timer(&mut self) -> Step;
 }
 
-/// Detects orphans. No module of this build implements it yet; the binder refuses a specification that names one.
-pub trait OrphanDetection: Send {
-    /// Starts the detection after ranks failed; returns those known to be orphans so far.
-    ///
-    /// # Errors
-    /// Any [`Fault`].
-    fn detect_orphans(&mut self, failed: &BTreeSet<Rank>) -> Result<BTreeSet<Rank>, Fault>;
+/// What is known of a message, or of an event, from the clock of what it depends on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Standing {
+    /// Nothing that it depends on is known to be lost.
+    Valid,
+    /// It depends on a version of a process before whose end is known: it must wait for that token.
+    Undecided,
+    /// It depends on an event that is lost: it never happened.
+    Obsolete,
+}
+
+/// Detects orphans: states and messages that depend on events that no execution can regain.
+///
+/// One instance runs in each rank, one in the recovery coordinator.
+pub trait OrphanDetection: Send + std::fmt::Debug {
+    /// Judges a message, or an event, by its clock.
+    fn judge(&self, clock: &IncarnationClock) -> Standing;
+
+    /// A message with this clock was delivered: the rank's state depends on what it depends on.
+    fn delivered(&mut self, clock: &IncarnationClock);
+
+    /// A version of a process has ended. Returns whether the rank's state is an orphan.
+    fn token(&mut self, token: Token) -> bool;
+
+    /// Whether recovery asks every rank what it depends on and so finds the orphans itself. Otherwise it announces what is
+    /// lost, and each rank finds out for itself.
+    fn asks_everyone(&self) -> bool;
 }

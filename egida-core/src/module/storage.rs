@@ -1,6 +1,7 @@
 //! StableStorage and VolatileStorage: where logged information comes to lie.
 
 use super::context::StorageContext;
+use crate::clock::IncarnationClock;
 use crate::event::Determinant;
 use crate::fault::Fault;
 use crate::gate::{Gate, StoreId};
@@ -18,18 +19,7 @@ pub enum Entry<'a> {
     /// A determinant of another rank's event, learned from a piggyback.
     Held(&'a Determinant),
     /// A message that this rank delivers.
-    Delivered {
-        /// The sender.
-        source: Rank,
-        /// Its number on the channel.
-        ssn: Ssn,
-        /// Context and tag.
-        envelope: Envelope,
-        /// Whether its sender waits for the match.
-        mode: SendMode,
-        /// The payload.
-        payload: &'a [u8],
-    },
+    Delivered(Delivered<'a>),
     /// A message that this rank sends; the payload goes into the channel, which is a log already.
     Sent {
         /// The receiver.
@@ -39,6 +29,23 @@ pub enum Entry<'a> {
         /// The payload's length in bytes.
         len: u64,
     },
+}
+
+/// A message that a rank delivers, as it is logged.
+#[derive(Debug, Clone, Copy)]
+pub struct Delivered<'a> {
+    /// The sender.
+    pub source: Rank,
+    /// Its number on the channel.
+    pub ssn: Ssn,
+    /// Context and tag.
+    pub envelope: Envelope,
+    /// Whether its sender waits for the match.
+    pub mode: SendMode,
+    /// What it depends on, where the protocol tracks that.
+    pub clock: Option<&'a IncarnationClock>,
+    /// The payload.
+    pub payload: &'a [u8],
 }
 
 /// Where an entry went.

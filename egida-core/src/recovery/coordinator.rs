@@ -5,6 +5,11 @@
 //!        --> Collect --> Start each --> (Live)
 //! ```
 //!
+//! In an optimistic protocol a round also ends versions: what each dead rank can regain is computed, a token says where its
+//! version ended, and all tokens are durable and in every rank's inbox before anybody is started. Survivors that depend on
+//! what is lost report themselves as rolled back (or are found here, where the detector asks everyone, and where they have
+//! left already), and are recovered in the same way, from their own logs.
+//!
 //! A death at any moment before `Start` joins the round and begins it anew under a new number; answers that belong to
 //! an earlier number are ignored. A death after `Start` begins another round; until a rank is live again its domain
 //! counts as down. Nothing here waits: the driver performs the actions and feeds their completion back.
@@ -13,9 +18,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use egida_spec::protocol::FailureUnit;
 
-use super::image::{Collected, RecoveryImage, Unrecoverable, assemble};
+use super::image::{Collected, RecoveryImage, Unrecoverable, assemble, assemble_up_to};
+use crate::clock::{IncarnationClock, Token};
 use crate::driver::Progress;
-use crate::ids::{Domain, Domains, EventIndex, Incarnation, Rank};
+use crate::ids::{Domain, Domains, EventIndex, Incarnation, Rank, Version};
+use crate::module::{OrphanDetection, Standing};
 
 /// What the coordinator may do about a death.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,6 +44,20 @@ pub enum Cause {
     Signal(i32),
     /// It was fenced because its domain failed.
     Fenced,
+    /// It found out that it is an orphan, and ended itself.
+    RolledBack,
+}
+
+/// What becomes of the memory of a rank that is sealed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Fate {
+    /// It stays: what the rank logged is drained to its stores, its channels stay as they are.
+    Stays,
+    /// It stays, and what the rank logged is drained; but the rank returns to an earlier state, so that its outbound
+    /// channels begin anew.
+    RollsBack,
+    /// It is lost, with all that is charged to the rank's domain.
+    Lost,
 }
 
 /// What the driver tells the coordinator.
@@ -99,13 +120,10 @@ pub enum Action {
         /// The ranks.
         ranks: Vec<Rank>,
     },
-    /// Seal the channels of these ranks; where the memory is lost, discard all that is charged to their domains, else
-    /// drain what they logged to its stores.
+    /// Seal the channels of these ranks, and do with their memory as its fate says.
     Seal {
-        /// The ranks.
-        ranks: Vec<Rank>,
-        /// Whether their memory is lost.
-        memory_lost: bool,
+        /// The ranks, with the fate of their memory.
+        ranks: Vec<(Rank, Fate)>,
     },
     /// Make these incarnation numbers durable, then report [`Input::Durable`].
     Persist {
@@ -125,6 +143,13 @@ pub enum Action {
         round: u64,
         /// The ranks.
         ranks: Vec<Rank>,
+        /// Others whose logs are to be read as well: which of them are orphans is to be found out.
+        witnesses: Vec<Rank>,
+    },
+    /// Make these tokens durable, and put them into the inbox of every rank, before anything that is ordered after this.
+    Announce {
+        /// The tokens.
+        tokens: Vec<Token>,
     },
     /// Start a new incarnation.
     Start {
@@ -204,6 +229,8 @@ enum Life {
 struct RankState {
     life: Life,
     incarnation: Incarnation,
+    /// Which version of the rank runs: one more for each end that was announced.
+    version: Version,
     last_death: Option<Progress>,
     /// The most sends and deliveries of any life so far: a rank can die again before it is where it died first.
     furthest: (u64, u64),
@@ -223,7 +250,7 @@ impl RankState {
 #[derive(Debug, Default)]
 struct Round {
     number: u64,
-    dead: BTreeSet<Rank>,
+    dead: BTreeMap<Rank, Fate>,
     /// Those whose next incarnation has a number already; a round that begins anew keeps it.
     numbered: BTreeSet<Rank>,
     to_reap: BTreeSet<Rank>,
@@ -238,6 +265,8 @@ pub struct Coordinator {
     round: Option<Round>,
     rounds: u64,
     ended: bool,
+    detector: Option<Box<dyn OrphanDetection>>,
+    tokens: Vec<Token>,
 }
 
 impl Coordinator {
@@ -248,12 +277,20 @@ impl Coordinator {
             .map(|_| RankState {
                 life: Life::Running,
                 incarnation: 1,
+                version: 1,
                 last_death: None,
                 furthest: (0, 0),
                 deaths_there: 0,
             })
             .collect();
-        Self { policy, domains, ranks, round: None, rounds: 0, ended: false }
+        let (detector, tokens) = (None, Vec::new());
+        Self { policy, domains, ranks, round: None, rounds: 0, ended: false, detector, tokens }
+    }
+
+    /// The same, for a protocol in which survivors may be orphans.
+    #[must_use]
+    pub fn detecting(self, detector: Option<Box<dyn OrphanDetection>>) -> Self {
+        Self { detector, ..self }
     }
 
     /// The incarnation of a rank.
@@ -266,6 +303,12 @@ impl Coordinator {
     #[must_use]
     pub fn is_dead(&self, rank: Rank) -> bool {
         self.ranks[rank as usize].life == Life::Dead
+    }
+
+    /// Whether a recovery is under way whose tokens are not announced yet.
+    #[must_use]
+    pub fn is_recovering(&self) -> bool {
+        self.round.is_some()
     }
 
     /// Takes in what happened and says what to do.
@@ -283,11 +326,14 @@ impl Coordinator {
             Input::Exited { rank, code, finalized } => self.exited(rank, code, finalized, actions),
             Input::Durable { round } if self.is_current(round) => actions.push(Action::Quiesce { round }),
             Input::Quiesced { round } if self.is_current(round) => {
-                let ranks = self.round.iter().flat_map(|round| round.dead.iter().copied()).collect();
-                actions.push(Action::Collect { round, ranks });
+                let ranks = self.round.iter().flat_map(|round| round.dead.keys().copied()).collect();
+                actions.push(Action::Collect { round, ranks, witnesses: self.witnesses() });
             }
             Input::Collected { round, collected, depends, observed } if self.is_current(round) => {
-                self.collected(&collected, &depends, &observed, actions);
+                match self.detector.is_some() {
+                    true => self.collected_with_orphans(&collected, &observed, actions),
+                    false => self.collected(&collected, &depends, &observed, actions),
+                }
             }
             Input::Live { rank } => self.live(rank, actions),
             Input::Durable { .. } | Input::Quiesced { .. } | Input::Collected { .. } => {}
@@ -306,8 +352,11 @@ impl Coordinator {
     fn died(&mut self, rank: Rank, cause: Cause, at: Progress, actions: &mut Vec<Action>) {
         let state = &mut self.ranks[rank as usize];
         state.life = Life::Dead;
-        let hopeless = cause != Cause::Fenced && state.is_hopeless(at, self.policy.deaths_at_one_event);
-        state.last_death = Some(at);
+        let is_failure = matches!(cause, Cause::Signal(_));
+        let hopeless = is_failure && state.is_hopeless(at, self.policy.deaths_at_one_event);
+        if is_failure {
+            state.last_death = Some(at);
+        }
         state.furthest = (state.furthest.0.max(at.sends), state.furthest.1.max(at.deliveries));
         actions.push(Action::Tell(Note::Death {
             rank,
@@ -321,23 +370,30 @@ impl Coordinator {
             let deaths = self.ranks[rank as usize].deaths_there;
             return self.end(End::Hopeless { rank, deaths, at }, actions);
         }
-        self.join_round(rank, actions);
+        self.join_round(rank, &cause, actions);
     }
 
     /// Adds a dead rank, and under failure unit node all that shares its domain, to the round, and goes on where
     /// nothing is left to reap.
-    fn join_round(&mut self, rank: Rank, actions: &mut Vec<Action>) {
+    fn join_round(&mut self, rank: Rank, cause: &Cause, actions: &mut Vec<Action>) {
         self.rounds += 1;
         let number = self.rounds;
         let round = self.round.get_or_insert_with(|| Round { number, ..Round::default() });
         round.number = number;
         round.to_reap.remove(&rank);
-        round.dead.insert(rank);
+        let fate = match (cause, self.policy.unit) {
+            (Cause::RolledBack, _) => Fate::RollsBack,
+            (Cause::Fenced, _) => Fate::Stays,
+            (Cause::Signal(_), FailureUnit::Process) => Fate::Stays,
+            (Cause::Signal(_), FailureUnit::Node) => Fate::Lost,
+        };
+        let known = round.dead.entry(rank).or_insert(fate);
+        *known = fate.max(*known);
         let mut fence = Vec::new();
-        if self.policy.unit == FailureUnit::Node {
+        if fate == Fate::Lost {
             for neighbour in self.domains.members(self.domains.of(rank)) {
                 let life = &mut self.ranks[neighbour as usize].life;
-                if !round.dead.insert(neighbour) {
+                if round.dead.insert(neighbour, Fate::Lost).is_some() {
                     continue;
                 }
                 // One that has left needs no fence, but what it logged is gone: it must be re-executed for its peers.
@@ -373,16 +429,15 @@ impl Coordinator {
 
     fn seal_when_reaped(&mut self, actions: &mut Vec<Action>) {
         let Some(round) = self.round.as_mut().filter(|round| round.to_reap.is_empty()) else { return };
-        let dead: Vec<Rank> = round.dead.iter().copied().collect();
+        let dead: Vec<(Rank, Fate)> = round.dead.iter().map(|(&rank, &fate)| (rank, fate)).collect();
         let number = round.number;
-        let memory_lost = self.policy.unit == FailureUnit::Node;
-        for &rank in &dead {
+        for &(rank, _) in &dead {
             if round.numbered.insert(rank) {
                 self.ranks[rank as usize].incarnation += 1;
             }
         }
-        let incarnations = dead.iter().map(|&rank| (rank, self.incarnation(rank))).collect();
-        actions.push(Action::Seal { ranks: dead, memory_lost });
+        let incarnations = dead.iter().map(|&(rank, _)| (rank, self.incarnation(rank))).collect();
+        actions.push(Action::Seal { ranks: dead });
         actions.push(Action::Persist { round: number, incarnations });
     }
 
@@ -394,17 +449,17 @@ impl Coordinator {
         actions: &mut Vec<Action>,
     ) {
         let Some(round) = self.round.take() else { return };
-        let memory_lost = self.policy.unit == FailureUnit::Node;
         let mut starts = Vec::new();
-        for &rank in &round.dead {
+        for (&rank, &fate) in &round.dead {
             let depends: Vec<_> = depends
                 .get(&rank)
                 .into_iter()
                 .flatten()
                 .copied()
-                .filter(|(survivor, _)| !round.dead.contains(survivor))
+                .filter(|(survivor, _)| !round.dead.contains_key(survivor))
                 .collect();
             let observed = observed.get(&rank).copied().unwrap_or(0);
+            let memory_lost = fate == Fate::Lost;
             match assemble(rank, self.incarnation(rank), memory_lost, observed, collected, &depends) {
                 Ok(mut image) => {
                     (image.sends_before, image.deliveries_before) = self.ranks[rank as usize].furthest;
@@ -413,10 +468,124 @@ impl Coordinator {
                 Err(why) => return self.end(End::Unrecoverable(why), actions),
             }
         }
-        for &rank in &round.dead {
+        for &rank in round.dead.keys() {
             self.ranks[rank as usize].life = Life::Replaying;
         }
         actions.extend(starts);
+    }
+
+    /// The ranks whose logs tell whether they are orphans: those that have left and cannot find out themselves, or all that
+    /// live.
+    fn witnesses(&self) -> Vec<Rank> {
+        let Some(detector) = &self.detector else { return Vec::new() };
+        let everyone = detector.asks_everyone();
+        (0..self.domains.ranks())
+            .filter(|&rank| match self.ranks[rank as usize].life {
+                Life::Left(_) => true,
+                Life::Running | Life::Replaying => everyone,
+                Life::Dead => false,
+            })
+            .collect()
+    }
+
+    /// How many events each of these ranks keeps: the most such that nothing kept depends on what is not (the maximum
+    /// recoverable state; Johnson and Zwaenepoel 1990).
+    fn line(&self, collected: &Collected, ranks: &[Rank]) -> BTreeMap<Rank, EventIndex> {
+        let Some(detector) = &self.detector else { return BTreeMap::new() };
+        let mut line: BTreeMap<Rank, EventIndex> =
+            ranks.iter().map(|&rank| (rank, collected.clocks(rank).count() as EventIndex)).collect();
+        loop {
+            let ends: Vec<Token> = line
+                .iter()
+                .map(|(&rank, &events)| Token { rank, version: self.ranks[rank as usize].version, events })
+                .collect();
+            let mut moved = false;
+            for (&rank, events) in &mut line {
+                let is_lost = |clock: &IncarnationClock| {
+                    detector.judge(clock) == Standing::Obsolete
+                        || ends.iter().any(|end| end.rank != rank && clock.is_orphaned_by(end))
+                };
+                let kept = collected
+                    .clocks(rank)
+                    .take(usize::try_from(*events).unwrap_or(usize::MAX))
+                    .take_while(|clock| !clock.is_some_and(is_lost))
+                    .count() as EventIndex;
+                moved |= kept < *events;
+                *events = kept;
+            }
+            if !moved {
+                return line;
+            }
+        }
+    }
+
+    fn collected_with_orphans(
+        &mut self,
+        collected: &Collected,
+        observed: &BTreeMap<Rank, u64>,
+        actions: &mut Vec<Action>,
+    ) {
+        let Some(mut round) = self.round.take() else { return };
+        let witnesses = self.witnesses();
+        let dead: Vec<Rank> = round.dead.keys().copied().collect();
+        let line = self.line(collected, &dead);
+        let tokens: Vec<Token> = dead
+            .iter()
+            .filter(|rank| round.dead[rank] != Fate::RollsBack)
+            .map(|&rank| Token { rank, version: self.ranks[rank as usize].version, events: line[&rank] })
+            .collect();
+        // A witness that depends on what is lost rolls back with this round: it begins anew with them among the dead.
+        let is_lost = |clock: &IncarnationClock| tokens.iter().any(|token| clock.is_orphaned_by(token));
+        let orphans: Vec<Rank> =
+            witnesses.into_iter().filter(|&rank| collected.clocks(rank).flatten().any(is_lost)).collect();
+        if !orphans.is_empty() {
+            let mut fence = Vec::new();
+            for rank in orphans {
+                round.dead.insert(rank, Fate::RollsBack);
+                let life = &mut self.ranks[rank as usize].life;
+                if !matches!(life, Life::Left(_)) {
+                    round.to_reap.insert(rank);
+                    fence.push(rank);
+                }
+                *life = Life::Dead;
+            }
+            self.rounds += 1;
+            round.number = self.rounds;
+            self.round = Some(round);
+            if !fence.is_empty() {
+                actions.push(Action::Fence { ranks: fence });
+            }
+            return self.seal_when_reaped(actions);
+        }
+        if let Some(detector) = &mut self.detector {
+            for &token in &tokens {
+                detector.token(token);
+            }
+        }
+        for token in &tokens {
+            self.ranks[token.rank as usize].version += 1;
+        }
+        self.tokens.extend(&tokens);
+        if !tokens.is_empty() {
+            actions.push(Action::Announce { tokens });
+        }
+        for (&rank, &fate) in &round.dead {
+            let observed = observed.get(&rank).copied().unwrap_or(0);
+            let Some(detector) = &self.detector else { return };
+            match assemble_up_to(rank, self.incarnation(rank), line[&rank], observed, collected, &**detector)
+            {
+                Ok(mut image) => {
+                    let state = &mut self.ranks[rank as usize];
+                    state.life = Life::Replaying;
+                    (image.sends_before, image.deliveries_before) = state.furthest;
+                    image.memory_lost = fate == Fate::Lost;
+                    image.version = state.version;
+                    image.tokens.clone_from(&self.tokens);
+                    actions.push(Action::Start { rank, image });
+                }
+                Err(why) => return self.end(End::Unrecoverable(why), actions),
+            }
+        }
     }
 
     fn live(&mut self, rank: Rank, actions: &mut Vec<Action>) {
@@ -488,7 +657,7 @@ mod tests {
                     started.push((rank, image.incarnation));
                     Vec::new()
                 }
-                Action::Seal { .. } | Action::Tell(_) => Vec::new(),
+                Action::Seal { .. } | Action::Tell(_) | Action::Announce { .. } => Vec::new(),
                 Action::End(end) => panic!("ended: {end:?}"),
             };
             actions.extend(more);

@@ -5,9 +5,12 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+use crate::clock::{IncarnationClock, Token};
+use crate::driver::EntryKind;
 use crate::event::Determinant;
-use crate::ids::{Domain, EventIndex, Incarnation, Rank, Ssn};
-use crate::wire::{Envelope, Reader, SendMode, WireError, put_varint};
+use crate::ids::{Domain, EventIndex, Incarnation, Rank, Ssn, Version};
+use crate::module::{Delivered, OrphanDetection, Standing};
+use crate::wire::{Reader, SendMode, WireError, put_varint};
 
 /// A determinant and the failure domains that are known to hold it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -33,6 +36,8 @@ pub struct LoggedMessage {
     pub tag: i32,
     /// Whether its sender waits for the match: the notice may be lost, and is given again.
     pub synchronous: bool,
+    /// What it depends on, where the protocol tracks that.
+    pub clock: Option<Box<IncarnationClock>>,
     /// The payload.
     #[serde(with = "bytes_as_bin")]
     pub payload: Vec<u8>,
@@ -51,6 +56,10 @@ pub struct RecoveryImage {
     pub observed: u64,
     /// Whether the memory of its node was lost: what is held must be logged anew.
     pub memory_lost: bool,
+    /// Which version of the rank begins, where the protocol counts them; else 0.
+    pub version: Version,
+    /// The ends of versions that are known, where the protocol tells of them.
+    pub tokens: Vec<Token>,
     /// How many messages its predecessor had sent when it died, for reports.
     pub sends_before: u64,
     /// How many receives its predecessor had matched when it died, for reports.
@@ -59,20 +68,17 @@ pub struct RecoveryImage {
 
 impl LoggedMessage {
     /// The journal's form of a delivered message.
-    pub fn encode(
-        out: &mut Vec<u8>,
-        source: Rank,
-        ssn: Ssn,
-        envelope: Envelope,
-        mode: SendMode,
-        payload: &[u8],
-    ) {
-        put_varint(out, u64::from(source));
-        put_varint(out, ssn);
-        put_varint(out, u64::from(envelope.context));
-        put_varint(out, u64::from(envelope.tag.cast_unsigned()));
-        out.push(u8::from(mode == SendMode::Synchronous));
-        out.extend_from_slice(payload);
+    pub fn encode(out: &mut Vec<u8>, message: &Delivered<'_>) {
+        put_varint(out, u64::from(message.source));
+        put_varint(out, message.ssn);
+        put_varint(out, u64::from(message.envelope.context));
+        put_varint(out, u64::from(message.envelope.tag.cast_unsigned()));
+        out.push(u8::from(message.mode == SendMode::Synchronous));
+        match message.clock {
+            Some(clock) => clock.encode(out),
+            None => put_varint(out, 0),
+        }
+        out.extend_from_slice(message.payload);
     }
 
     /// Reads what [`LoggedMessage::encode`] wrote.
@@ -87,6 +93,9 @@ impl LoggedMessage {
             context: reader.rank()?,
             tag: reader.rank()?.cast_signed(),
             synchronous: reader.byte()? != 0,
+            clock: Some(IncarnationClock::decode(&mut reader)?)
+                .filter(|clock| clock.components().next().is_some())
+                .map(Box::new),
             payload: reader.rest().to_vec(),
         })
     }
@@ -130,6 +139,46 @@ impl Collected {
     /// Adds a determinant found in a stable storage.
     pub fn add_stable(&mut self, determinant: Determinant) {
         self.entry(determinant).stable = true;
+    }
+
+    /// Adds an entry of the log of `rank`, found on stable storage where `holder` is none, else in that domain's memory.
+    /// Entries of one log are added in the order in which they were written: a rollback takes back what it undid.
+    ///
+    /// # Errors
+    /// [`WireError`] where the bytes are not what the kind says.
+    pub fn add_entry(
+        &mut self,
+        rank: Rank,
+        kind: EntryKind,
+        bytes: &[u8],
+        holder: Option<Domain>,
+    ) -> Result<(), WireError> {
+        let mut reader = Reader::new(bytes);
+        match kind {
+            EntryKind::Own | EntryKind::Held => {
+                let determinant = Determinant::decode(&mut reader)?;
+                match holder {
+                    Some(domain) => self.add_held(determinant, domain),
+                    None => self.add_stable(determinant),
+                }
+            }
+            EntryKind::Message => self.add_message(rank, LoggedMessage::decode(bytes)?),
+            EntryKind::RolledBack => self.take_back(rank, reader.varint()?),
+        }
+        Ok(())
+    }
+
+    /// Forgets the events of a rank from number `from` on: it rolled back before them.
+    fn take_back(&mut self, rank: Rank, from: EventIndex) {
+        self.determinants.retain(|&(owner, index), _| owner != rank || index < from);
+    }
+
+    /// What each event of a rank came to depend on, in their order, as far as there is no gap.
+    pub fn clocks(&self, rank: Rank) -> impl Iterator<Item = Option<&IncarnationClock>> {
+        (0..)
+            .zip(self.determinants.range((rank, 0)..=(rank, EventIndex::MAX)))
+            .take_while(|(expected, ((_, index), _))| expected == index)
+            .map(|(_, (_, held))| held.determinant.after.as_deref())
     }
 
     /// Adds a message found in the log of what `rank` delivered.
@@ -246,6 +295,37 @@ pub fn assemble(
     })
 }
 
+/// Makes the image of one rank of an optimistic protocol: its own first `events` events, and the messages in its log that
+/// are not known to be lost.
+///
+/// # Errors
+/// [`Unrecoverable::Conflict`] where its log contradicts itself.
+pub fn assemble_up_to(
+    rank: Rank,
+    incarnation: Incarnation,
+    events: EventIndex,
+    observed: u64,
+    collected: &Collected,
+    detector: &dyn OrphanDetection,
+) -> Result<RecoveryImage, Unrecoverable> {
+    if let Some((rank, index)) = collected.conflict {
+        return Err(Unrecoverable::Conflict { rank, index });
+    }
+    let is_left = |clock: &IncarnationClock| detector.judge(clock) != Standing::Obsolete;
+    let messages = collected.messages.get(&rank).into_iter().flat_map(BTreeMap::values);
+    Ok(RecoveryImage {
+        incarnation,
+        determinants: collected
+            .determinants
+            .range((rank, 0)..(rank, events))
+            .map(|(_, held)| held.clone())
+            .collect(),
+        messages: messages.filter(|message| message.clock.as_deref().is_none_or(is_left)).cloned().collect(),
+        observed,
+        ..RecoveryImage::default()
+    })
+}
+
 /// Payloads as MessagePack binary, not as arrays of numbers.
 mod bytes_as_bin {
     use serde::{Deserializer, Serializer, de::Visitor};
@@ -276,9 +356,10 @@ mod bytes_as_bin {
 mod tests {
     use super::*;
     use crate::event::Happened;
+    use crate::wire::Envelope;
 
     fn polls(owner: Rank, index: EventIndex) -> Determinant {
-        Determinant { owner, index, observed: 0, what: Happened::Polls }
+        Determinant { owner, index, observed: 0, what: Happened::Polls, after: None }
     }
 
     #[test]
@@ -296,14 +377,15 @@ mod tests {
     #[test]
     fn a_logged_message_comes_back() {
         let mut bytes = Vec::new();
-        LoggedMessage::encode(
-            &mut bytes,
-            3,
-            1 << 40,
-            Envelope { context: 9, tag: i32::MAX },
-            SendMode::Synchronous,
-            b"payload",
-        );
+        let delivered = Delivered {
+            source: 3,
+            ssn: 1 << 40,
+            envelope: Envelope { context: 9, tag: i32::MAX },
+            mode: SendMode::Synchronous,
+            clock: None,
+            payload: b"payload",
+        };
+        LoggedMessage::encode(&mut bytes, &delivered);
         let message = LoggedMessage::decode(&bytes).unwrap();
         assert_eq!((message.source, message.ssn, message.context), (3, 1 << 40, 9));
         assert_eq!((message.tag, &message.payload[..]), (i32::MAX, &b"payload"[..]));

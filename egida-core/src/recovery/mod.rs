@@ -3,5 +3,5 @@
 mod coordinator;
 mod image;
 
-pub use coordinator::{Action, Cause, Coordinator, End, Input, Note, Policy};
+pub use coordinator::{Action, Cause, Coordinator, End, Fate, Input, Note, Policy};
 pub use image::{Collected, HeldDeterminant, LoggedMessage, RecoveryImage, Unrecoverable, assemble};

@@ -17,6 +17,6 @@ impl Determinant for CallStructure {
         observed: u64,
         what: event::Happened,
     ) -> event::Determinant {
-        event::Determinant { owner, index, observed, what }
+        event::Determinant { owner, index, observed, what, after: None }
     }
 }

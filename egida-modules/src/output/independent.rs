@@ -10,7 +10,12 @@ use egida_core::module::{HowToOutputCommit, PiggybackContext};
 pub struct Independent;
 
 impl HowToOutputCommit for Independent {
-    fn output_commit(&mut self, context: &mut PiggybackContext<'_>, position: Position) -> Gate {
+    fn output_commit(
+        &mut self,
+        context: &mut PiggybackContext<'_>,
+        position: Position,
+        _: &[Position],
+    ) -> Gate {
         context.flush(position)
     }
 }

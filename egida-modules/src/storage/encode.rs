@@ -7,7 +7,7 @@ use egida_core::recovery::LoggedMessage;
 /// Encodes an entry into `out`, which it clears. `None` for a sent message: the channel holds it.
 pub(super) fn encode(entry: &Entry<'_>, out: &mut Vec<u8>) -> Option<EntryKind> {
     out.clear();
-    match *entry {
+    match entry {
         Entry::Own(determinant) => {
             determinant.encode(out);
             Some(EntryKind::Own)
@@ -16,8 +16,8 @@ pub(super) fn encode(entry: &Entry<'_>, out: &mut Vec<u8>) -> Option<EntryKind> 
             determinant.encode(out);
             Some(EntryKind::Held)
         }
-        Entry::Delivered { source, ssn, envelope, mode, payload } => {
-            LoggedMessage::encode(out, source, ssn, envelope, mode, payload);
+        Entry::Delivered(message) => {
+            LoggedMessage::encode(out, message);
             Some(EntryKind::Message)
         }
         Entry::Sent { .. } => None,

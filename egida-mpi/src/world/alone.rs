@@ -4,6 +4,7 @@
 use std::ffi::c_int;
 
 use egida_core::binder::bind;
+use egida_core::control::Control;
 use egida_core::crash::CrashPoint;
 use egida_core::driver::{Arrival, Comparison, Driver, Extent, JournalEntry, Location, Progress};
 use egida_core::engine::{Engine, OnDivergence};
@@ -106,6 +107,8 @@ impl Driver for Nobody {
     fn log(&mut self, _: JournalEntry<'_>) -> Result<Position, Fault> {
         Err(Fault::Bug("a rank without fault tolerance wrote a journal"))
     }
+
+    fn control(&mut self, _: &mut Vec<Control>) {}
 
     fn flush(&mut self, _: StoreId, _: Position) {}
 

@@ -9,7 +9,7 @@ use egida_core::driver::EntryKind;
 use egida_core::fault::Fault;
 use egida_core::ids::{Domain, Domains, Rank};
 use egida_core::module::{CollectDeterminants, Step};
-use egida_core::recovery::{Collected, LoggedMessage};
+use egida_core::recovery::{Collected, Fate, LoggedMessage};
 use egida_shm::{Blocked, JobMemory};
 use thiserror::Error;
 
@@ -48,25 +48,29 @@ impl Steps {
     ///
     /// # Errors
     /// [`StepError`].
-    pub async fn seal(self, ranks: Vec<Rank>, memory_lost: bool) -> Result<(), StepError> {
+    pub async fn seal(self, ranks: Vec<(Rank, Fate)>) -> Result<(), StepError> {
+        let lost: Vec<Rank> =
+            ranks.iter().filter(|&&(_, fate)| fate == Fate::Lost).map(|&(rank, _)| rank).collect();
         if let Some(writer) = &self.writer {
-            if memory_lost {
-                let nodes: BTreeSet<Domain> = ranks.iter().map(|&rank| self.domains.of(rank)).collect();
-                writer.lose(ranks.clone(), nodes.into_iter().collect()).await?;
-            } else {
+            if !lost.is_empty() {
+                let nodes: BTreeSet<Domain> = lost.iter().map(|&rank| self.domains.of(rank)).collect();
+                writer.lose(lost.clone(), nodes.into_iter().collect()).await?;
+            }
+            if lost.len() < ranks.len() {
                 writer.flush().await?;
             }
         }
-        let (memory, reaped, dead) = (self.memory.clone(), Arc::clone(&self.reaped), ranks.clone());
+        let (memory, reaped) = (self.memory.clone(), Arc::clone(&self.reaped));
         tokio::task::spawn_blocking(move || {
-            dead.iter().try_for_each(|&rank| match memory_lost {
-                true => memory.discard(rank, |rank| blocked(&reaped, rank)),
-                false => memory.reset_reader(rank, |rank| blocked(&reaped, rank)),
+            ranks.iter().try_for_each(|&(rank, fate)| match fate {
+                Fate::Lost => memory.discard(rank, |rank| blocked(&reaped, rank)),
+                Fate::Stays => memory.reset_reader(rank, |rank| blocked(&reaped, rank)),
+                Fate::RollsBack => Err(Fault::Unsupported("the rollback of a surviving rank")),
             })
         })
         .await??;
-        if let Some(writer) = self.writer.filter(|_| memory_lost) {
-            writer.resume(ranks);
+        if let Some(writer) = self.writer.filter(|_| !lost.is_empty()) {
+            writer.resume(lost);
         }
         Ok(())
     }
@@ -106,6 +110,7 @@ impl Steps {
                 match entry.kind {
                     EntryKind::Message => collected.add_message(entry.rank, message(entry.bytes)?),
                     EntryKind::Own | EntryKind::Held => collected.add_stable(decode(entry.bytes)?),
+                    EntryKind::RolledBack => return Err(Fault::Unsupported("a log with rollbacks").into()),
                 }
             }
             for &holder in &holders {
@@ -116,6 +121,9 @@ impl Steps {
                             collected.add_message(holder, message(item.bytes)?);
                         }
                         EntryKind::Message => {}
+                        EntryKind::RolledBack => {
+                            return Err(Fault::Unsupported("a journal with rollbacks").into());
+                        }
                         EntryKind::Own | EntryKind::Held => {
                             collected.add_held(decode(item.bytes)?, domains.of(holder));
                         }

@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
+use egida_core::fault::Fault;
 use egida_core::gate::{Condition, Gate};
 use egida_core::ids::{Domain, Incarnation, Position, Rank};
 use egida_core::module::{CollectDeterminants, FailureDetector, MutedJournal, Network};
-use egida_core::recovery::{Action, Collected, Coordinator, Input, Note, RecoveryImage};
+use egida_core::recovery::{Action, Collected, Coordinator, Fate, Input, Note, RecoveryImage};
 use egida_core::stack::EventHandler;
 use egida_spec::protocol::FailureUnit;
 use rustix::process::Signal;
@@ -77,6 +78,7 @@ impl Network for Job {
                 self.queue.push_back(action);
             }
             Action::Persist { .. }
+            | Action::Announce { .. }
             | Action::Quiesce { .. }
             | Action::Collect { .. }
             | Action::Start { .. } => {
@@ -105,15 +107,17 @@ impl Job {
     fn begin(&mut self, action: Action) -> Result<(), JobError> {
         let steps = self.steps.clone();
         match action {
-            Action::Seal { ranks, memory_lost } => {
-                for &rank in &ranks {
+            Action::Seal { ranks } => {
+                for &(rank, fate) in &ranks {
                     self.outputs.writer_died(rank);
-                    if memory_lost {
+                    if fate == Fate::Lost {
                         self.foreign.lost(self.domains.of(rank));
                     }
                 }
-                self.step =
-                    Some(tokio::spawn(async move { StepDone::Sealed(steps.seal(ranks, memory_lost).await) }));
+                self.step = Some(tokio::spawn(async move { StepDone::Sealed(steps.seal(ranks).await) }));
+            }
+            Action::Announce { .. } => {
+                return Err(Fault::Unsupported("the rollback of surviving ranks").into());
             }
             Action::Persist { round, incarnations } => {
                 self.incarnations.set(&incarnations)?;
@@ -125,7 +129,7 @@ impl Job {
                         async move { StepDone::Quiesced { round, result: steps.quiesce().await } },
                     ));
             }
-            Action::Collect { round, ranks } => {
+            Action::Collect { round, ranks, .. } => {
                 let mut collector = self.bound.collector.take();
                 self.step = Some(tokio::spawn(async move {
                     let result = steps.collect(ranks.clone(), collector.as_mut()).await;
@@ -252,7 +256,7 @@ impl Job {
 
     /// What output that depends on everything below `position` of its rank's journal waits for.
     pub(super) fn gate(&mut self, position: Position) -> Gate {
-        self.bound.stack.output(&mut MutedJournal, position)
+        self.bound.stack.output(&mut MutedJournal, position, &[])
     }
 
     pub(super) fn is_output_waiting(&self) -> bool {
@@ -289,6 +293,7 @@ impl Job {
                     let furthest = held.entry(domains).or_default();
                     *furthest = position.max(*furthest);
                 }
+                Condition::Other { rank, position } => is_unstable |= position > self.memory.stable(rank),
             }
         }
         if let Some(writer) = self.steps.writer.as_ref().filter(|_| is_unstable) {
@@ -300,12 +305,13 @@ impl Job {
                 self.replicate(rank, copies, position)?;
             }
         }
-        let (unit, foreign) = (self.unit, &self.foreign);
+        let (unit, foreign, memory) = (self.unit, &self.foreign, &self.memory);
         self.outputs.release(rank, self.news.sink(), |condition| match *condition {
             Condition::Stable { position, .. } => position <= stable,
             Condition::Held { domains, position } => {
                 unit == FailureUnit::Process || foreign.is_held(rank, domains, position)
             }
+            Condition::Other { rank, position } => position <= memory.stable(rank),
         });
         Ok(())
     }

@@ -9,6 +9,7 @@ use std::cell::{Cell, RefCell};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use egida_core::control::Control;
 use egida_core::crash::CrashPoint;
 use egida_core::driver::{Arrival, Comparison, Driver, Extent, JournalEntry, Location, Progress};
 use egida_core::fault::Fault;
@@ -195,6 +196,9 @@ impl Driver for ShmDriver {
         }
         Ok(self.journal_head)
     }
+
+    /// The daemon tells ranks nothing yet: it refuses protocols in which survivors roll back.
+    fn control(&mut self, _: &mut Vec<Control>) {}
 
     fn flush(&mut self, store: StoreId, position: Position) {
         let asked = &self.memory.rank(self.rank).journal_heads.flush[usize::from(store) % MAX_STORES];

@@ -41,8 +41,8 @@ impl StableStorage for ReplicatedFile {
                 determinant.encode(&mut bytes);
                 EntryKind::Held
             }
-            Entry::Delivered { source, ssn, envelope, mode, payload } => {
-                LoggedMessage::encode(&mut bytes, source, ssn, envelope, mode, payload);
+            Entry::Delivered(message) => {
+                LoggedMessage::encode(&mut bytes, &message);
                 EntryKind::Message
             }
             Entry::Sent { .. } => {

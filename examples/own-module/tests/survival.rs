@@ -10,12 +10,12 @@ use egida_core::event::{Determinant, Happened};
 use egida_core::fault::Fault;
 use egida_core::gate::{Gate, StoreId};
 use egida_core::ids::{Domains, Position};
-use egida_core::module::Journal;
-use egida_core::recovery::{Collected, LoggedMessage, RecoveryImage, Unrecoverable, assemble};
+use egida_core::module::{Delivered, Journal};
+use egida_core::recovery::{Collected, RecoveryImage, Unrecoverable, assemble};
 use egida_core::registry::Registry;
 use egida_core::setting::Setting;
 use egida_core::stack::{EventHandler, Verdict};
-use egida_core::wire::{Envelope, Reader, SendMode};
+use egida_core::wire::{Envelope, SendMode};
 use egida_node::storage::{Backend, Backends, Batch, Entry, Place, StorageError};
 use egida_spec::protocol::{Class, FailureUnit, Params, Protocol};
 
@@ -89,17 +89,17 @@ fn open(directory: &Path, store: &StoreUse) -> Result<Box<dyn Backend>, StorageE
 
 fn delivery(index: u64) -> Determinant {
     let what = Happened::Delivery { source: 1, ssn: index, post: index };
-    Determinant { owner: 0, index, observed: 0, what }
+    Determinant { owner: 0, index, observed: 0, what, after: None }
 }
 
 /// Delivers messages from rank 1 with these payloads, then sends one; returns what the send waits for.
 fn live(stack: &mut impl EventHandler, journal: &mut Memory, payloads: &[&[u8]]) -> Gate {
     for (ssn, payload) in (0..).zip(payloads) {
-        let verdict = stack.non_deterministic(journal, delivery(ssn).what).unwrap();
+        let verdict = stack.non_deterministic(journal, delivery(ssn).what, None).unwrap();
         assert_eq!(verdict, Verdict::Accept, "the application sees the message at once");
-        stack
-            .delivered(journal, 1, ssn, Envelope { context: 0, tag: 7 }, SendMode::Standard, payload)
-            .unwrap();
+        let envelope = Envelope { context: 0, tag: 7 };
+        let mode = SendMode::Standard;
+        stack.delivered(journal, Delivered { source: 1, ssn, envelope, mode, clock: None, payload }).unwrap();
     }
     stack.send(journal, 1, 0, 8, true, &mut Vec::new()).unwrap()
 }
@@ -108,12 +108,7 @@ fn live(stack: &mut impl EventHandler, journal: &mut Memory, payloads: &[&[u8]])
 async fn recover(backend: &mut dyn Backend, events: u64) -> Result<RecoveryImage, Unrecoverable> {
     let mut collected = Collected::default();
     for entry in backend.read(&[0]).await.unwrap().iter() {
-        match entry.kind {
-            EntryKind::Message => collected.add_message(0, LoggedMessage::decode(entry.bytes).unwrap()),
-            EntryKind::Own | EntryKind::Held => {
-                collected.add_stable(Determinant::decode(&mut Reader::new(entry.bytes)).unwrap());
-            }
-        }
+        collected.add_entry(0, entry.kind, entry.bytes, None).unwrap();
     }
     assemble(0, 2, true, 0, &collected, &[(1, events)])
 }
