@@ -201,6 +201,10 @@ pub struct Progress {
     pub replayed_deliveries: u64,
     /// Sends that were on the channel already.
     pub skipped_sends: u64,
+    /// Control messages that this incarnation has taken in, without becoming an orphan by them.
+    pub told: u64,
+    /// Whether the rank is an orphan, and is about to end itself.
+    pub orphan: bool,
     /// Whether what was recovered is loaded: the rank holds again what it held for others.
     pub live: bool,
     /// Whether it is where its predecessor died, as far as counts can tell.

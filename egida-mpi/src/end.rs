@@ -4,6 +4,7 @@
 //! |---|---|
 //! | 1 | an MPI error under `MPI_ERRORS_ARE_FATAL`, a call that is not supported, a fault of the library |
 //! | 87 | the rank does not repeat itself |
+//! | 88 | the rank is an orphan, and is to be executed again from an earlier state |
 //! | any | `MPI_Abort` with that code |
 
 use std::ffi::c_int;
@@ -18,6 +19,8 @@ use crate::world;
 pub const ERROR: c_int = 1;
 /// The exit code of a rank that does not repeat itself.
 pub const DIVERGENCE: c_int = 87;
+/// The exit code of a rank that rolls back: nobody sees it but the launcher.
+const ROLLED_BACK: c_int = 88;
 /// How a notice of a divergence begins.
 const DIVERGED: &str = "divergence: ";
 /// Environment variable: the number of the descriptor by which the launcher takes notices.
@@ -44,6 +47,9 @@ pub fn listen_for_launcher() {
 /// Ends the rank for a fault, with a message.
 pub fn for_fault(fault: &Fault) -> ! {
     let code = match fault {
+        // The launcher has been told in node memory, and executes the rank again; what it has buffered never happened.
+        // SAFETY: `_exit` takes any code.
+        Fault::Orphan(_) => unsafe { libc::_exit(ROLLED_BACK) },
         Fault::Divergence { .. } => DIVERGENCE,
         _ => ERROR,
     };

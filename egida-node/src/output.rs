@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use egida_core::gate::{Condition, Gate};
-use egida_core::ids::Rank;
+use egida_core::ids::{Position, Rank};
 use egida_core::output::{OutputDivergence, OutputGate, Stream};
 
 use crate::process::{Chunk, Windows};
@@ -85,6 +85,35 @@ impl Outputs {
     /// What the waiting pieces of a rank wait for.
     pub fn waiting_for(&self, rank: Rank) -> impl Iterator<Item = Condition> + '_ {
         self.ranks[rank as usize].streams.iter().flat_map(|output| output.gate.waiting_for())
+    }
+
+    /// The log of a rank is lost from this position on. What waits for more of it waits until [`Outputs::renew`].
+    pub fn lost_log_of(&mut self, lost: Rank, stable: Position) {
+        for output in self.ranks.iter_mut().flat_map(|output| &mut output.streams) {
+            output.gate.lost(|condition| {
+                matches!(*condition, Condition::Other { rank, position } if rank == lost && position > stable)
+            });
+        }
+    }
+
+    /// A rank does not know of everything that is lost: what it has written waits until [`Outputs::renew`].
+    pub fn suspend(&mut self, rank: Rank) {
+        for output in &mut self.ranks[rank as usize].streams {
+            output.gate.lost(|_| true);
+        }
+    }
+
+    /// Whether pieces of a rank wait for [`Outputs::renew`].
+    #[must_use]
+    pub fn is_broken(&self, rank: Rank) -> bool {
+        self.ranks[rank as usize].streams.iter().any(|output| output.gate.is_broken())
+    }
+
+    /// A rank turned out not to depend on what was lost: what it has written waits for this gate.
+    pub fn renew(&mut self, rank: Rank, gate: &Gate) {
+        for output in &mut self.ranks[rank as usize].streams {
+            output.gate.renew(gate);
+        }
     }
 
     /// Whether a rank has pieces that wait.

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use egida_core::clock::Token;
 use egida_core::driver::Progress;
 use egida_core::fault::Fault;
 use egida_core::gate::{MAX_STORES, StoreId};
@@ -14,7 +15,7 @@ use egida_core::wire::{RecordHeader, WireError};
 use crate::arena::{ADDRESS_SPACE_BYTES, Arena};
 use crate::driver::journal_end;
 use crate::journal::JournalReader;
-use crate::layout::{LogName, LogSlot, Memory, RankSlot};
+use crate::layout::{LogName, LogSlot, MAX_TOKENS, Memory, RankSlot, TokenSlot};
 use crate::log::{Cursor, FrameKind, Segment, chain, orphan};
 use crate::record::Head;
 use crate::{ENV_INCARNATION, ENV_JOB_FD, ENV_KILL, ENV_RANK};
@@ -226,13 +227,36 @@ impl JobMemory {
     /// # Errors
     /// [`Fault::Driver`] where the rank's memory is overwritten with garbage or cannot be given back.
     pub fn discard(&self, rank: Rank, blocked: impl FnMut(Rank) -> Blocked) -> Result<(), Fault> {
+        let slot = self.memory.rank(rank);
+        self.take_away(rank, |_| true, blocked)?;
+        self.set_stable(rank, slot.journal.base.load(Ordering::Acquire));
+        Ok(())
+    }
+
+    /// Has the outbound channels of a rank that was reaped begin anew, because it returns to an earlier state, and prepares
+    /// its inbound ones for a new reader. Its journal and its notices stay. Waits for survivors as [`JobMemory::quiesce`]
+    /// does.
+    ///
+    /// # Errors
+    /// As for [`JobMemory::discard`].
+    pub fn roll_back(&self, rank: Rank, blocked: impl FnMut(Rank) -> Blocked) -> Result<(), Fault> {
+        self.take_away(rank, |name| matches!(name, LogName::Channel(..)), blocked)
+    }
+
+    /// Takes away those logs of a rank that `is_taken` names.
+    fn take_away(
+        &self,
+        rank: Rank,
+        is_taken: impl Fn(LogName) -> bool,
+        blocked: impl FnMut(Rank) -> Blocked,
+    ) -> Result<(), Fault> {
         // Garbage in what is thrown away harms nobody, beyond the memory that is not found any more.
         if let Err(fault) = self.reaped(rank) {
             tracing::warn!(rank, %fault, "part of a dead rank's memory cannot be given back");
         }
         let slot = self.memory.rank(rank);
         let mut doomed = Vec::new();
-        for (name, log) in self.logs_of(rank) {
+        for (name, log) in self.logs_of(rank).filter(|&(name, _)| is_taken(name)) {
             doomed.extend(self.segments(name, log).0);
             for word in [&log.first, &log.last, &log.spare] {
                 word.store(0, Ordering::Release);
@@ -244,7 +268,9 @@ impl JobMemory {
             }
             log.generation.fetch_add(1, Ordering::AcqRel);
         }
-        slot.status.allocated_bytes.store(0, Ordering::Relaxed);
+        let doomed_bytes = doomed.iter().map(|segment| segment.bytes).sum::<u64>();
+        let allocated = &slot.status.allocated_bytes;
+        allocated.store(allocated.load(Ordering::Relaxed).saturating_sub(doomed_bytes), Ordering::Relaxed);
         for source in 0..self.ranks() {
             let reader = &self.memory.channel(source, rank).reader;
             for word in [&reader.acknowledged, &reader.depends, &reader.released, &reader.left] {
@@ -264,7 +290,6 @@ impl JobMemory {
         for segment in doomed {
             self.memory.arena().punch(segment.at, segment.bytes)?;
         }
-        self.set_stable(rank, slot.journal.base.load(Ordering::Acquire));
         Ok(())
     }
 
@@ -410,6 +435,38 @@ impl JobMemory {
         for slot in self.memory.rank_slots() {
             slot.bell.ring(&self.memory.header().fences);
         }
+    }
+
+    /// Tells every rank, and every incarnation to come, that versions have ended.
+    ///
+    /// # Errors
+    /// [`Fault::OverLimit`] where the job has seen more failures than its memory has room for.
+    pub fn announce(&self, tokens: &[Token]) -> Result<(), Fault> {
+        let announced = &self.memory.header().announced;
+        let mut count = announced.load(Ordering::Relaxed);
+        for token in tokens {
+            let slot = usize::try_from(count).ok().and_then(|at| self.memory.tokens().get(at));
+            let Some(slot) = slot else {
+                return Err(Fault::OverLimit {
+                    what: "the table of the job's failures".to_owned(),
+                    limit_bytes: MAX_TOKENS * size_of::<TokenSlot>() as u64,
+                    remedy: "a protocol that is not optimistic",
+                });
+            };
+            slot.rank.store(token.rank.into(), Ordering::Relaxed);
+            slot.version.store(token.version.into(), Ordering::Relaxed);
+            slot.events.store(token.events, Ordering::Relaxed);
+            count += 1;
+        }
+        announced.store(count, Ordering::Release);
+        self.ring_all();
+        Ok(())
+    }
+
+    /// How many tokens were announced.
+    #[must_use]
+    pub fn announced(&self) -> u64 {
+        self.memory.header().announced.load(Ordering::Acquire)
     }
 
     /// Leaves recovery information for the rank's next incarnation, in place of what was left before.

@@ -1,7 +1,7 @@
 //! What stands where in a job's memory.
 //!
 //! ```text
-//!   JobHeader | RankSlot[n] | source bitmaps[n] | ChannelSlot[n*n] | LaneSlot[n*n] | segments and blobs, by address
+//!   JobHeader | tokens | RankSlot[n] | source bitmaps[n] | ChannelSlot[n*n] | LaneSlot[n*n] | segments and blobs, by address
 //! ```
 //!
 //! Segments and blobs are allocated by moving one word up; their addresses are never used for anything else, and their
@@ -26,10 +26,13 @@ use crate::bell::{Bell, FencePolicy};
 const MAGIC: u64 = u64::from_le_bytes(*b"EGIDAJOB");
 
 /// The version of everything in this file and of the frames in `log.rs`.
-const LAYOUT_VERSION: u64 = 1;
+const LAYOUT_VERSION: u64 = 2;
 
 /// No job has more ranks than this: the tables grow with the square.
 pub const MAX_RANKS: u32 = 4096;
+
+/// No job sees more failures with an optimistic protocol than this.
+pub const MAX_TOKENS: u64 = 4096;
 
 /// A value alone on its cache line.
 #[repr(C, align(64))]
@@ -67,8 +70,22 @@ pub struct JobHeader {
     next_free: Line<AtomicU64>,
     /// Grows by one with every [`crate::JobMemory::quiesce`]; from 1.
     pub epoch: Line<AtomicU64>,
+    /// How many tokens stand in their table. The daemon's.
+    pub announced: Line<AtomicU64>,
     /// Where the daemon sleeps.
     pub bell: Line<Bell>,
+}
+
+/// A [`Token`](egida_core::clock::Token). The daemon's; it never changes once it is announced.
+#[repr(C)]
+#[derive(Debug)]
+pub struct TokenSlot {
+    /// Whose version ended.
+    pub rank: AtomicU64,
+    /// Which.
+    pub version: AtomicU64,
+    /// With how many events.
+    pub events: AtomicU64,
 }
 
 /// Bytes somewhere in the arena.
@@ -96,7 +113,7 @@ pub struct RankSlot {
     /// What the daemon and the rank tell each other.
     pub status: Line<Status>,
     /// [`Progress`], field by field.
-    progress: Line<[AtomicU64; 9]>,
+    progress: Line<[AtomicU64; 11]>,
 }
 
 /// How far a journal has come. All words are the owner's, but for a dead owner.
@@ -189,7 +206,7 @@ macro_rules! shared {
         unsafe impl Shared for $name {}
     )* };
 }
-shared!(JobHeader, RankSlot, LogSlot, ChannelSlot, SegmentHeader);
+shared!(JobHeader, TokenSlot, RankSlot, LogSlot, ChannelSlot, SegmentHeader);
 
 /// Which log a fault is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -252,6 +269,7 @@ pub struct Memory {
 /// Where the tables begin.
 #[derive(Debug, Clone, Copy)]
 struct Tables {
+    tokens: u64,
     ranks: u64,
     bitmaps: u64,
     channels: u64,
@@ -263,12 +281,13 @@ impl Tables {
     fn of(ranks: u32) -> Self {
         let n = u64::from(ranks);
         let page = |offset: u64| offset.next_multiple_of(PAGE_BYTES);
-        let rank_slots = page(size_of::<JobHeader>() as u64);
+        let tokens = page(size_of::<JobHeader>() as u64);
+        let rank_slots = page(tokens + MAX_TOKENS * size_of::<TokenSlot>() as u64);
         let bitmaps = page(rank_slots + n * size_of::<RankSlot>() as u64);
         let channels = page(bitmaps + n * bitmap_stride(ranks));
         let lanes = page(channels + n * n * size_of::<ChannelSlot>() as u64);
         let end = page(lanes + n * n * size_of::<LogSlot>() as u64);
-        Self { ranks: rank_slots, bitmaps, channels, lanes, end }
+        Self { tokens, ranks: rank_slots, bitmaps, channels, lanes, end }
     }
 }
 
@@ -355,6 +374,11 @@ impl Memory {
     #[inline]
     pub fn header(&self) -> &JobHeader {
         &self.table(0, 1)[0]
+    }
+
+    /// The table of tokens; [`JobHeader::announced`] of them are valid.
+    pub fn tokens(&self) -> &[TokenSlot] {
+        self.table(self.tables.tokens, MAX_TOKENS)
     }
 
     /// What belongs to a rank. Panics for a rank outside the job, as an index would.
@@ -485,6 +509,8 @@ impl RankSlot {
             progress.skipped_sends,
             progress.live.into(),
             progress.caught_up.into(),
+            progress.told,
+            progress.orphan.into(),
         ];
         for (slot, word) in self.progress.iter().zip(words) {
             slot.store(word, Ordering::Relaxed);
@@ -504,6 +530,8 @@ impl RankSlot {
             skipped_sends: word(6),
             live: word(7) != 0,
             caught_up: word(8) != 0,
+            told: word(9),
+            orphan: word(10) != 0,
         }
     }
 }

@@ -27,6 +27,8 @@ pub const PROTOCOLS: &[Protocol] = &[
     Protocol { name: "pessimistic-sender-receive", tolerates: usize::MAX, of_every_delivery: true },
     CAUSAL,
     Protocol { name: "causal-receive", tolerates: 1, of_every_delivery: true },
+    Protocol { name: "optimistic", tolerates: usize::MAX, of_every_delivery: true },
+    Protocol { name: "optimistic-exchange", tolerates: usize::MAX, of_every_delivery: true },
     // The paper's hybrid: causal, with an asynchronous log on disk and centralized retrieval.
     Protocol { name: "paper/fig3b", tolerates: 1, of_every_delivery: true },
 ];

@@ -94,8 +94,11 @@ impl<D: Driver> Engine<D> {
         for control in inbox.drain(..) {
             let Control::Token(token) = control;
             if self.stack.token(token) {
+                self.counts.orphan = true;
+                self.note();
                 return Err(Fault::Orphan(token));
             }
+            self.counts.told += 1;
         }
         self.inbox = inbox;
         if any {
@@ -105,6 +108,7 @@ impl<D: Driver> Engine<D> {
                     self.matching.forget(source, from);
                 }
             }
+            self.note();
         }
         Ok(())
     }

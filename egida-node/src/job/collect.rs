@@ -14,7 +14,7 @@ use egida_shm::{Blocked, JobMemory};
 use thiserror::Error;
 
 use crate::foreign::decode;
-use crate::storage::{StorageError, Writer};
+use crate::storage::{Batch, StorageError, Writer};
 
 /// Why a step of recovery failed: ours, not the application's.
 #[derive(Debug, Error)]
@@ -65,7 +65,7 @@ impl Steps {
             ranks.iter().try_for_each(|&(rank, fate)| match fate {
                 Fate::Lost => memory.discard(rank, |rank| blocked(&reaped, rank)),
                 Fate::Stays => memory.reset_reader(rank, |rank| blocked(&reaped, rank)),
-                Fate::RollsBack => Err(Fault::Unsupported("the rollback of a surviving rank")),
+                Fate::RollsBack => memory.roll_back(rank, |rank| blocked(&reaped, rank)),
             })
         })
         .await??;
@@ -110,7 +110,7 @@ impl Steps {
                 match entry.kind {
                     EntryKind::Message => collected.add_message(entry.rank, message(entry.bytes)?),
                     EntryKind::Own | EntryKind::Held => collected.add_stable(decode(entry.bytes)?),
-                    EntryKind::RolledBack => return Err(Fault::Unsupported("a log with rollbacks").into()),
+                    EntryKind::RolledBack => {}
                 }
             }
             for &holder in &holders {
@@ -120,14 +120,43 @@ impl Steps {
                         EntryKind::Message if dead.contains(&holder) => {
                             collected.add_message(holder, message(item.bytes)?);
                         }
-                        EntryKind::Message => {}
-                        EntryKind::RolledBack => {
-                            return Err(Fault::Unsupported("a journal with rollbacks").into());
-                        }
+                        // Where ranks roll back, their logs are collected in the other way.
+                        EntryKind::Message | EntryKind::RolledBack => {}
                         EntryKind::Own | EntryKind::Held => {
                             collected.add_held(decode(item.bytes)?, domains.of(holder));
                         }
                     }
+                }
+            }
+            Ok::<_, StepError>(collected)
+        });
+        collected.await?
+    }
+
+    /// Collects the logs of these ranks alone, entry by entry in the order written: from stable storage what came before
+    /// the journals that are in memory, and those. This is what tells who is an orphan, and to where one rolls back.
+    ///
+    /// # Errors
+    /// [`StepError`].
+    pub async fn collect_logs(self, ranks: Vec<Rank>) -> Result<Collected, StepError> {
+        let stable = match &self.writer {
+            Some(writer) => writer.read(ranks.clone()).await?,
+            None => Batch::default(),
+        };
+        let Self { memory, domains, .. } = self;
+        let collected = tokio::task::spawn_blocking(move || {
+            let mut collected = Collected::default();
+            let garbage = |error| Fault::Driver(format!("an entry of a log cannot be read: {error}"));
+            for rank in ranks {
+                let base = memory.journal_base(rank);
+                let before = stable.iter().filter(|entry| entry.rank == rank && entry.position < base);
+                for entry in before {
+                    collected.add_entry(rank, entry.kind, entry.bytes, None).map_err(garbage)?;
+                }
+                let mut journal = memory.journal(rank);
+                while let Some(item) = journal.next()? {
+                    let holder = Some(domains.of(rank));
+                    collected.add_entry(rank, item.kind, item.bytes, holder).map_err(garbage)?;
                 }
             }
             Ok::<_, StepError>(collected)

@@ -172,6 +172,8 @@ struct Job {
     timeout: Option<Duration>,
     news: News,
     kills: Kills,
+    /// Whether survivors may be orphans.
+    detects: bool,
     coordinator: Coordinator,
     incarnations: Incarnations,
     steps: Steps,
@@ -218,7 +220,7 @@ impl Job {
             ranks_per_domain,
             unit,
             specification,
-            bound,
+            mut bound,
             backends,
             options,
             ..
@@ -294,7 +296,8 @@ impl Job {
             timeout: options.timeout,
             news,
             kills: Kills::new(options.kills),
-            coordinator: Coordinator::new(bound.policy, domains.clone()),
+            detects: bound.detector.is_some(),
+            coordinator: Coordinator::new(bound.policy, domains.clone()).detecting(bound.detector.take()),
             incarnations: Incarnations::create(state_dir.path(), ranks)?,
             steps,
             memory,

@@ -84,14 +84,6 @@ impl Plan {
         let domains = Domains::blocks(shape.ranks, ranks_per_domain);
         let setting = Setting { domains: domains.clone(), unit };
         let bound = bind(&protocol, registry, &setting, 0).map_err(PlanError::Bind)?;
-        if bound.detector.is_some() {
-            return Err(PlanError::Bind(vec![BindError::Shape {
-                what: "survivors may have to roll back under this specification, which processes cannot do yet; \
-                       under failure unit process nothing is lost, and nobody has to"
-                    .to_owned(),
-                span: None,
-            }]));
-        }
         Ok(Self {
             program,
             args,

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use egida_core::fault::Fault;
 use egida_core::gate::{Condition, Gate};
 use egida_core::ids::{Domain, Incarnation, Position, Rank};
 use egida_core::module::{CollectDeterminants, FailureDetector, MutedJournal, Network};
@@ -112,12 +111,14 @@ impl Job {
                     self.outputs.writer_died(rank);
                     if fate == Fate::Lost {
                         self.foreign.lost(self.domains.of(rank));
+                        self.outputs.lost_log_of(rank, self.memory.stable(rank));
                     }
                 }
                 self.step = Some(tokio::spawn(async move { StepDone::Sealed(steps.seal(ranks).await) }));
             }
-            Action::Announce { .. } => {
-                return Err(Fault::Unsupported("the rollback of surviving ranks").into());
+            Action::Announce { tokens } => {
+                self.incarnations.announce(&tokens)?;
+                self.memory.announce(&tokens)?;
             }
             Action::Persist { round, incarnations } => {
                 self.incarnations.set(&incarnations)?;
@@ -128,6 +129,13 @@ impl Job {
                     Some(tokio::spawn(
                         async move { StepDone::Quiesced { round, result: steps.quiesce().await } },
                     ));
+            }
+            Action::Collect { round, ranks, witnesses } if self.detects => {
+                let logs = ranks.iter().chain(&witnesses).copied().collect();
+                self.step = Some(tokio::spawn(async move {
+                    let result = steps.collect_logs(logs).await;
+                    StepDone::Collected { round, ranks, collector: None, result }
+                }));
             }
             Action::Collect { round, ranks, .. } => {
                 let mut collector = self.bound.collector.take();
@@ -254,9 +262,21 @@ impl Job {
         }
     }
 
-    /// What output that depends on everything below `position` of its rank's journal waits for.
+    /// What output that depends on everything below `position` of its rank's journal, and was written by now, waits for.
     pub(super) fn gate(&mut self, position: Position) -> Gate {
-        self.bound.stack.output(&mut MutedJournal, position, &[])
+        let heads: Vec<Position> = match self.bound.stack.commits_with_others() {
+            true => self.ranks().map(|rank| self.memory.journal_head(rank)).collect(),
+            false => Vec::new(),
+        };
+        self.bound.stack.output(&mut MutedJournal, position, &heads)
+    }
+
+    /// Whether a rank knows of everything that is lost. Until then its output may depend on it.
+    pub(super) fn is_told(&self, rank: Rank) -> bool {
+        !self.detects
+            || (!self.coordinator.is_recovering()
+                && self.queue.is_empty()
+                && self.memory.progress(rank).told == self.memory.announced())
     }
 
     pub(super) fn is_output_waiting(&self) -> bool {
@@ -274,6 +294,7 @@ impl Job {
                 Phase::Running => self.release_output_of(rank)?,
                 // Nothing will be executed again, so nothing can be taken back any more.
                 Phase::Ending { holds_back: false, .. } => {
+                    self.outputs.renew(rank, &Gate::open());
                     self.outputs.release(rank, self.news.sink(), |_| true);
                 }
                 Phase::Ending { holds_back: true, .. } => {}
@@ -283,6 +304,10 @@ impl Job {
     }
 
     fn release_output_of(&mut self, rank: Rank) -> Result<(), JobError> {
+        if self.outputs.is_broken(rank) && self.is_told(rank) {
+            let gate = self.gate(self.memory.journal_head(rank));
+            self.outputs.renew(rank, &gate);
+        }
         let stable = self.memory.stable(rank);
         let mut is_unstable = false;
         let mut held = BTreeMap::<Domain, Position>::new();

@@ -9,7 +9,7 @@ use egida_core::fault::Fault;
 use egida_core::ids::{Incarnation, Rank};
 use egida_core::module::FailureDetector;
 use egida_core::output::Stream;
-use egida_core::recovery::Input;
+use egida_core::recovery::{Cause, Input};
 use egida_shm::{JobMemory, RankState};
 use egida_spec::protocol::FailureUnit;
 use rustix::process::Signal;
@@ -69,6 +69,9 @@ impl Job {
                 let gate = self.gate(chunk.head);
                 if let Err(contradiction) = self.outputs.take(chunk, gate) {
                     self.diverged(rank, &contradiction.to_string());
+                }
+                if !self.is_told(rank) {
+                    self.outputs.suspend(rank);
                 }
             }
             Happened::Noticed { rank, line } => self.noticed(rank, line),
@@ -199,8 +202,20 @@ impl Job {
                 let cause = self.cause(rank, signal);
                 self.detected(Input::Died { rank, cause, at });
             }
+            How::Exit(_) if self.is_orphan(rank) => {
+                self.recovering.remove(&rank);
+                let at = self.memory.progress(rank);
+                self.detected(Input::Died { rank, cause: Cause::RolledBack, at });
+            }
             How::Exit(code) => self.left(rank, code),
         }
+    }
+
+    /// Whether a process that left depends on what is lost: it said so, or had not heard of everything that is, so that
+    /// nobody can tell.
+    fn is_orphan(&self, rank: Rank) -> bool {
+        let progress = self.memory.progress(rank);
+        self.detects && (progress.orphan || progress.told < self.memory.announced())
     }
 
     fn left(&mut self, rank: Rank, code: i32) {

@@ -111,6 +111,7 @@ impl ShmDriver {
             notices_in: (0..ranks).map(|_| Default::default()).collect(),
             journal,
             journal_head,
+            tokens_read: 0,
             watched: Watched::new(ranks),
             spins,
             memory,

@@ -9,12 +9,13 @@ use std::cell::{Cell, RefCell};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use egida_core::clock::Token;
 use egida_core::control::Control;
 use egida_core::crash::CrashPoint;
 use egida_core::driver::{Arrival, Comparison, Driver, Extent, JournalEntry, Location, Progress};
 use egida_core::fault::Fault;
 use egida_core::gate::{MAX_STORES, StoreId};
-use egida_core::ids::{Position, Rank, Ssn};
+use egida_core::ids::{Position, Rank, Ssn, Version};
 use egida_core::wire::RecordHeader;
 
 pub use attach::{Attached, journal_end};
@@ -44,6 +45,7 @@ pub struct ShmDriver {
     notices_in: Vec<NoticesIn>,
     journal: LogWriter,
     journal_head: Position,
+    tokens_read: u64,
     watched: Watched,
     /// Whether there is a processor for every rank, so that waiting may spin.
     spins: bool,
@@ -197,8 +199,19 @@ impl Driver for ShmDriver {
         Ok(self.journal_head)
     }
 
-    /// The daemon tells ranks nothing yet: it refuses protocols in which survivors roll back.
-    fn control(&mut self, _: &mut Vec<Control>) {}
+    fn control(&mut self, inbox: &mut Vec<Control>) {
+        let announced = self.memory.header().announced.load(Ordering::Acquire);
+        while self.tokens_read < announced {
+            let at = usize::try_from(self.tokens_read).ok();
+            let Some(slot) = at.and_then(|at| self.memory.tokens().get(at)) else { return };
+            inbox.push(Control::Token(Token {
+                rank: slot.rank.load(Ordering::Relaxed) as Rank,
+                version: slot.version.load(Ordering::Relaxed) as Version,
+                events: slot.events.load(Ordering::Relaxed),
+            }));
+            self.tokens_read += 1;
+        }
+    }
 
     fn flush(&mut self, store: StoreId, position: Position) {
         let asked = &self.memory.rank(self.rank).journal_heads.flush[usize::from(store) % MAX_STORES];
