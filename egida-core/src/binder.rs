@@ -1,11 +1,13 @@
 //! The binder: from a protocol, as plain data, to a live stack of modules.
 
+use std::time::Duration;
+
 use egida_spec::Diagnostic;
 use egida_spec::class::{Classification, classify, relies_on_peers};
 use egida_spec::complete_for;
 use egida_spec::diagnostic::nearest;
 use egida_spec::protocol::{
-    Class, Event, EventInfo, FailureUnit, LogStmt, NonDetStmt, Origin, Params, Phrase, Protocol,
+    Class, Event, EventInfo, FailureUnit, LogStmt, NonDetStmt, Origin, ParamValue, Params, Phrase, Protocol,
     RollbackStmt, Span, Tolerance,
 };
 use thiserror::Error;
@@ -75,6 +77,8 @@ pub struct StoreUse {
     pub params: Params,
     /// Whether someone waits for it.
     pub synchronous: bool,
+    /// How long what nobody waits for may lie in the journal before it is written; `None` where it is written at once.
+    pub every: Option<Duration>,
 }
 
 /// One line of the table of modules.
@@ -383,12 +387,16 @@ impl<'a> Binder<'a> {
         let registry = self.registry;
         let synchronous =
             registry.vocabulary.how_to_log.get(&how.text).is_some_and(|value| value.traits.synchronous);
+        let every = match how.params.get("every").map(|param| &param.value) {
+            Some(&ParamValue::DurationNs(nanoseconds)) => Some(Duration::from_nanos(nanoseconds)),
+            _ => None,
+        };
         let how = self.make(&registry.how_to_log, "HowToLog", "way to log", how);
         self.row("WhereToLog", "", registry.where_to_log.name, None);
         let place = (registry.where_to_log.make)(&self.build(None, 0));
         let (mut stable, mut volatile) = (None, None);
         if let Some(implementation) = registry.stable_storage.get(&storage.text) {
-            let store = self.store(storage, synchronous)?;
+            let store = self.store(storage, synchronous, every)?;
             stable = Some((implementation.make)(&self.build(Some(storage), store)));
             self.row("StableStorage", &storage.text, implementation.name, Some(storage.origin.clone()));
         } else {
@@ -399,13 +407,14 @@ impl<'a> Binder<'a> {
     }
 
     /// The number of a stable storage: one for each phrase with its parameters.
-    fn store(&mut self, storage: &Phrase, synchronous: bool) -> Option<StoreId> {
+    fn store(&mut self, storage: &Phrase, synchronous: bool, every: Option<Duration>) -> Option<StoreId> {
         let known = self
             .stores
             .iter_mut()
             .find(|store| store.phrase == storage.text && store.params == storage.params);
         if let Some(store) = known {
             store.synchronous |= synchronous;
+            store.every = store.every.min(every);
             return Some(store.id);
         }
         let id = StoreId::try_from(self.stores.len()).ok().filter(|&id| usize::from(id) < MAX_STORES);
@@ -415,7 +424,7 @@ impl<'a> Binder<'a> {
             return None;
         };
         let (phrase, params) = (storage.text.clone(), storage.params.clone());
-        self.stores.push(StoreUse { id, phrase, params, synchronous });
+        self.stores.push(StoreUse { id, phrase, params, synchronous, every });
         Some(id)
     }
 

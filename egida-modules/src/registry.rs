@@ -83,7 +83,7 @@ pub fn registry() -> Registry {
 /// not run as if it had not.
 fn vocabulary() -> Vocabulary {
     let mut vocabulary = Vocabulary::default();
-    vocabulary.how_to_log.restrict_params("asynchronously", &[]);
+    vocabulary.how_to_log.restrict_params("asynchronously", &["every"]);
     vocabulary.storage.restrict_params("volatile memory of self", &[]);
     vocabulary.storage.restrict_params("local disk", &["path", "returns"]);
     vocabulary.storage.restrict_params("nfs disk", &["path"]);

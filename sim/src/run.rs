@@ -96,6 +96,9 @@ const ANSWERS_DUE: Duration = Duration::from_nanos(130);
 /// The observer reads all journals at every so manieth step of a rank: what is exposed stays so for a while.
 const LOOK_EVERY: u64 = 4;
 
+/// How long it takes to write an entry out, at most.
+const WRITE_OUT: Time = 200;
+
 /// No simulated job takes more events than this; one that does never ends.
 const MAX_EVENTS: u64 = 200_000;
 
@@ -124,6 +127,8 @@ struct Simulation<'a> {
     collecting: Option<Collecting>,
     images: BTreeMap<Rank, RecoveryImage>,
     copies_needed: u32,
+    /// How long an entry may wait to be written out.
+    write_out_after: Time,
     recovers: bool,
     /// Whether survivors may be orphans.
     detects: bool,
@@ -141,6 +146,8 @@ struct Life {
     read: usize,
     released: Vec<u8>,
     replicated: Replicated,
+    /// Up to which position of its journal somebody waits for the disk.
+    write_out_asked: Position,
     over: bool,
     deaths: u32,
 }
@@ -163,12 +170,14 @@ pub fn run(job: &Job<'_>, registry: &Registry) -> Result<Outcome, Vec<BindError>
     let mut policy = None;
     let mut collector = None;
     let mut detector = None;
+    let mut every: Option<Duration> = None;
     for rank in 0..ranks {
         let bound = bind(job.protocol, registry, &job.setting, rank)?;
         let stack = bound.stack;
         policy = Some(bound.policy);
         collector = bound.collector;
         detector = bound.detector;
+        every = bound.stores.iter().map(|store| store.every).min().flatten();
         lives.push(Life {
             engine: None,
             program: Program::new(rank, ranks, job.scripts[rank as usize].clone()),
@@ -178,12 +187,15 @@ pub fn run(job: &Job<'_>, registry: &Registry) -> Result<Outcome, Vec<BindError>
             read: 0,
             released: Vec::new(),
             replicated: Replicated::default(),
+            write_out_asked: 0,
             over: false,
             deaths: 0,
         });
     }
     let Some(policy) = policy else { return Ok(nothing()) };
     let detects = detector.is_some();
+    let write_out_after =
+        every.map_or(WRITE_OUT, |every| Time::try_from(every.as_nanos()).unwrap_or(Time::MAX).max(WRITE_OUT));
     let coordinator = Coordinator::new(policy, job.setting.domains.clone()).detecting(detector);
     let mut simulation = Simulation {
         job,
@@ -197,6 +209,7 @@ pub fn run(job: &Job<'_>, registry: &Registry) -> Result<Outcome, Vec<BindError>
         collector,
         collecting: None,
         images: BTreeMap::new(),
+        write_out_after,
         copies_needed: policy.tolerates.unwrap_or(0),
         recovers: policy.recovers,
         detects,
@@ -415,7 +428,7 @@ impl Simulation<'_> {
 
     fn write_out_soon(&mut self, rank: Rank, head: Position) {
         if self.world.borrow().journals[rank as usize].stable < head {
-            self.after(200, Event::WriteOut(rank, head));
+            self.after(self.write_out_after, Event::WriteOut(rank, head));
         }
     }
 
@@ -477,6 +490,24 @@ impl Simulation<'_> {
                     .map(|step| (own + step) % self.job.setting.domains.count())
                     .take(missing as usize);
                 wanted.extend(others.map(|domain| (domain, position)));
+            }
+        }
+        // Whoever waits drives: what output waits for is not left for later.
+        let unstable: BTreeSet<(Rank, Position)> = self.ranks[rank as usize]
+            .output
+            .waiting_for()
+            .filter_map(|condition| match condition {
+                Condition::Stable { position, .. } => Some((rank, position)),
+                Condition::Other { rank, position } => Some((rank, position)),
+                Condition::Held { .. } => None,
+            })
+            .filter(|&(rank, position)| self.world.borrow().journals[rank as usize].stable < position)
+            .collect();
+        for (rank, position) in unstable {
+            let asked = &mut self.ranks[rank as usize].write_out_asked;
+            if *asked < position {
+                *asked = position;
+                self.after(WRITE_OUT, Event::WriteOut(rank, position));
             }
         }
         for (domain, position) in wanted {

@@ -27,6 +27,10 @@ fn main() {
             ends_at_a_death(program)
         }));
     }
+    for protocol in PROTOCOLS.iter().filter(|protocol| protocol.is_optimistic) {
+        let name = format!("{}/node/ring/survivors-roll-back", protocol.name);
+        trials.push(trial(name, move || survivors_roll_back(protocol)));
+    }
     for (protocol, unit) in protocols_and_units() {
         for program in PROGRAMS {
             let name = format!("{}/{unit}/{}/undisturbed", protocol.name, program.name);
@@ -53,8 +57,24 @@ fn survives(run: &Run) -> Result<(), String> {
     }
     verdict::same_result(run.program, &ended, &reference)
         .and_then(|()| verdict::all_landed(&ended, &kills))
-        .and_then(|()| verdict::all_recovered(&ended, &kills, run.schedule.replays, &reference.counts))
+        .and_then(|()| {
+            let replays = run.schedule.replays && !run.protocol.is_optimistic;
+            verdict::all_recovered(&ended, &kills, replays, &reference.counts)
+        })
         .map_err(|failure| told(&failure, &ended))
+}
+
+/// Where a node loses what it had not written yet, survivors that depend on it roll back; and no line is shown twice.
+fn survivors_roll_back(protocol: &'static Protocol) -> Result<(), String> {
+    let program = PROGRAMS.iter().find(|program| program.name == "ring").ok_or("no `ring`")?;
+    let reference = reference(program, protocol, FailureUnit::Node)?;
+    let kill = format!("1@deliver:{}", reference.counts[1].deliveries / 2);
+    let ended = Job::of(program).under(protocol, FailureUnit::Node).kill(&kill).run();
+    verdict::same_result(program, &ended, &reference).map_err(|failure| told(&failure, &ended))?;
+    match (0..program.ranks).any(|rank| rank != 1 && ended.report.rolled_back(rank)) {
+        true => Ok(()),
+        false => Err(told(&"nobody rolled back", &ended)),
+    }
 }
 
 /// Without kills, nothing changes whatever the protocol.

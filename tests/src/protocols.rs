@@ -12,25 +12,49 @@ pub struct Protocol {
     pub tolerates: usize,
     /// Whether every delivery has a determinant, or only what was chosen.
     pub of_every_delivery: bool,
+    /// Whether the newest events are lost with a node, so that survivors roll back and little may be left to replay.
+    pub is_optimistic: bool,
 }
 
 /// The protocol that does not recover.
-pub const NONE: Protocol = Protocol { name: "none", tolerates: 0, of_every_delivery: false };
+pub const NONE: Protocol =
+    Protocol { name: "none", tolerates: 0, of_every_delivery: false, is_optimistic: false };
 
 /// The protocol for tests in which any that recovers will do.
-pub const CAUSAL: Protocol = Protocol { name: "causal", tolerates: 1, of_every_delivery: false };
+pub const CAUSAL: Protocol =
+    Protocol { name: "causal", tolerates: 1, of_every_delivery: false, is_optimistic: false };
 
 /// Every protocol that must survive the schedules.
 pub const PROTOCOLS: &[Protocol] = &[
-    Protocol { name: "pessimistic-receiver", tolerates: usize::MAX, of_every_delivery: true },
-    Protocol { name: "pessimistic-sender", tolerates: usize::MAX, of_every_delivery: false },
-    Protocol { name: "pessimistic-sender-receive", tolerates: usize::MAX, of_every_delivery: true },
+    Protocol {
+        name: "pessimistic-receiver",
+        tolerates: usize::MAX,
+        of_every_delivery: true,
+        is_optimistic: false,
+    },
+    Protocol {
+        name: "pessimistic-sender",
+        tolerates: usize::MAX,
+        of_every_delivery: false,
+        is_optimistic: false,
+    },
+    Protocol {
+        name: "pessimistic-sender-receive",
+        tolerates: usize::MAX,
+        of_every_delivery: true,
+        is_optimistic: false,
+    },
     CAUSAL,
-    Protocol { name: "causal-receive", tolerates: 1, of_every_delivery: true },
-    Protocol { name: "optimistic", tolerates: usize::MAX, of_every_delivery: true },
-    Protocol { name: "optimistic-exchange", tolerates: usize::MAX, of_every_delivery: true },
+    Protocol { name: "causal-receive", tolerates: 1, of_every_delivery: true, is_optimistic: false },
+    Protocol { name: "optimistic", tolerates: usize::MAX, of_every_delivery: true, is_optimistic: true },
+    Protocol {
+        name: "optimistic-exchange",
+        tolerates: usize::MAX,
+        of_every_delivery: true,
+        is_optimistic: true,
+    },
     // The paper's hybrid: causal, with an asynchronous log on disk and centralized retrieval.
-    Protocol { name: "paper/fig3b", tolerates: 1, of_every_delivery: true },
+    Protocol { name: "paper/fig3b", tolerates: 1, of_every_delivery: true, is_optimistic: false },
 ];
 
 impl Protocol {

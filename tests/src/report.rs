@@ -91,12 +91,19 @@ impl Report {
         Ok(Self { events })
     }
 
-    /// Whether that incarnation of that rank died by that `--kill`.
+    /// Whether that rank died by that `--kill`, in that incarnation or, where it was rolled back before, in a later one.
     pub fn killed(&self, rank: usize, incarnation: u64, kill: &str) -> bool {
         self.events.iter().any(|event| {
             matches!(event, Event::Death { rank: r, incarnation: i, kill: Some(k), .. }
-                if *r == rank && *i == incarnation && k == kill)
+                if *r == rank && *i >= incarnation && k == kill)
         })
+    }
+
+    /// Whether a rank rolled back: an order to kill it together with another may have found no process then.
+    pub fn rolled_back(&self, rank: usize) -> bool {
+        self.events.iter().any(
+            |event| matches!(event, Event::Death { rank: r, cause, .. } if *r == rank && cause == "rolled back"),
+        )
     }
 
     /// How many ranks died, all told.

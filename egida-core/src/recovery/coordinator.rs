@@ -254,6 +254,8 @@ struct Round {
     /// Those whose next incarnation has a number already; a round that begins anew keeps it.
     numbered: BTreeSet<Rank>,
     to_reap: BTreeSet<Rank>,
+    /// Whose logs were asked for besides those of the dead.
+    witnesses: Vec<Rank>,
 }
 
 /// The coordinator of one job.
@@ -326,8 +328,7 @@ impl Coordinator {
             Input::Exited { rank, code, finalized } => self.exited(rank, code, finalized, actions),
             Input::Durable { round } if self.is_current(round) => actions.push(Action::Quiesce { round }),
             Input::Quiesced { round } if self.is_current(round) => {
-                let ranks = self.round.iter().flat_map(|round| round.dead.keys().copied()).collect();
-                actions.push(Action::Collect { round, ranks, witnesses: self.witnesses() });
+                self.collect(round, actions);
             }
             Input::Collected { round, collected, depends, observed } if self.is_current(round) => {
                 match self.detector.is_some() {
@@ -358,11 +359,11 @@ impl Coordinator {
             state.last_death = Some(at);
         }
         state.furthest = (state.furthest.0.max(at.sends), state.furthest.1.max(at.deliveries));
-        actions.push(Action::Tell(Note::Death {
-            rank,
-            incarnation: state.incarnation,
-            cause: cause.clone(),
-        }));
+        // Who is fenced as an orphan rolls back, whoever found that out.
+        let is_orphan =
+            self.round.as_ref().is_some_and(|round| round.dead.get(&rank) == Some(&Fate::RollsBack));
+        let told = if cause == Cause::Fenced && is_orphan { Cause::RolledBack } else { cause.clone() };
+        actions.push(Action::Tell(Note::Death { rank, incarnation: state.incarnation, cause: told }));
         if !self.policy.recovers {
             return self.end(End::Died { rank, cause }, actions);
         }
@@ -474,6 +475,14 @@ impl Coordinator {
         actions.extend(starts);
     }
 
+    fn collect(&mut self, number: u64, actions: &mut Vec<Action>) {
+        let witnesses = self.witnesses();
+        let Some(round) = &mut self.round else { return };
+        round.witnesses.clone_from(&witnesses);
+        let ranks = round.dead.keys().copied().collect();
+        actions.push(Action::Collect { round: number, ranks, witnesses });
+    }
+
     /// The ranks whose logs tell whether they are orphans: those that have left and cannot find out themselves, or all that
     /// live.
     fn witnesses(&self) -> Vec<Rank> {
@@ -527,6 +536,12 @@ impl Coordinator {
     ) {
         let Some(mut round) = self.round.take() else { return };
         let witnesses = self.witnesses();
+        if witnesses.iter().any(|rank| !round.witnesses.contains(rank)) {
+            // One has left since its log was to be read.
+            let number = round.number;
+            self.round = Some(round);
+            return self.collect(number, actions);
+        }
         let dead: Vec<Rank> = round.dead.keys().copied().collect();
         let line = self.line(collected, &dead);
         let tokens: Vec<Token> = dead
@@ -619,6 +634,7 @@ impl Coordinator {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::event::{Determinant, Happened};
 
     fn coordinator(unit: FailureUnit, tolerates: Option<u32>, per_domain: u32) -> Coordinator {
         let policy = Policy { unit, recovers: true, tolerates, deaths_at_one_event: 3 };
@@ -750,5 +766,86 @@ mod tests {
         }
         let actions = coordinator.handle(Input::Exited { rank: 3, code: 0, finalized: true });
         assert_eq!(actions, [Action::End(End::Done(3))]);
+    }
+
+    /// A detector that takes every rank's word for it, as far as its clocks tell.
+    #[derive(Debug, Default)]
+    struct Tokens(Vec<Token>);
+
+    impl OrphanDetection for Tokens {
+        fn judge(&self, clock: &IncarnationClock) -> Standing {
+            match self.0.iter().any(|token| clock.is_orphaned_by(token)) {
+                true => Standing::Obsolete,
+                false => Standing::Valid,
+            }
+        }
+
+        fn delivered(&mut self, _: &IncarnationClock) {}
+
+        fn token(&mut self, token: Token) -> bool {
+            self.0.push(token);
+            false
+        }
+
+        fn asks_everyone(&self) -> bool {
+            false
+        }
+    }
+
+    /// An event of `owner` that came to depend on `events` events of `of`.
+    fn depends(owner: Rank, index: EventIndex, of: Rank, events: EventIndex) -> Determinant {
+        let mut clock = IncarnationClock::new(4);
+        clock.advance(of, 1, events);
+        Determinant { owner, index, observed: 0, what: Happened::Polls, after: Some(Box::new(clock)) }
+    }
+
+    fn collected_of(round: u64, determinants: Vec<Determinant>) -> Input {
+        let mut collected = Collected::default();
+        determinants.into_iter().for_each(|determinant| collected.add_stable(determinant));
+        Input::Collected { round, collected, depends: BTreeMap::new(), observed: BTreeMap::new() }
+    }
+
+    fn left(rank: Rank) -> Input {
+        Input::Exited { rank, code: 0, finalized: true }
+    }
+
+    fn starts(actions: &[Action]) -> Vec<(Rank, usize)> {
+        let start = |action: &Action| match action {
+            Action::Start { rank, image } => Some((*rank, image.determinants.len())),
+            _ => None,
+        };
+        actions.iter().filter_map(start).collect()
+    }
+
+    #[test]
+    fn two_that_fail_at_once_keep_what_does_not_depend_on_the_others_loss() {
+        let mut coordinator =
+            coordinator(FailureUnit::Node, None, 1).detecting(Some(Box::new(Tokens::default())));
+        coordinator.handle(died(1, 5));
+        coordinator.handle(died(2, 5));
+        coordinator.handle(Input::Durable { round: 2 });
+        coordinator.handle(Input::Quiesced { round: 2 });
+        // Rank 1 has lost its second event, on which the second of rank 2 depends, on which the first of... nobody does.
+        let found = vec![depends(1, 0, 2, 1), depends(2, 0, 3, 1), depends(2, 1, 1, 2)];
+        let actions = coordinator.handle(collected_of(2, found));
+        let tokens = vec![Token { rank: 1, version: 1, events: 1 }, Token { rank: 2, version: 1, events: 1 }];
+        assert!(actions.contains(&Action::Announce { tokens }), "{actions:?}");
+        assert_eq!(starts(&actions), [(1, 1), (2, 1)]);
+    }
+
+    #[test]
+    fn one_that_leaves_while_logs_are_read_is_asked_as_well_and_rolls_back() {
+        let mut coordinator =
+            coordinator(FailureUnit::Node, None, 1).detecting(Some(Box::new(Tokens::default())));
+        coordinator.handle(died(1, 5));
+        coordinator.handle(Input::Durable { round: 1 });
+        let actions = coordinator.handle(Input::Quiesced { round: 1 });
+        assert_eq!(actions, [Action::Collect { round: 1, ranks: vec![1], witnesses: vec![] }]);
+        coordinator.handle(left(0));
+        let actions = coordinator.handle(collected_of(1, vec![]));
+        assert_eq!(actions, [Action::Collect { round: 1, ranks: vec![1], witnesses: vec![0] }]);
+        let actions = coordinator.handle(collected_of(1, vec![depends(0, 0, 1, 1)]));
+        let sealed = vec![(0, Fate::RollsBack), (1, Fate::Lost)];
+        assert!(actions.contains(&Action::Seal { ranks: sealed }), "{actions:?}");
     }
 }

@@ -144,8 +144,8 @@ enum Phase {
 struct Process {
     /// Whom to signal; nothing where none lives.
     target: Option<Target>,
-    /// How many were started.
-    life: u32,
+    /// How many times it failed: to be fenced or to roll back is no failure, and orders to kill go by this.
+    failures: u32,
     /// Whether the coordinator had it killed.
     is_fenced: bool,
     /// When and for which order the launcher killed it.
@@ -257,7 +257,7 @@ impl Job {
                 phrase: &used.phrase,
                 params: &used.params,
             };
-            stores.push(Store { id: used.id, backend: backends.open(&place)? });
+            stores.push(Store { id: used.id, backend: backends.open(&place)?, every: used.every });
         }
         let advanced = Arc::new(Notify::new());
         let writer = match stores.is_empty() {
@@ -332,7 +332,7 @@ impl Job {
     }
 
     fn victim(&self, rank: Rank) -> Victim {
-        Victim { rank, life: self.processes[rank as usize].life }
+        Victim { rank, life: self.processes[rank as usize].failures + 1 }
     }
 
     fn is_any_alive(&self) -> bool {

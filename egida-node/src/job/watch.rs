@@ -9,7 +9,7 @@ use egida_core::fault::Fault;
 use egida_core::ids::{Incarnation, Rank};
 use egida_core::module::FailureDetector;
 use egida_core::output::Stream;
-use egida_core::recovery::{Cause, Input};
+use egida_core::recovery::{Action, Cause, Input};
 use egida_shm::{JobMemory, RankState};
 use egida_spec::protocol::FailureUnit;
 use rustix::process::Signal;
@@ -31,7 +31,6 @@ impl Job {
     pub(super) fn spawn(&mut self, rank: Rank, incarnation: Incarnation) -> Result<(), JobError> {
         self.memory.begin_incarnation(rank, incarnation);
         let process = self.process(rank);
-        process.life += 1;
         process.is_fenced = false;
         process.killed = None;
         let kill = self.kills.triggers(self.victim(rank));
@@ -193,17 +192,19 @@ impl Job {
     }
 
     fn report_end(&mut self, ended: Ended) {
-        let Ended { rank, how, .. } = ended;
+        let Ended { rank, how, at: ended_at } = ended;
         match how {
             How::Signal(signal) => {
                 self.look_at_replay(rank, false);
                 self.recovering.remove(&rank);
                 let at = self.memory.progress(rank);
                 let cause = self.cause(rank, signal);
+                self.process(rank).failures += u32::from(cause != Cause::Fenced);
                 self.detected(Input::Died { rank, cause, at });
             }
             How::Exit(_) if self.is_orphan(rank) => {
                 self.recovering.remove(&rank);
+                self.deaths.insert(rank, Death { at: ended_at, known: Instant::now(), kill: None });
                 let at = self.memory.progress(rank);
                 self.detected(Input::Died { rank, cause: Cause::RolledBack, at });
             }
@@ -215,7 +216,8 @@ impl Job {
     /// nobody can tell.
     fn is_orphan(&self, rank: Rank) -> bool {
         let progress = self.memory.progress(rank);
-        self.detects && (progress.orphan || progress.told < self.memory.announced())
+        let is_announcing = self.queue.iter().any(|action| matches!(action, Action::Announce { .. }));
+        self.detects && (progress.orphan || progress.told < self.memory.announced() || is_announcing)
     }
 
     fn left(&mut self, rank: Rank, code: i32) {

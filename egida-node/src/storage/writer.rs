@@ -4,9 +4,11 @@
 //! batch, publishes how far each journal is stable and wakes who waits for that. With nothing to do it sleeps until a
 //! rank rings the daemon's bell.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use egida_core::gate::StoreId;
 use egida_core::ids::{Domain, Position, Rank};
@@ -21,6 +23,8 @@ pub struct Store {
     pub id: StoreId,
     /// What writes it.
     pub backend: Box<dyn Backend>,
+    /// How long what nobody waits for may wait to be written; `None` for not at all.
+    pub every: Option<Duration>,
 }
 
 /// How much is copied before it is written: what a burst of large messages may cost in memory.
@@ -41,6 +45,8 @@ pub trait Observer: Send + 'static {
 #[derive(Debug)]
 pub struct Writer {
     memory: JobMemory,
+    /// Whether somebody waits for what is not stable yet.
+    awaited: Arc<AtomicBool>,
     commands: Option<Sender<Command>>,
     thread: Option<JoinHandle<()>>,
 }
@@ -61,7 +67,12 @@ impl Writer {
     /// [`std::io::Error`] where the system gives no thread.
     pub fn start(memory: JobMemory, stores: Vec<Store>, observer: impl Observer) -> std::io::Result<Self> {
         let (commands, received) = channel();
+        let awaited = Arc::<AtomicBool>::default();
         let mut thread = Thread {
+            // A journal is stable only as far as every store is: the most impatient decides.
+            every: stores.iter().map(|store| store.every).min().flatten(),
+            committed: Instant::now(),
+            awaited: Arc::clone(&awaited),
             journals: (0..memory.ranks())
                 .map(|rank| Journal { rank, reader: memory.journal(rank), paused: false })
                 .collect(),
@@ -74,7 +85,7 @@ impl Writer {
             }
         };
         let thread = std::thread::Builder::new().name("egida-writer".to_owned()).spawn(body)?;
-        Ok(Self { memory, commands: Some(commands), thread: Some(thread) })
+        Ok(Self { memory, awaited, commands: Some(commands), thread: Some(thread) })
     }
 
     /// Brings all that stands in journals now to the stores.
@@ -107,8 +118,10 @@ impl Writer {
         self.ask(|reply| Command::Read { ranks, reply }).await
     }
 
-    /// Lets the writer look for work although no rank rang.
+    /// Somebody waits for what is not stable yet: lets the writer look for work although no rank rang, and leave nothing for
+    /// later.
     pub fn nudge(&self) {
+        self.awaited.store(true, Ordering::Release);
         self.memory.interrupt();
     }
 
@@ -145,6 +158,9 @@ struct Journal {
 
 struct Thread {
     memory: JobMemory,
+    every: Option<Duration>,
+    committed: Instant,
+    awaited: Arc<AtomicBool>,
     journals: Vec<Journal>,
     stores: Vec<(Store, Batch)>,
 }
@@ -160,17 +176,31 @@ impl Thread {
                 Err(std::sync::mpsc::TryRecvError::Empty) => None,
                 Err(std::sync::mpsc::TryRecvError::Disconnected) => return Ok(()),
             };
+            let wait = self.wait();
             let worked = runtime.block_on(async {
                 let worked = command.is_some();
                 if let Some(command) = command {
                     self.execute(command, observer).await?;
                 }
-                Ok(self.commit(observer).await? || worked)
+                Ok(wait.is_zero() && self.commit(observer).await? || worked)
             })?;
             if !worked {
-                let _ = self.memory.wait_for_work(NAP);
+                let _ = self.memory.wait_for_work(if wait.is_zero() { NAP } else { wait.min(NAP) });
             }
         }
+    }
+
+    /// How long to leave what was logged where it is.
+    fn wait(&self) -> Duration {
+        let Some(every) = self.every else { return Duration::ZERO };
+        let is_asked = |rank| {
+            let stable = self.memory.stable(rank);
+            self.stores.iter().any(|(store, _)| self.memory.flush_requested(rank, store.id) > stable)
+        };
+        if self.awaited.swap(false, Ordering::AcqRel) || (0..self.memory.ranks()).any(is_asked) {
+            return Duration::ZERO;
+        }
+        every.saturating_sub(self.committed.elapsed())
     }
 
     async fn execute(&mut self, command: Command, observer: &impl Observer) -> Result<(), StorageError> {
@@ -217,6 +247,7 @@ impl Thread {
     /// Commits one batch. Returns whether there was anything to do.
     async fn commit(&mut self, observer: &impl Observer) -> Result<bool, StorageError> {
         let advanced = self.gather()?;
+        self.committed = Instant::now();
         for (store, batch) in self.stores.iter_mut().filter(|(_, batch)| !batch.is_empty()) {
             store.backend.append(batch).await?;
             store.backend.sync().await?;
@@ -294,6 +325,10 @@ mod tests {
     }
 
     fn writer(memory: &JobMemory, dir: &std::path::Path) -> Writer {
+        patient_writer(memory, dir, None)
+    }
+
+    fn patient_writer(memory: &JobMemory, dir: &std::path::Path, every: Option<Duration>) -> Writer {
         let place = Place {
             state_dir: dir,
             job: "job",
@@ -303,7 +338,7 @@ mod tests {
             phrase: "local disk",
             params: &Params::default(),
         };
-        let store = Store { id: 1, backend: Backends::default().open(&place).unwrap() };
+        let store = Store { id: 1, backend: Backends::default().open(&place).unwrap(), every };
         Writer::start(memory.clone(), vec![store], Silent).unwrap()
     }
 
@@ -351,6 +386,22 @@ mod tests {
                 assert!(begun.elapsed() < Duration::from_secs(5), "entry {count} is not written");
                 std::thread::yield_now();
             }
+        }
+    }
+
+    #[test]
+    fn what_nobody_waits_for_is_left_until_somebody_does() {
+        let (dir, memory) = (tempfile::tempdir().unwrap(), memory());
+        let mut zero = rank(&memory, 0);
+        let writer = patient_writer(&memory, dir.path(), Some(Duration::from_secs(3600)));
+        let end = log(&mut zero, 0b10, "patient");
+        std::thread::sleep(Duration::from_millis(50));
+        assert_eq!(memory.stable(0), 0, "nobody asked, and the hour is not over");
+        let begun = Instant::now();
+        while memory.stable(0) < end {
+            writer.nudge();
+            assert!(begun.elapsed() < Duration::from_secs(5), "it was asked for");
+            std::thread::yield_now();
         }
     }
 
