@@ -101,6 +101,8 @@ codes! {
     NoCheckpoint = "EGD028", Advice;
     /// `f = 0` beside statements that ask for fault tolerance.
     FaultsNotAsked = "EGD029", Advice;
+    /// An optimistic protocol that takes no notice of some deliveries.
+    OptimisticDeliveries = "EGD030", Error;
 }
 
 impl Code {

@@ -38,6 +38,7 @@ pub fn explain(code: &str) -> Option<&'static str> {
         Code::OutputDefault => include_str!("explain/egd027.md"),
         Code::NoCheckpoint => include_str!("explain/egd028.md"),
         Code::FaultsNotAsked => include_str!("explain/egd029.md"),
+        Code::OptimisticDeliveries => include_str!("explain/egd030.md"),
     })
 }
 
