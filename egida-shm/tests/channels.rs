@@ -204,11 +204,11 @@ fn scribbled_memory_is_an_error_not_a_crash() {
         for ssn in 0..20 {
             send(&mut sender, 1, ssn, dice.size(30_000)).unwrap();
         }
-        // Garbage somewhere in the allocated part, which begins behind the tables.
+        // Garbage somewhere in the allocated part, which begins behind the tables: 24 pages of tokens and one each of four.
         let mut garbage = [0; 512];
         garbage.fill_with(|| dice.throw() as u8);
         let size = rustix::fs::fstat(job.fd()).unwrap().st_blocks as u64 * 512;
-        rustix::io::pwrite(job.fd(), &garbage, 4096 * 4 + (dice.throw() % size)).unwrap();
+        rustix::io::pwrite(job.fd(), &garbage, 4096 * 28 + (dice.throw() % size)).unwrap();
         let mut failed = None;
         reader.enter();
         for _ in 0..50 {
