@@ -9,9 +9,11 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Args, ValueEnum};
-use egida_spec::diagnostic::{Diagnostic, RenderStyle, any_error, render};
+use egida_spec::diagnostic::{Diagnostic, RenderStyle, any_error, nearest, render};
 use egida_spec::protocol::{FailureUnit, Origin, Protocol, Tolerance};
 use egida_spec::{Judgement, Vocabulary, check_with, declared_unit, load_with, tolerance};
+
+use crate::pages::{PAGES, page};
 
 /// Everything is as it should be.
 const ACCEPTED: u8 = 0;
@@ -42,12 +44,12 @@ pub struct FmtArgs {
     pub check: bool,
 }
 
-/// Explain a diagnostic's code at length, with an example and the mend.
+/// Explain a protocol in a page, or a diagnostic's code with an example and the mend.
 #[derive(Debug, Clone, Args)]
 pub struct ExplainArgs {
-    /// The code, for example `EGD015`; all codes are listed if it is left out
-    #[arg(value_name = "CODE")]
-    pub code: Option<String>,
+    /// A protocol of this repository, for example `causal`, or a code, for example `EGD015`; all are listed if it is left out
+    #[arg(value_name = "PROTOCOL|CODE")]
+    pub what: Option<String>,
 }
 
 /// A failure unit as the command line spells it.
@@ -80,7 +82,7 @@ pub fn fmt(args: &FmtArgs) -> ExitCode {
     finish(fmt_to(args, &mut Terminal::open()))
 }
 
-/// `egida explain [CODE]`
+/// `egida explain [CODE|PROTOCOL]`
 #[must_use]
 pub fn explain(args: &ExplainArgs) -> ExitCode {
     finish(explain_to(args, &mut Terminal::open()))
@@ -256,17 +258,29 @@ fn replace(path: &Path, text: &str) -> io::Result<()> {
 }
 
 fn explain_to(args: &ExplainArgs, terminal: &mut Terminal<'_>) -> io::Result<u8> {
-    let Some(code) = &args.code else {
+    let Some(what) = &args.what else {
+        writeln!(terminal.out, "protocols")?;
+        for (name, page) in PAGES {
+            let title =
+                page.lines().next().and_then(|line| line.split_once(": ")).map_or("", |(_, title)| title);
+            writeln!(terminal.out, "  {name:<26} {title}")?;
+        }
+        writeln!(terminal.out, "diagnostics")?;
         for (code, summary) in egida_spec::codes() {
-            writeln!(terminal.out, "{code}  {summary}")?;
+            writeln!(terminal.out, "  {code:<26} {summary}")?;
         }
         return Ok(ACCEPTED);
     };
-    if let Some(text) = egida_spec::explain(code) {
+    if let Some(text) = egida_spec::explain(what).or_else(|| page(what)) {
         write!(terminal.out, "{text}")?;
         return Ok(ACCEPTED);
     }
-    writeln!(terminal.err, "egida: there is no code `{code}`; `egida explain` lists all of them")?;
+    let near = nearest(what, PAGES.iter().map(|(name, _)| *name));
+    let hint = near.map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();
+    writeln!(
+        terminal.err,
+        "egida: there is no diagnostic and no protocol `{what}`{hint} `egida explain` lists all of them"
+    )?;
     Ok(UNUSABLE)
 }
 
@@ -410,7 +424,7 @@ mod tests {
     #[test]
     fn explain_knows_every_code_and_no_other() {
         let explain = |code: Option<&str>| {
-            let args = ExplainArgs { code: code.map(str::to_owned) };
+            let args = ExplainArgs { what: code.map(str::to_owned) };
             let (code, out, err, _) = run(&[], |_, terminal| explain_to(&args, terminal));
             (code, out, err)
         };
@@ -418,7 +432,15 @@ mod tests {
         assert_eq!(code, ACCEPTED);
         assert!(out.starts_with("# EGD004"), "{out}");
         let (code, out, _) = explain(None);
-        assert_eq!((code, out.lines().count()), (ACCEPTED, egida_spec::Code::ALL.len()));
+        let headings = 2;
+        let listed = egida_spec::Code::ALL.len() + PAGES.len() + headings;
+        assert_eq!((code, out.lines().count()), (ACCEPTED, listed));
+        let (code, out, _) = explain(Some("specs/causal.egd"));
+        assert_eq!(code, ACCEPTED);
+        assert!(out.starts_with("# causal: "), "{out}");
+        let (code, _, err) = explain(Some("casual"));
+        assert_eq!(code, UNUSABLE);
+        assert!(err.contains("did you mean `causal`?"), "{err}");
         let (code, _, err) = explain(Some("EGD999"));
         assert_eq!(code, UNUSABLE);
         assert!(err.contains("`EGD999`"), "{err}");

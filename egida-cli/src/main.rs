@@ -4,6 +4,7 @@
 mod bench;
 mod install;
 mod language;
+mod pages;
 mod relink;
 mod run;
 mod specification;
