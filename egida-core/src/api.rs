@@ -3,6 +3,8 @@
 //! Nothing here blocks. A caller that has to wait calls [`Api::progress`] until what it waits for is there, and parks
 //! itself between calls in its driver's way.
 
+use serde::{Deserialize, Serialize};
+
 use crate::event::Answer;
 use crate::fault::Fault;
 use crate::ids::{Rank, Ssn};
@@ -43,11 +45,11 @@ pub struct Matched {
 }
 
 /// A posted receive.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct ReceiveId(pub u64);
 
 /// A send that was started.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct SendId {
     /// The receiver.
     pub dest: Rank,
@@ -56,7 +58,7 @@ pub struct SendId {
 }
 
 /// How an observation is to be answered.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Observation {
     /// As the execution that is being repeated answered it. Where it names requests or a message, the caller makes
     /// progress until these are there, and reports just them.

@@ -3,16 +3,22 @@
 //! over tables instead of shared memory and in virtual time instead of the machine's.
 //!
 //! ```text
-//!   Script (what a rank does) ──> Engine<SimDriver> ──┐
-//!   Faults (who dies when)    ──> crash points        ├── World: channels, journals, disks ── seeded scheduler
-//!   Coordinator, OutputGate   ──> actions             ┘
+//!   Application (what a rank does) ──> Engine<SimDriver> ──┐
+//!   Crash (who dies when)          ──> crash points        ├── World: channels, journals, disks
+//!   Coordinator, OutputGate        ──> actions             ┘      Agenda: what waits to happen <── Chooser: what does
 //! ```
 //!
-//! The seed decides every delay and every choice; the same seed gives the same [`Trace`](run::Outcome). What is not here
-//! yet: optimistic protocols, checkpoints, partitions, torn disk writes, programs other than scripts.
+//! The seed decides every delay and every choice; the same seed gives the same [`Outcome`](job::Outcome). What is not here
+//! yet: checkpoints, partitions, torn disk writes.
 
+pub mod application;
 pub mod driver;
+pub mod job;
+pub mod observer;
 pub mod oracle;
 pub mod program;
-pub mod run;
+pub mod scheduler;
+mod simulation;
 pub mod world;
+
+pub use simulation::{run, run_with};

@@ -5,6 +5,9 @@ use egida_core::event::Answer;
 use egida_core::fault::Fault;
 use egida_core::ids::Rank;
 use egida_core::wire::{Envelope, SendMode};
+use serde::{Deserialize, Serialize};
+
+use crate::application::{Application, Model, Step, digest, mix};
 
 /// The one communicator of a script.
 const CONTEXT: u32 = 1;
@@ -52,119 +55,118 @@ pub enum Op {
     Output,
 }
 
-/// What a message was: the channel's number and a hash of the payload.
-pub type Transfer = (u64, u64);
+/// A parallel program whose ranks run scripts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Scripts(pub Vec<Vec<Op>>);
+
+impl Model for Scripts {
+    fn start(&self, rank: Rank, _: u32) -> Box<dyn Application> {
+        Box::new(Program::new(rank, self.0.get(rank as usize).cloned().unwrap_or_default()))
+    }
+}
 
 /// A rank that runs a script.
 #[derive(Debug)]
 pub struct Program {
     script: Vec<Op>,
+    place: Place,
+}
+
+/// How far a script has come.
+#[derive(Debug, Serialize, Deserialize)]
+struct Place {
     at: usize,
     tried: u32,
     state: u64,
     requests: Vec<Request>,
     sending: Option<SendId>,
     observing: Option<Observation>,
-    /// Messages sent, by receiver.
-    pub sent: Vec<Vec<Transfer>>,
-    /// Messages delivered, by sender.
-    pub received: Vec<Vec<Transfer>>,
-    /// Every line written.
-    pub written: Vec<u8>,
+    written: Vec<u8>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 struct Request {
     id: ReceiveId,
     payload: Vec<u8>,
 }
 
-/// Whether a program goes on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Step {
-    /// It did something.
-    Moved,
-    /// It waits.
-    Waiting,
-    /// Its script is over.
-    Over,
-}
+impl Application for Program {
+    fn step(&mut self, api: &mut dyn Api, live: u64) -> Result<Step, Fault> {
+        let Some(op) = self.script.get(self.place.at) else { return Ok(Step::Over) };
+        let done = self.place.perform(op, api, live)?;
+        if done {
+            self.place.at += 1;
+            self.place.tried = 0;
+            self.place.sending = None;
+        }
+        Ok(if done { Step::Moved } else { Step::Waiting })
+    }
 
-/// Mixes a word into a hash.
-#[must_use]
-pub fn mix(hash: u64, word: u64) -> u64 {
-    let mixed = (hash ^ word).wrapping_mul(0x9E37_79B9_7F4A_7C15);
-    mixed ^ (mixed >> 29)
-}
+    fn snapshot(&self) -> Vec<u8> {
+        rmp_serde::to_vec(&self.place).unwrap_or_default()
+    }
 
-fn hash(bytes: &[u8]) -> u64 {
-    bytes.iter().fold(bytes.len() as u64, |hash, &byte| mix(hash, u64::from(byte)))
+    fn restore(&mut self, snapshot: &[u8]) -> Result<(), Fault> {
+        self.place = rmp_serde::from_slice(snapshot)
+            .map_err(|error| Fault::Driver(format!("a snapshot cannot be read: {error}")))?;
+        Ok(())
+    }
+
+    fn state(&self) -> u64 {
+        self.place.state
+    }
+
+    fn written(&self) -> &[u8] {
+        &self.place.written
+    }
 }
 
 impl Program {
     /// A program at its beginning.
     #[must_use]
-    pub fn new(rank: Rank, ranks: u32, script: Vec<Op>) -> Self {
-        let empty = vec![Vec::new(); ranks as usize];
-        Self {
-            script,
+    pub fn new(rank: Rank, script: Vec<Op>) -> Self {
+        let place = Place {
             at: 0,
             tried: 0,
             state: mix(1, u64::from(rank)),
             requests: Vec::new(),
             sending: None,
             observing: None,
-            sent: empty.clone(),
-            received: empty,
             written: Vec::new(),
-        }
+        };
+        Self { script, place }
     }
+}
 
-    /// The state that everything was folded into.
-    #[must_use]
-    pub fn state(&self) -> u64 {
-        self.state
-    }
-
-    /// Does the next thing, if it can.
-    ///
-    /// # Errors
-    /// Any [`Fault`] of the engine.
-    pub fn step(&mut self, api: &mut dyn Api, live: u64) -> Result<Step, Fault> {
-        let Some(op) = self.script.get(self.at).cloned() else { return Ok(Step::Over) };
-        let moved = api.progress()?;
-        let done = match op {
-            Op::Send { to, tag, len, synchronous } => self.send(api, to, tag, len, synchronous)?,
+impl Place {
+    /// Performs an operation as far as it goes now; whether it is done.
+    fn perform(&mut self, op: &Op, api: &mut dyn Api, live: u64) -> Result<bool, Fault> {
+        match *op {
+            Op::Send { to, tag, len, synchronous } => return self.send(api, to, tag, len, synchronous),
             Op::Post { from, tag } => {
                 let id = api.post(Pattern { source: from, context: CONTEXT, tag: Some(tag) })?;
                 self.requests.push(Request { id, payload: Vec::new() });
-                true
             }
-            Op::WaitFirst => self.requests.is_empty() || self.complete(api, 0)?,
+            Op::WaitFirst => return Ok(self.requests.is_empty() || self.complete(api, 0)?),
             Op::WaitAll => {
                 while !self.requests.is_empty() && self.complete(api, 0)? {}
-                self.requests.is_empty()
+                return Ok(self.requests.is_empty());
             }
-            Op::WaitAny => self.requests.is_empty() || self.test(api, 1, None)?,
-            Op::TestSome(times) => self.requests.is_empty() || self.test(api, usize::MAX, Some(times))?,
-            Op::Probe { tag, times } => self.probe(api, tag, times)?,
+            Op::WaitAny => return Ok(self.requests.is_empty() || self.test(api, 1, None)?),
+            Op::TestSome(times) => {
+                return Ok(self.requests.is_empty() || self.test(api, usize::MAX, Some(times))?);
+            }
+            Op::Probe { tag, times } => return self.probe(api, tag, times),
             Op::Read => {
                 let value = api.read(&mut || live.to_le_bytes().to_vec())?;
-                self.state = mix(self.state, hash(&value));
-                true
+                self.state = mix(self.state, digest(&value));
             }
             Op::Output => {
                 let line = format!("{:016x}\n", self.state);
                 self.written.extend_from_slice(line.as_bytes());
-                true
             }
-        };
-        if done {
-            self.at += 1;
-            self.tried = 0;
-            self.sending = None;
         }
-        Ok(if done || moved { Step::Moved } else { Step::Waiting })
+        Ok(true)
     }
 
     fn send(
@@ -183,7 +185,6 @@ impl Program {
                 .collect();
             let mode = if synchronous { SendMode::Synchronous } else { SendMode::Standard };
             let id = api.send(to, Envelope { context: CONTEXT, tag }, mode, &payload)?;
-            self.sent[to as usize].push((id.ssn, hash(&payload)));
             self.sending = Some(id);
         }
         Ok(self.sending.is_none_or(|id| api.sent(id)))
@@ -198,8 +199,7 @@ impl Program {
         while let Some(piece) = api.piece(request.id)? {
             request.payload.extend_from_slice(piece);
         }
-        // What was read last may have to be logged before anyone sees it.
-        Ok(api.deliverable(request.id) || (api.progress()? && api.deliverable(request.id)))
+        Ok(api.deliverable(request.id))
     }
 
     fn complete(&mut self, api: &mut dyn Api, request: usize) -> Result<bool, Fault> {
@@ -215,9 +215,7 @@ impl Program {
         let request = self.requests.remove(request);
         let message = api.matched(request.id).ok_or(Fault::Bug("a complete receive has no message"))?;
         api.finish(request.id)?;
-        let hash = hash(&request.payload);
-        self.received[message.source as usize].push((message.ssn, hash));
-        self.state = mix(mix(self.state, u64::from(message.source)), hash);
+        self.state = mix(mix(self.state, u64::from(message.source)), digest(&request.payload));
         Ok(())
     }
 

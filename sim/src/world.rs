@@ -1,17 +1,14 @@
 //! What all ranks of a simulated job share: the memory of the nodes and the disk.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::VecDeque;
 
 use egida_core::clock::VectorClock;
 use egida_core::control::Control;
 use egida_core::driver::EntryKind;
-use egida_core::event::Determinant;
-use egida_core::ids::{Domain, Domains, EventIndex, Position, Rank, Ssn};
-use egida_core::wire::{Reader, RecordHeader};
-use egida_spec::protocol::FailureUnit;
+use egida_core::ids::{Domain, Domains, Position, Rank, Ssn};
+use egida_core::wire::RecordHeader;
 
-/// Virtual time, in nanoseconds.
-pub type Time = u64;
+use crate::scheduler::Time;
 
 /// Payload bytes that are published at a time: small, so that crashes between pieces happen.
 pub const PIECE_BYTES: usize = 64;
@@ -198,58 +195,4 @@ impl World {
             }
         }
     }
-
-    /// How many events of a rank could be found again if its domain failed now: a prefix of those whose determinants lie
-    /// on the disk or in memory that would be left.
-    #[must_use]
-    pub fn recoverable(&self, owner: Rank, unit: FailureUnit) -> EventIndex {
-        let lost = self.domains.of(owner);
-        let is_left = |domain: Domain| unit == FailureUnit::Process || domain != lost;
-        let journals = (0..self.domains.ranks())
-            .filter(|&holder| is_left(self.domains.of(holder)))
-            .flat_map(|holder| &self.journals[holder as usize].entries);
-        let entries =
-            journals.chain(&self.disk[owner as usize]).filter(|entry| entry.kind != EntryKind::Message);
-        let foreign = (0..self.domains.count())
-            .filter(|&domain| is_left(domain))
-            .flat_map(|domain| &self.foreign[domain as usize]);
-        let known: BTreeSet<EventIndex> = entries
-            .map(|entry| &entry.bytes)
-            .chain(foreign)
-            .filter_map(|bytes| Determinant::decode(&mut Reader::new(bytes)).ok())
-            .filter(|determinant| determinant.owner == owner)
-            .map(|determinant| determinant.index)
-            .collect();
-        (0..).take_while(|index| known.contains(index)).count() as EventIndex
-    }
-
-    /// A rank whose state depends on events of another that could not be found again, if there is one: an orphan to be.
-    #[must_use]
-    pub fn exposed(&self, unit: FailureUnit) -> Option<Exposed> {
-        for owner in 0..self.domains.ranks() {
-            let found = self.recoverable(owner, unit);
-            for survivor in
-                (0..self.domains.ranks()).filter(|&rank| self.domains.of(rank) != self.domains.of(owner))
-            {
-                let needed = self.depends[survivor as usize].of(owner);
-                if needed > found {
-                    return Some(Exposed { survivor, owner, needed, found });
-                }
-            }
-        }
-        None
-    }
-}
-
-/// A dependency that one failure would turn into an orphan.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Exposed {
-    /// Who depends.
-    pub survivor: Rank,
-    /// On whose events.
-    pub owner: Rank,
-    /// On how many of them.
-    pub needed: EventIndex,
-    /// How many could be found again.
-    pub found: EventIndex,
 }

@@ -12,9 +12,10 @@ use egida_core::setting::Setting;
 use egida_modules::logging::Asynchronously;
 use egida_modules::piggyback::Determinants;
 use egida_sim::driver::Crash;
+use egida_sim::job::{Ending, Job, Outcome};
 use egida_sim::oracle::judge;
-use egida_sim::program::Op;
-use egida_sim::run::{Ending, Job, Outcome, run};
+use egida_sim::program::{Op, Scripts};
+use egida_sim::run;
 use egida_spec::protocol::FailureUnit;
 
 const ROUNDS: usize = 6;
@@ -61,11 +62,11 @@ fn simulate_with(
     let text = std::fs::read_to_string(path).unwrap();
     let protocol = egida_spec::load(specification, &text).protocol.unwrap();
     let workers = 3;
-    let scripts = std::iter::once(master(workers)).chain((0..workers).map(|_| worker(workers))).collect();
+    let scripts = std::iter::once(master(workers)).chain((0..workers).map(|_| worker(workers)));
     let job = Job {
         protocol: &protocol,
         setting: Setting { domains: Domains::blocks(workers + 1, 1), unit },
-        scripts,
+        model: &Scripts(scripts.collect()),
         crashes: crash.into_iter().collect(),
         seed,
         discard_determinants: discard,

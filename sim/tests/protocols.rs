@@ -7,9 +7,10 @@ use egida_core::ids::Domains;
 use egida_core::recovery::{End, Unrecoverable};
 use egida_core::setting::Setting;
 use egida_sim::driver::Crash;
+use egida_sim::job::{Ending, Job, Outcome};
 use egida_sim::oracle::judge;
-use egida_sim::program::Op;
-use egida_sim::run::{Ending, Job, Outcome, run};
+use egida_sim::program::{Op, Scripts};
+use egida_sim::run;
 use egida_spec::protocol::{FailureUnit, Protocol};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestCaseError, TestRunner};
@@ -148,7 +149,7 @@ fn simulate(
     let job = Job {
         protocol,
         setting: Setting { domains: Domains::blocks(application.ranks, per_domain), unit },
-        scripts: application.scripts(),
+        model: &Scripts(application.scripts()),
         crashes: crashes.to_vec(),
         seed,
         discard_determinants,

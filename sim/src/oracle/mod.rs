@@ -1,0 +1,20 @@
+//! What every run must fulfil, judged from outside the code under test: one file each.
+//!
+//! [`judge`] looks at a run that is over; [`exposed`] at a world while the run goes on.
+
+mod exactly_once;
+mod exposure;
+mod output;
+
+pub use exposure::{Exposed, exposed};
+
+use crate::job::{Ending, Outcome};
+
+/// What is wrong with an outcome, if anything: the oracles of all protocol classes.
+#[must_use]
+pub fn judge(outcome: &Outcome) -> Option<String> {
+    match &outcome.end {
+        Ending::Done => exactly_once::judge(outcome).or_else(|| output::judge(outcome)),
+        other => Some(format!("the job ended with {other:?}")),
+    }
+}
