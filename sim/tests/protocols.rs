@@ -221,4 +221,10 @@ protocols! {
     optimistic_exchange: "optimistic-exchange.egd", None;
     paper_fig3a: "paper/fig3a.egd", None;
     paper_fig3b: "paper/fig3b.egd", Some(1);
+    causal_dependency_matrix: "causal-dependency-matrix.egd", Some(2);
+    causal_stability_vector: "causal-stability-vector.egd", Some(2);
+    causal_stability_matrix: "causal-stability-matrix.egd", Some(2);
+    causal_stable: "causal-stable.egd", None;
+    manetho: "manetho.egd", None;
+    hybrid: "hybrid.egd", Some(1);
 }
