@@ -1,5 +1,6 @@
 //! Random applications under random crash schedules, for every specification of this build and both failure units.
 
+use std::ops::RangeInclusive;
 use std::path::Path;
 
 use egida_core::crash::{CrashPoint, Failpoint};
@@ -93,8 +94,8 @@ impl Application {
     }
 }
 
-fn application() -> impl Strategy<Value = Application> {
-    (2u32..=4).prop_flat_map(|ranks| {
+fn application(fewest: u32) -> impl Strategy<Value = Application> {
+    (fewest..=fewest + 2).prop_flat_map(|ranks| {
         let message = (0..ranks, 0..ranks, any::<bool>(), 8usize..200, prop::bool::weighted(0.1)).prop_map(
             |(from, to, named, len, synchronous)| {
                 // Only where nobody else can take the receive: a receive from any source may be served by a later
@@ -123,7 +124,7 @@ fn crash() -> impl Strategy<Value = Crash> {
         (1u64..15).prop_map(CrashPoint::Deliver),
         prop::sample::select(Failpoint::ALL).prop_map(CrashPoint::At),
     ];
-    (0u32..4, prop_oneof![3 => Just(1u32), 1 => Just(2u32)], point, 1u32..5).prop_map(
+    (0u32..5, prop_oneof![3 => Just(1u32), 1 => Just(2u32)], point, 1u32..5).prop_map(
         |(rank, incarnation, point, time)| {
             let time = if matches!(point, CrashPoint::At(_)) { time } else { 1 };
             Crash { rank, incarnation, point, time }
@@ -161,8 +162,9 @@ fn cases() -> u32 {
     std::env::var("EGIDA_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(500)
 }
 
-/// Recovers, or says that more failures overlapped than the protocol tolerates.
-fn survives(name: &str, unit: FailureUnit, tolerated: Option<u32>) {
+/// Recovers, or says that more failures overlapped than the protocol tolerates, with any of these numbers of ranks on a
+/// node.
+fn survives(name: &str, unit: FailureUnit, tolerated: Option<u32>, ranks_per_node: RangeInclusive<u32>) {
     let protocol = specification(name);
     let mut runner = TestRunner::new(Config {
         cases: cases(),
@@ -170,11 +172,15 @@ fn survives(name: &str, unit: FailureUnit, tolerated: Option<u32>) {
         failure_persistence: None,
         ..Config::default()
     });
-    let strategy = (application(), prop::collection::vec(crash(), 0..4), any::<u64>());
-    let outcome = runner.run(&strategy, |(application, crashes, seed)| {
-        let undisturbed = simulate(&protocol, unit, 1, &application, &[], seed, false);
+    // Memory that fails independently takes more nodes than may fail.
+    let nodes = 1 + tolerated.unwrap_or(0);
+    let fewest = (nodes * ranks_per_node.end()).max(2);
+    let strategy =
+        (application(fewest), ranks_per_node, prop::collection::vec(crash(), 0..4), any::<u64>());
+    let outcome = runner.run(&strategy, |(application, per_node, crashes, seed)| {
+        let undisturbed = simulate(&protocol, unit, per_node, &application, &[], seed, false);
         prop_assert_eq!(judge(&undisturbed), None, "undisturbed");
-        let outcome = simulate(&protocol, unit, 1, &application, &crashes, seed, false);
+        let outcome = simulate(&protocol, unit, per_node, &application, &crashes, seed, false);
         if let Ending::Ended(End::Unrecoverable(Unrecoverable::TooMany { down, .. })) = outcome.end {
             prop_assert!(tolerated.is_some_and(|tolerated| down > tolerated), "{:?}", outcome.trace);
             return Ok(());
@@ -200,15 +206,39 @@ macro_rules! protocols {
 
             #[test]
             fn survives_processes() {
-                survives($file, FailureUnit::Process, None);
+                survives($file, FailureUnit::Process, None, 1..=1);
             }
 
             #[test]
             fn survives_nodes() {
-                survives($file, FailureUnit::Node, $node_tolerates);
+                survives($file, FailureUnit::Node, $node_tolerates, 1..=1);
             }
         }
     )*};
+}
+
+/// Ranks that share a node fail together. What one of them holds the others do not have to send on.
+#[test]
+fn causal_protocols_survive_nodes_of_several_ranks() {
+    for (file, tolerated) in [
+        ("causal.egd", Some(1)),
+        ("causal-receive.egd", Some(1)),
+        ("causal-dependency-matrix.egd", Some(2)),
+        ("causal-stability-vector.egd", Some(2)),
+        ("causal-stability-matrix.egd", Some(2)),
+        ("hybrid.egd", Some(1)),
+    ] {
+        survives(file, FailureUnit::Node, tolerated, 1..=2);
+    }
+}
+
+/// Where stable storage is the process that never fails, the others may fail by twos, or all at once.
+#[test]
+fn causal_protocols_with_a_stable_log_survive_the_failure_of_everyone() {
+    for file in ["causal-stable.egd", "manetho.egd"] {
+        survives(file, FailureUnit::Node, None, 2..=2);
+        survives(file, FailureUnit::Node, None, 6..=6);
+    }
 }
 
 protocols! {

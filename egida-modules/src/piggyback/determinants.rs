@@ -8,7 +8,7 @@
 //! watermark: for its own events, and for those of others that it holds.
 //!
 //! With f = n (`f = any`) no number of holders is enough, and stable storage is the process that never fails (Alvisi and
-//! Marzullo 1998, section 5). Whatever depends on an event stands, in every journal, behind the event's determinant,
+//! Marzullo 1998). Whatever depends on an event stands, in every journal, behind the event's determinant,
 //! unless that was on stable storage before. So what the disks hold together is closed at every moment: nothing on
 //! them depends on what is on none of them, and any number of domains may be lost.
 //!
