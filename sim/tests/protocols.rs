@@ -175,8 +175,7 @@ fn survives(name: &str, unit: FailureUnit, tolerated: Option<u32>, ranks_per_nod
     // Memory that fails independently takes more nodes than may fail.
     let nodes = 1 + tolerated.unwrap_or(0);
     let fewest = (nodes * ranks_per_node.end()).max(2);
-    let strategy =
-        (application(fewest), ranks_per_node, prop::collection::vec(crash(), 0..4), any::<u64>());
+    let strategy = (application(fewest), ranks_per_node, prop::collection::vec(crash(), 0..4), any::<u64>());
     let outcome = runner.run(&strategy, |(application, per_node, crashes, seed)| {
         let undisturbed = simulate(&protocol, unit, per_node, &application, &[], seed, false);
         prop_assert_eq!(judge(&undisturbed), None, "undisturbed");
