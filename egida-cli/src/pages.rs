@@ -14,6 +14,12 @@ pub const PAGES: &[(&str, &str)] = &[
     page!("pessimistic-sender-receive"),
     page!("causal"),
     page!("causal-receive"),
+    page!("causal-dependency-matrix"),
+    page!("causal-stability-vector"),
+    page!("causal-stability-matrix"),
+    page!("causal-stable"),
+    page!("manetho"),
+    page!("hybrid"),
     page!("optimistic"),
     page!("optimistic-exchange"),
 ];

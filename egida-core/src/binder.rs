@@ -3,13 +3,14 @@
 use std::time::Duration;
 
 use egida_spec::Diagnostic;
-use egida_spec::class::{Classification, classify, relies_on_peers};
+use egida_spec::class::{Classification, classify, keeps, relies_on_peers};
 use egida_spec::complete_for;
 use egida_spec::diagnostic::nearest;
 use egida_spec::protocol::{
     Class, Event, EventInfo, FailureUnit, LogStmt, NonDetStmt, Origin, ParamValue, Params, Phrase, Protocol,
     RollbackStmt, Span, Tolerance,
 };
+use egida_spec::vocabulary::Vocabulary;
 use thiserror::Error;
 
 use crate::gate::{MAX_STORES, StoreId};
@@ -130,7 +131,10 @@ pub fn bind(
         setting,
         rank,
         copies: copies(&protocol, setting.unit),
-        mirrored: protocol.dependency_generating.iter().any(|stmt| !stmt.piggyback.is_empty()),
+        mirrored: protocol.dependency_generating.iter().flat_map(|stmt| &stmt.piggyback).any(|phrase| {
+            registry.vocabulary.piggyback.get(&phrase.text).is_some_and(|value| value.traits.determinants)
+        }),
+        lasting: determinants_last(&protocol, setting.unit, &registry.vocabulary),
         stores: Vec::new(),
         table: Vec::new(),
         errors: Vec::new(),
@@ -206,12 +210,37 @@ pub fn tolerates(protocol: &Protocol, registry: &Registry, unit: FailureUnit) ->
     }
 }
 
+/// Whether what determinants are logged on outlives the failures that are to be survived.
+fn determinants_last(protocol: &Protocol, unit: FailureUnit, vocabulary: &Vocabulary) -> bool {
+    let events = protocol.non_deterministic.iter().filter(|stmt| stmt.event.value != Event::Read);
+    let mut logs = events.filter_map(|stmt| stmt.log.as_ref()).filter(|log| log.logs(EventInfo::Determinant));
+    logs.next().is_some_and(|log| keeps(protocol, &log.storage, unit, vocabulary))
+}
+
+/// The phrases piggybacked, each refinement behind the determinants that it refines: `determinants, stability vector` is
+/// one value, with one implementation.
+pub(crate) fn refined(phrases: &[Phrase], vocabulary: &Vocabulary) -> Vec<Phrase> {
+    let traits = |phrase: &Phrase| {
+        vocabulary.piggyback.get(&phrase.text).map(|value| value.traits).unwrap_or_default()
+    };
+    let (refinements, mut values): (Vec<Phrase>, Vec<Phrase>) =
+        phrases.iter().cloned().partition(|phrase| traits(phrase).refines_determinants);
+    // The checker refuses a refinement of nothing.
+    if let Some(determinants) = values.iter_mut().find(|phrase| traits(phrase).determinants) {
+        for refinement in refinements {
+            determinants.text = format!("{}, {}", determinants.text, refinement.text);
+        }
+    }
+    values
+}
+
 struct Binder<'a> {
     registry: &'a Registry,
     setting: &'a Setting,
     rank: Rank,
     copies: Domain,
     mirrored: bool,
+    lasting: bool,
     stores: Vec<StoreUse>,
     table: Vec<TableRow>,
     errors: Vec<BindError>,
@@ -322,7 +351,7 @@ impl<'a> Binder<'a> {
             if let Some(log) = stmt.log.as_ref().filter(|log| log.logs(EventInfo::Message)) {
                 log_sent = self.info(log);
             }
-            for phrase in &stmt.piggyback {
+            for phrase in &refined(&stmt.piggyback, &registry.vocabulary) {
                 let made = self.make(&registry.piggyback_logging, "PiggybackLogging", "piggyback", phrase);
                 piggyback = piggyback.or(made);
             }
@@ -438,6 +467,7 @@ impl<'a> Binder<'a> {
             setting: self.setting,
             store,
             mirrored: self.mirrored,
+            lasting: self.lasting,
             copies: self.copies,
         }
     }
@@ -465,6 +495,7 @@ impl<'a> Binder<'a> {
             setting: self.setting,
             store: 0,
             mirrored: self.mirrored,
+            lasting: self.lasting,
             copies: self.copies,
         };
         Some((implementation.make)(&build))

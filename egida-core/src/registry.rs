@@ -28,8 +28,11 @@ pub struct Build<'a> {
     pub setting: &'a Setting,
     /// For a stable storage: its number.
     pub store: StoreId,
-    /// For a storage: whether determinants will be read back on the normal path, and so must be mirrored in memory.
+    /// For a storage and for the log of determinants: whether determinants will be piggybacked. Then they are read back on
+    /// the normal path, and so must be mirrored in memory, and it is asked which have become stable.
     pub mirrored: bool,
+    /// For the log of determinants: whether its storage keeps what it holds through the failures that are to be survived.
+    pub lasting: bool,
     /// How many failure domains must hold a determinant before output may depend on it: f + 1 under failure unit node, 1
     /// where the memory of a node outlives its processes.
     pub copies: Domain,
@@ -90,7 +93,7 @@ pub struct Registry {
     pub volatile_storage: Slot<dyn VolatileStorage>,
     /// `<how-to-log>`.
     pub how_to_log: Slot<dyn HowToLog>,
-    /// `<pb-value>` of logging protocols.
+    /// `<pb-value>` of logging protocols; a value with what refines it, behind a comma, has an implementation of its own.
     pub piggyback_logging: Slot<dyn PiggybackLogging>,
     /// `<output-commit-proto>`.
     pub output_commit: Slot<dyn HowToOutputCommit>,

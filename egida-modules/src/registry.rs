@@ -13,7 +13,9 @@ use crate::determinant::CallStructure;
 use crate::logging::{Asynchronously, DeterminantLog, Direct, MessageLog, Synchronously};
 use crate::orphans::{broadcast_logical_clock, exchange_vector_clock};
 use crate::output::{CoOrdinated, Independent};
-use crate::piggyback::{Determinants, VectorClock};
+use crate::piggyback::{
+    AntecedenceGraph, DependencyMatrix, Determinants, Nothing, StabilityMatrix, StabilityVector, VectorClock,
+};
 use crate::retrieval::{centralized, distributed};
 use crate::storage::{Disk, VolatileMemoryOfSelf};
 
@@ -31,8 +33,27 @@ pub fn registry() -> Registry {
     how_to_log.register("synchronously", "logging::Synchronously", |_| Box::new(Synchronously));
     how_to_log.register("asynchronously", "logging::Asynchronously", |_| Box::new(Asynchronously));
     let mut piggyback_logging = Slot::<dyn PiggybackLogging>::default();
-    piggyback_logging
-        .register("determinants", "piggyback::Determinants", |build| Box::new(Determinants::new(build)));
+    piggyback_logging.register("determinants", "piggyback::Determinants", |build| {
+        Box::new(Determinants::<Nothing>::new(build))
+    });
+    piggyback_logging.register(
+        "determinants, dependency matrix",
+        "piggyback::Determinants<DependencyMatrix>",
+        |build| Box::new(Determinants::<DependencyMatrix>::new(build)),
+    );
+    piggyback_logging.register(
+        "determinants, stability vector",
+        "piggyback::Determinants<StabilityVector>",
+        |build| Box::new(Determinants::<StabilityVector>::new(build)),
+    );
+    piggyback_logging.register(
+        "determinants, stability matrix",
+        "piggyback::Determinants<StabilityMatrix>",
+        |build| Box::new(Determinants::<StabilityMatrix>::new(build)),
+    );
+    piggyback_logging.register("antecedence graph", "piggyback::Determinants<AntecedenceGraph>", |build| {
+        Box::new(Determinants::<AntecedenceGraph>::new(build))
+    });
     piggyback_logging
         .register("vector clock", "piggyback::VectorClock", |build| Box::new(VectorClock::new(build)));
     let mut output_commit = Slot::<dyn HowToOutputCommit>::default();
@@ -64,15 +85,35 @@ pub fn registry() -> Registry {
         },
         log_determinant: Implementation {
             name: "logging::DeterminantLog",
-            make: Box::new(|_| Box::new(DeterminantLog::default())),
+            make: Box::new(|build| Box::new(DeterminantLog::new(build))),
         },
         log_info: Implementation { name: "logging::MessageLog", make: Box::new(|_| Box::new(MessageLog)) },
         where_to_log: Implementation { name: "logging::Direct", make: Box::new(|_| Box::new(Direct)) },
         piggyback_growth: BTreeMap::from([
             (
                 "determinants".to_owned(),
-                "every determinant that the sender holds, until it knows it at f + 1 failure domains; over each channel \
-                 once",
+                "every determinant that the sender holds, until it knows it at f + 1 failure domains or on stable \
+                 storage; over each channel once",
+            ),
+            (
+                "determinants, dependency matrix".to_owned(),
+                "the cells of a matrix of all ranks that changed, three numbers each; and determinants as without it, \
+                 but for those that the receiver is known to have",
+            ),
+            (
+                "determinants, stability vector".to_owned(),
+                "the entries of a vector of all ranks that changed, two numbers each; and determinants as without it, \
+                 but for those that anybody has told to be safe",
+            ),
+            (
+                "determinants, stability matrix".to_owned(),
+                "the cells of a matrix of all ranks that changed, three numbers each, until everyone knows; and \
+                 determinants as with a stability vector",
+            ),
+            (
+                "antecedence graph".to_owned(),
+                "two numbers for each tip of the sender's graph, and every node with its edges that the receiver does \
+                 not have, until it is known at f + 1 failure domains or on stable storage",
             ),
             ("vector clock".to_owned(), "two numbers for each rank"),
         ]),

@@ -292,6 +292,8 @@ impl Default for Vocabulary {
                 ("dependency matrix", Piggyback { refines_determinants: true, ..nothing }, vec![]),
                 ("stability matrix", Piggyback { refines_determinants: true, ..nothing }, vec![]),
                 ("stability vector", Piggyback { refines_determinants: true, ..nothing }, vec![]),
+                // Manetho: determinants, each with the events that it came from.
+                ("antecedence graph", Piggyback { determinants: true, ..nothing }, vec![]),
                 ("vector clock", Piggyback { vector_clock: true, ..nothing }, vec![]),
                 ("logical clock", nothing, vec![]),
                 ("checkpoint counter", Piggyback { checkpoint_counter: true, ..nothing }, vec![]),

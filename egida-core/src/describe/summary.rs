@@ -8,7 +8,7 @@ use super::{
     Action, Condition, Decision, DescribeError, Kept, Piggyback, Provenance, Source, Summary, UnitTolerance,
     Wait, growth, survival,
 };
-use crate::binder::{Bound, tolerates};
+use crate::binder::{Bound, refined, tolerates};
 use crate::driver::EntryKind;
 use crate::gate::{self, Gate};
 
@@ -84,7 +84,9 @@ fn conditions(rank: &Subject, gate: &Gate) -> Vec<Condition> {
 }
 
 fn piggybacked(bound: &Bound, bench: &Bench<'_>) -> Vec<(String, String)> {
-    let values = bound.protocol.dependency_generating.iter().flat_map(|stmt| &stmt.piggyback);
+    let vocabulary = &bench.registry().vocabulary;
+    let stmts = &bound.protocol.dependency_generating;
+    let values = stmts.iter().flat_map(|stmt| refined(&stmt.piggyback, vocabulary));
     values
         .map(|phrase| {
             let growth = bench.registry().piggyback_growth.get(&phrase.text).copied();

@@ -120,7 +120,7 @@ impl<D: Driver> Engine<D> {
         let mut piggyback = std::mem::take(&mut self.piggyback);
         piggyback.clear();
         piggyback.extend_from_slice(self.driver.piggyback(source));
-        let taken = self.stack.arrival(&mut JournalOf(&mut self.driver), source, &piggyback);
+        let taken = self.stack.arrival(&mut JournalOf(&mut self.driver, self.rank), source, &piggyback);
         self.piggyback = piggyback;
         taken.map_err(|error| match error {
             PiggybackError::Log(fault) => fault,

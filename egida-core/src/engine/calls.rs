@@ -36,7 +36,7 @@ impl<D: Driver> Api for Engine<D> {
         }
         if self.stack.piggybacks() {
             let acknowledged = self.driver.acknowledged(dest);
-            self.stack.acknowledged(&mut JournalOf(&mut self.driver), dest, acknowledged);
+            self.stack.acknowledged(&mut JournalOf(&mut self.driver, self.rank), dest, acknowledged);
         }
         let ssn = self.outbound[dest as usize].next;
         let mut header = RecordHeader {
@@ -267,7 +267,8 @@ impl<D: Driver> Api for Engine<D> {
         }
         self.driver.crash_point(CrashPoint::At(Failpoint::Observe))?;
         let what = Happened::Observation { call: self.stack.observed(), answer };
-        let verdict = self.stack.non_deterministic(&mut JournalOf(&mut self.driver), what, None)?;
+        let verdict =
+            self.stack.non_deterministic(&mut JournalOf(&mut self.driver, self.rank), what, None)?;
         self.stack.observation_completed();
         self.note();
         match verdict {
@@ -290,7 +291,7 @@ impl<D: Driver> Api for Engine<D> {
         }
         let value = live();
         let what = Happened::Read { call, value: value.clone() };
-        self.stack.non_deterministic(&mut JournalOf(&mut self.driver), what, None)?;
+        self.stack.non_deterministic(&mut JournalOf(&mut self.driver, self.rank), what, None)?;
         self.note();
         Ok(value)
     }

@@ -84,8 +84,8 @@ pub struct Engine<D> {
     inbox: Vec<Control>,
 }
 
-/// A driver's journal, for the stack.
-struct JournalOf<'a, D>(&'a mut D);
+/// A driver's journal of this rank, for the stack.
+struct JournalOf<'a, D>(&'a mut D, Rank);
 
 impl<D: Driver> Journal for JournalOf<'_, D> {
     fn log(&mut self, entry: JournalEntry<'_>) -> Result<Position, Fault> {
@@ -102,6 +102,10 @@ impl<D: Driver> Journal for JournalOf<'_, D> {
 
     fn flush(&mut self, store: StoreId, position: Position) {
         self.0.flush(store, position);
+    }
+
+    fn stable(&self, _: StoreId) -> Position {
+        self.0.stable(self.1)
     }
 }
 
@@ -121,10 +125,10 @@ impl<D: Driver> Engine<D> {
         let image = image.unwrap_or_default();
         if image.version > 0 {
             stack.begin(image.version, image.determinants.len() as EventIndex, &image.tokens);
-            stack.rolled_back(&mut JournalOf(&mut driver), image.determinants.len() as EventIndex)?;
+            stack.rolled_back(&mut JournalOf(&mut driver, rank), image.determinants.len() as EventIndex)?;
         }
         for held in &image.determinants {
-            stack.restore(&mut JournalOf(&mut driver), held, image.memory_lost)?;
+            stack.restore(&mut JournalOf(&mut driver, rank), held, image.memory_lost)?;
         }
         let own = image.determinants.iter().map(|held| &held.determinant).filter(|det| det.owner == rank);
         let replay = Replay::new(own, image.observed);
@@ -311,7 +315,8 @@ impl<D: Driver> Engine<D> {
             }
         } else if receive.makes_determinant {
             let what = Happened::Delivery { source: message.source, ssn: message.ssn, post };
-            let verdict = self.stack.non_deterministic(&mut JournalOf(&mut self.driver), what, clock)?;
+            let verdict =
+                self.stack.non_deterministic(&mut JournalOf(&mut self.driver, self.rank), what, clock)?;
             self.hold(id, verdict)?;
         }
         if message.len == 0 {
@@ -379,7 +384,7 @@ impl<D: Driver> Engine<D> {
             if known || message.source == self.rank {
                 continue;
             }
-            let mut journal = LastPosition { journal: JournalOf(&mut self.driver), last: 0 };
+            let mut journal = LastPosition { journal: JournalOf(&mut self.driver, self.rank), last: 0 };
             let delivered = Delivered {
                 source: message.source,
                 ssn: message.ssn,
@@ -462,7 +467,7 @@ impl<D: Driver> Engine<D> {
         let fresh = !whole && begun.is_none();
         let mut piggyback = std::mem::take(&mut self.piggyback);
         piggyback.clear();
-        let mut journal = JournalOf(&mut self.driver);
+        let mut journal = JournalOf(&mut self.driver, self.rank);
         let gate = self.stack.send(&mut journal, dest, ssn, payload.len() as u64, fresh, &mut piggyback)?;
         header.requires = required_position(&gate)?;
         header.events = self.stack.events();
@@ -509,5 +514,9 @@ impl<J: Journal> Journal for LastPosition<J> {
 
     fn flush(&mut self, store: StoreId, position: Position) {
         self.journal.flush(store, position);
+    }
+
+    fn stable(&self, store: StoreId) -> Position {
+        self.journal.stable(store)
     }
 }

@@ -18,6 +18,9 @@ pub trait Journal {
 
     /// Asks that a store make the journal stable up to a position soon.
     fn flush(&mut self, store: StoreId, position: Position);
+
+    /// The position below which a store holds every entry that it is to hold.
+    fn stable(&self, store: StoreId) -> Position;
 }
 
 /// A journal that keeps nothing: for entries that an earlier incarnation has journaled already.
@@ -30,6 +33,10 @@ impl Journal for MutedJournal {
     }
 
     fn flush(&mut self, _: StoreId, _: Position) {}
+
+    fn stable(&self, _: StoreId) -> Position {
+        0
+    }
 }
 
 /// One call of a module's method, as the instrumented stack records it.
@@ -203,6 +210,12 @@ impl LogContext<'_> {
         self.how.read(&mut self.below, id)
     }
 
+    /// The position of this rank's journal below which a store holds every entry that it is to hold.
+    #[must_use]
+    pub fn stable(&self, store: StoreId) -> Position {
+        self.below.below.storage.journal.stable(store)
+    }
+
     /// Drops determinants below that number.
     pub fn forget(&mut self, below: EntryId) {
         self.below.place.forget(&mut self.below.below, below);
@@ -251,6 +264,11 @@ impl PiggybackContext<'_> {
         };
         self.below.trace().depth = depth;
         found
+    }
+
+    /// Adds the numbers of the logged determinants that have come to lie on stable storage since the last call.
+    pub fn stabilized(&mut self, ids: &mut Vec<EntryId>) {
+        self.log_determinant.stabilized(&self.below, ids);
     }
 
     /// Tells the log that determinants with numbers below `below` will not be asked for again.

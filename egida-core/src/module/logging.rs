@@ -27,6 +27,12 @@ pub trait LogEventDeterminant: Send {
     /// Has everything logged so far, up to `position` of the journal, made stable; the gate opens when it is.
     fn flush(&mut self, context: &mut LogContext<'_>, position: Position) -> Gate;
 
+    /// Adds the numbers of those determinants that have come to lie on stable storage since the last call. A log that
+    /// goes to no stable storage has none.
+    fn stabilized(&mut self, context: &LogContext<'_>, ids: &mut Vec<EntryId>) {
+        let _ = (context, ids);
+    }
+
     /// Drops what no one will ask for again: every determinant with a number below `below`.
     fn garbage_collect(&mut self, context: &mut LogContext<'_>, below: EntryId);
 }

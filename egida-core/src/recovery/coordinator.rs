@@ -143,7 +143,8 @@ pub enum Action {
         round: u64,
         /// The ranks.
         ranks: Vec<Rank>,
-        /// Others whose logs are to be read as well: which of them are orphans is to be found out.
+        /// Others whose logs on stable storage are to be read as well: which of them are orphans is to be found out, or what
+        /// they held before their memory was lost is there and nowhere else.
         witnesses: Vec<Rank>,
     },
     /// Make these tokens durable, and put them into the inbox of every rank, before anything that is ordered after this.
@@ -235,6 +236,8 @@ struct RankState {
     /// The most sends and deliveries of any life so far: a rank can die again before it is where it died first.
     furthest: (u64, u64),
     deaths_there: u32,
+    /// Whether it was started with its memory lost: what was stable by then was not put back into its journal.
+    forgot: bool,
 }
 
 impl RankState {
@@ -283,6 +286,7 @@ impl Coordinator {
                 last_death: None,
                 furthest: (0, 0),
                 deaths_there: 0,
+                forgot: false,
             })
             .collect();
         let (detector, tokens) = (None, Vec::new());
@@ -469,8 +473,10 @@ impl Coordinator {
                 Err(why) => return self.end(End::Unrecoverable(why), actions),
             }
         }
-        for &rank in round.dead.keys() {
-            self.ranks[rank as usize].life = Life::Replaying;
+        for (&rank, &fate) in &round.dead {
+            let state = &mut self.ranks[rank as usize];
+            state.life = Life::Replaying;
+            state.forgot |= fate == Fate::Lost;
         }
         actions.extend(starts);
     }
@@ -484,9 +490,15 @@ impl Coordinator {
     }
 
     /// The ranks whose logs tell whether they are orphans: those that have left and cannot find out themselves, or all that
-    /// live.
+    /// live. Where there are no orphans: those whose logs have more than their memory.
     fn witnesses(&self) -> Vec<Rank> {
-        let Some(detector) = &self.detector else { return Vec::new() };
+        let Some(detector) = &self.detector else {
+            let forgot = |&rank: &Rank| {
+                let state = &self.ranks[rank as usize];
+                state.forgot && state.life != Life::Dead
+            };
+            return (0..self.domains.ranks()).filter(forgot).collect();
+        };
         let everyone = detector.asks_everyone();
         (0..self.domains.ranks())
             .filter(|&rank| match self.ranks[rank as usize].life {
@@ -700,6 +712,19 @@ mod tests {
             "not before 3 is reaped"
         );
         assert_eq!(run_round(&mut coordinator, actions), [(2, 2), (3, 2)]);
+    }
+
+    #[test]
+    fn the_log_of_one_that_lost_its_memory_is_read_at_later_failures() {
+        let mut coordinator = coordinator(FailureUnit::Node, None, 1);
+        let actions = coordinator.handle(died(2, 5));
+        run_round(&mut coordinator, actions);
+        coordinator.handle(Input::Live { rank: 2 });
+        coordinator.handle(died(0, 7));
+        let round = 2;
+        coordinator.handle(Input::Durable { round });
+        let collect = coordinator.handle(Input::Quiesced { round });
+        assert_eq!(collect, [Action::Collect { round, ranks: vec![0], witnesses: vec![2] }]);
     }
 
     #[test]

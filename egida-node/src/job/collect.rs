@@ -84,19 +84,21 @@ impl Steps {
         Ok(tokio::task::spawn_blocking(move || memory.quiesce(|rank| blocked(&reaped, rank))).await?)
     }
 
-    /// Collects from the dead ranks' own logs and, as the protocol's retrieval asks, from those of others. All that a
-    /// node holds comes along: a rank whose memory was lost is to hold again what it held for others.
+    /// Collects from the logs of the dead ranks and of the witnesses on stable storage and, as the protocol's retrieval asks,
+    /// from the memory of others. All that a node holds comes along: a rank whose memory was lost is to hold again what it
+    /// held for others.
     ///
     /// # Errors
     /// [`StepError`].
     pub async fn collect(
         self,
         ranks: Vec<Rank>,
+        witnesses: &[Rank],
         collector: Option<&mut Box<dyn CollectDeterminants>>,
     ) -> Result<Collected, StepError> {
         let dead: BTreeSet<Rank> = ranks.iter().copied().collect();
         let stable = match &self.writer {
-            Some(writer) => writer.read(ranks).await?,
+            Some(writer) => writer.read(ranks.into_iter().chain(witnesses.iter().copied()).collect()).await?,
             None => Default::default(),
         };
         let mut holders = dead.clone();
@@ -211,6 +213,7 @@ mod tests {
                 },
                 store: 0,
                 mirrored: false,
+                lasting: false,
                 copies: 2,
             };
             let mut collector = (registry.retrieval.get(phrase).unwrap().make)(&build);

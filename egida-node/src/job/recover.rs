@@ -137,10 +137,10 @@ impl Job {
                     StepDone::Collected { round, ranks, collector: None, result }
                 }));
             }
-            Action::Collect { round, ranks, .. } => {
+            Action::Collect { round, ranks, witnesses } => {
                 let mut collector = self.bound.collector.take();
                 self.step = Some(tokio::spawn(async move {
-                    let result = steps.collect(ranks.clone(), collector.as_mut()).await;
+                    let result = steps.collect(ranks.clone(), &witnesses, collector.as_mut()).await;
                     StepDone::Collected { round, ranks, collector, result }
                 }));
             }

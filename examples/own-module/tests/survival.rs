@@ -57,6 +57,10 @@ impl Journal for Memory {
     }
 
     fn flush(&mut self, _: StoreId, _: Position) {}
+
+    fn stable(&self, _: StoreId) -> Position {
+        self.drained as Position
+    }
 }
 
 impl Memory {

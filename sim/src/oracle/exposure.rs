@@ -48,8 +48,9 @@ fn recoverable(world: &World, owner: Rank, unit: FailureUnit) -> EventIndex {
     let journals = (0..world.domains.ranks())
         .filter(|&holder| is_left(world.domains.of(holder)))
         .flat_map(|holder| &world.journals[holder as usize].entries);
+    // A rank that was restarted may have what it held for others on the disk and nowhere else.
     let entries =
-        journals.chain(&world.disk[owner as usize]).filter(|entry| entry.kind != EntryKind::Message);
+        journals.chain(world.disk.iter().flatten()).filter(|entry| entry.kind != EntryKind::Message);
     let foreign = (0..world.domains.count())
         .filter(|&domain| is_left(domain))
         .flat_map(|domain| &world.foreign[domain as usize]);

@@ -155,7 +155,12 @@ impl<'a> Simulation<'a> {
             Event::Answer { round, asker, holder } => self.answer(round, asker, holder),
             Event::Timer(round) => self.ask_again(round),
             Event::Start(rank, incarnation) => {
-                let image = self.images.remove(&rank).filter(|image| image.incarnation == incarnation);
+                let is_this = |image: &RecoveryImage| image.incarnation == incarnation;
+                let image = if self.images.get(&rank).is_some_and(is_this) {
+                    self.images.remove(&rank)
+                } else {
+                    None
+                };
                 // It was bound before, under the same setting.
                 if image.is_some_and(|image| self.begin(rank, image).is_err()) {
                     self.end = Some(Ending::Stuck);

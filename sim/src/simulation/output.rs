@@ -109,6 +109,10 @@ impl Simulation<'_> {
             }
         }
         for (domain, position) in wanted {
+            let life = &mut self.ranks[rank as usize];
+            if life.replicated.position(domain) >= position || !life.replicating.insert((domain, position)) {
+                continue;
+            }
             self.after(80, Event::Replicate { rank, domain, position });
         }
         let is_told = self.world.borrow().inbox.iter().all(|inbox| inbox.is_empty());
@@ -119,6 +123,7 @@ impl Simulation<'_> {
 
     /// A domain's node takes the determinants of a rank's journal into its memory.
     pub(super) fn replicated(&mut self, rank: Rank, domain: Domain, position: Position) {
+        self.ranks[rank as usize].replicating.remove(&(domain, position));
         let down = self.job.setting.domains.members(domain).any(|member| self.coordinator.is_dead(member));
         if down || self.coordinator.is_dead(rank) {
             return;

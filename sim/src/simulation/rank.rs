@@ -1,11 +1,13 @@
 //! The life of a rank: it begins, takes steps, comes to its end, dies.
 
+use std::collections::BTreeSet;
+
 use egida_core::api::Api;
 use egida_core::binder::{BindError, bind};
 use egida_core::clock::VectorClock;
 use egida_core::engine::{Engine, OnDivergence};
 use egida_core::fault::Fault;
-use egida_core::ids::{Incarnation, Position, Rank};
+use egida_core::ids::{Domain, Incarnation, Position, Rank};
 use egida_core::module::FailureDetector;
 use egida_core::output::{OutputGate, Replicated, Stream};
 use egida_core::recovery::{Cause, Input, RecoveryImage};
@@ -36,6 +38,8 @@ pub(super) struct Life {
     pub read: usize,
     pub released: Vec<u8>,
     pub replicated: Replicated,
+    /// What is on its way to the memory of other nodes.
+    pub replicating: BTreeSet<(Domain, Position)>,
     /// Up to which position of its journal somebody waits for the disk.
     pub write_out_asked: Position,
     /// Whether the application has come to its end.
@@ -55,6 +59,7 @@ impl Life {
             read: 0,
             released: Vec::new(),
             replicated: Replicated::default(),
+            replicating: BTreeSet::new(),
             write_out_asked: 0,
             over: false,
             deaths: 0,
@@ -169,6 +174,8 @@ impl Simulation<'_> {
         life.deaths += 1;
         life.over = false;
         life.output.writer_died();
+        // One that dies before it began does not begin any more.
+        self.images.remove(&rank);
         self.tell(format!("rank {rank} dies: {cause:?}"));
         self.detected(Input::Died { rank, cause, at });
     }

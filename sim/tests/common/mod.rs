@@ -98,9 +98,9 @@ impl Application {
     }
 }
 
-/// Two to four ranks, one to four rounds.
-pub fn application() -> impl Strategy<Value = Application> {
-    (2u32..=4).prop_flat_map(|ranks| {
+/// Up to three ranks more than the fewest, one to four rounds.
+pub fn application(fewest: u32) -> impl Strategy<Value = Application> {
+    (fewest..fewest + 3).prop_flat_map(|ranks| {
         let message = (0..ranks, 0..ranks, any::<bool>(), 8usize..200, prop::bool::weighted(0.1)).prop_map(
             |(from, to, named, len, synchronous)| {
                 // Only where nobody else can take the receive: a receive from any source may be served by a later
@@ -130,7 +130,7 @@ pub fn crash() -> impl Strategy<Value = Crash> {
         (1u64..15).prop_map(CrashPoint::Deliver),
         prop::sample::select(Failpoint::ALL).prop_map(CrashPoint::At),
     ];
-    (0u32..4, prop_oneof![3 => Just(1u32), 1 => Just(2u32)], point, 1u32..5).prop_map(
+    (0u32..6, prop_oneof![3 => Just(1u32), 1 => Just(2u32)], point, 1u32..5).prop_map(
         |(rank, incarnation, point, time)| {
             let time = if matches!(point, CrashPoint::At(_)) { time } else { 1 };
             Crash { rank, incarnation, point, time }
@@ -148,11 +148,15 @@ pub struct Case {
     pub seed: u64,
 }
 
-/// Programs and deaths of all kinds.
-pub fn case() -> impl Strategy<Value = Case> {
-    let per_domain = prop_oneof![3 => Just(1u32), 1 => Just(2u32)];
-    (application(), per_domain, prop::collection::vec(crash(), 0..4), any::<u64>())
-        .prop_map(|(application, per_domain, crashes, seed)| Case { application, per_domain, crashes, seed })
+/// Programs and deaths of all kinds, on at least so many nodes, of one rank, of two, or (where one node is enough) of all.
+pub fn case(nodes: u32) -> impl Strategy<Value = Case> {
+    let everyone = if nodes > 1 { 2 } else { 6 };
+    let per_domain = prop_oneof![5 => Just(1u32), 2 => Just(2u32), 1 => Just(everyone)];
+    per_domain.prop_flat_map(move |per_domain| {
+        let crashes = prop::collection::vec(crash(), 0..4);
+        (application((nodes * per_domain).clamp(2, 6)), crashes, any::<u64>())
+            .prop_map(move |(application, crashes, seed)| Case { application, per_domain, crashes, seed })
+    })
 }
 
 impl Case {
