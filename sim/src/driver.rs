@@ -13,6 +13,7 @@ use egida_core::gate::StoreId;
 use egida_core::ids::{Incarnation, Position, Rank, Ssn};
 use egida_core::wire::{Reader, RecordHeader};
 
+use crate::scheduler::Time;
 use crate::world::{Entry, PIECE_BYTES, Record, World};
 
 /// Where a rank is to die: the n-th time that it comes to the point.
@@ -41,6 +42,9 @@ pub struct SimDriver {
     piggyback: Vec<u8>,
     progress: Progress,
     crashed: bool,
+    /// When each rank has been told what there was to tell when this incarnation began: that comes before anything that it
+    /// writes. What was to tell later may be overtaken by messages of those who have heard it.
+    told: Vec<Time>,
 }
 
 /// A location is a record's number and an offset in its payload.
@@ -51,6 +55,7 @@ impl SimDriver {
     #[must_use]
     pub fn new(rank: Rank, world: Rc<RefCell<World>>, crashes: Vec<Crash>) -> Self {
         let ranks = world.borrow().domains.ranks() as usize;
+        let told = world.borrow().inbox.iter().map(|inbox| inbox.back().map_or(0, |&(at, _)| at)).collect();
         Self {
             rank,
             world,
@@ -62,6 +67,7 @@ impl SimDriver {
             piggyback: Vec::new(),
             progress: Progress::default(),
             crashed: false,
+            told,
         }
     }
 
@@ -116,8 +122,7 @@ impl Driver for SimDriver {
             let mut world = self.world.borrow_mut();
             let earliest = world.now + world.delay;
             let past = world.depends[self.rank as usize].clone();
-            // What a recovery has to tell is there before anything that a rank restarted by it writes.
-            let told = world.inbox[dest as usize].back().map_or(0, |&(at, _)| at);
+            let told = self.told[dest as usize];
             let channel = world.channel(self.rank, dest);
             // A channel is FIFO: nothing becomes visible before what stands ahead of it.
             let visible = earliest.max(channel.records.last().map_or(0, |last| last.visible)).max(told);

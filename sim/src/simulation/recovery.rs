@@ -23,8 +23,8 @@ use crate::world::World;
 /// When a recovery asks again: seldom enough that most answers are there.
 const ANSWERS_DUE: Duration = Duration::from_nanos(130);
 
-/// How long a token is under way at most.
-const TOKEN_DELAY: Time = 199;
+/// How long a token is under way at most: long enough for messages of those who have heard it to come first.
+const TOKEN_DELAY: Time = 1_500;
 
 /// A collection under way.
 pub(super) struct Collecting {

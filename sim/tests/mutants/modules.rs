@@ -1,0 +1,292 @@
+//! The broken modules.
+
+use std::collections::BTreeSet;
+
+use egida_core::clock::{IncarnationClock, Token};
+use egida_core::event::Determinant;
+use egida_core::fault::Fault;
+use egida_core::gate::{Condition, Gate};
+use egida_core::ids::{Domain, EventIndex, Position, Rank, Ssn, Version};
+use egida_core::module::{
+    CollectDeterminants, Entry, EntryId, HowToLog, HowToOutputCommit, LogContext, LogEventInfo,
+    OrphanDetection, PiggybackContext, PiggybackError, PiggybackLogging, Receipt, Standing, Step,
+    WriteContext,
+};
+use egida_core::registry::{Implementation, Registry};
+use egida_core::wire::WireError;
+use egida_modules::logging::{Asynchronously, Synchronously};
+use egida_modules::orphans::{History, broadcast_logical_clock};
+use egida_modules::output::Independent;
+use egida_modules::piggyback::{Determinants, VectorClock};
+
+pub fn synchronously_is_asynchronously(registry: &mut Registry) {
+    registry.how_to_log.register("synchronously", "mutant", |_| Box::new(Asynchronously));
+}
+
+/// Waits for all but the last entry.
+struct OneTooEarly;
+
+impl HowToLog for OneTooEarly {
+    fn write(&mut self, context: &mut WriteContext<'_>, entry: Entry<'_>) -> Result<(Receipt, Gate), Fault> {
+        let (receipt, gate) = Synchronously.write(context, entry)?;
+        let earlier = gate.conditions().map(|condition| match condition {
+            Condition::Stable { store, position } => {
+                Condition::Stable { store, position: position.saturating_sub(1) }
+            }
+            other => other,
+        });
+        let mut early = Gate::open();
+        earlier.for_each(|condition| early.and(condition));
+        Ok((receipt, early))
+    }
+}
+
+pub fn gate_one_too_early(registry: &mut Registry) {
+    registry.how_to_log.register("synchronously", "mutant", |_| Box::new(OneTooEarly));
+}
+
+/// Family-based logging with a fault.
+struct Faulty {
+    right: Determinants,
+    fault: PiggybackFault,
+    messages: u64,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum PiggybackFault {
+    /// One message in three carries nothing.
+    Forgets,
+    /// What is sent is held, as if it had arrived.
+    AdvertisesEarly,
+    /// What comes is not kept.
+    HoldsNothing,
+}
+
+impl PiggybackLogging for Faulty {
+    fn get_piggyback(
+        &mut self,
+        context: &mut PiggybackContext<'_>,
+        dest: Rank,
+        ssn: Ssn,
+        out: &mut Vec<u8>,
+    ) -> Result<(), Fault> {
+        self.messages += 1;
+        let before = out.len();
+        self.right.get_piggyback(context, dest, ssn, out)?;
+        match self.fault {
+            PiggybackFault::Forgets if self.messages.is_multiple_of(3) => out.truncate(before),
+            PiggybackFault::AdvertisesEarly => self.right.acknowledged(context, dest, ssn + 1),
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn process_piggyback(
+        &mut self,
+        context: &mut PiggybackContext<'_>,
+        source: Rank,
+        piggyback: &[u8],
+    ) -> Result<(), PiggybackError> {
+        match self.fault {
+            PiggybackFault::HoldsNothing => Ok(()),
+            _ => self.right.process_piggyback(context, source, piggyback),
+        }
+    }
+
+    fn logged(&mut self, id: EntryId, determinant: &Determinant) {
+        self.right.logged(id, determinant);
+    }
+
+    fn restored(&mut self, id: EntryId, determinant: &Determinant, holders: &[Domain], stable: bool) {
+        self.right.restored(id, determinant, holders, stable);
+    }
+
+    fn acknowledged(&mut self, context: &mut PiggybackContext<'_>, dest: Rank, below: Ssn) {
+        self.right.acknowledged(context, dest, below);
+    }
+
+    fn lost(&mut self, domain: Domain) {
+        self.right.lost(domain);
+    }
+}
+
+fn faulty_piggyback(registry: &mut Registry, fault: PiggybackFault) {
+    registry.piggyback_logging.register("determinants", "mutant", move |build| {
+        Box::new(Faulty { right: Determinants::new(build), fault, messages: 0 })
+    });
+}
+
+pub fn forgetful_piggyback(registry: &mut Registry) {
+    faulty_piggyback(registry, PiggybackFault::Forgets);
+}
+
+pub fn knowledge_advertised_early(registry: &mut Registry) {
+    faulty_piggyback(registry, PiggybackFault::AdvertisesEarly);
+}
+
+pub fn nothing_is_held_for_others(registry: &mut Registry) {
+    faulty_piggyback(registry, PiggybackFault::HoldsNothing);
+}
+
+/// Is done before it has begun.
+struct AsksNobody;
+
+impl CollectDeterminants for AsksNobody {
+    fn retrieve_determinants(&mut self, _: &BTreeSet<Rank>, _: u32) -> Step {
+        Step::Done
+    }
+
+    fn on_message(&mut self, _: Rank, _: Rank) -> Step {
+        Step::Done
+    }
+
+    fn on_peer_death(&mut self, _: Rank) -> Step {
+        Step::Done
+    }
+
+    fn on_timer(&mut self) -> Step {
+        Step::Done
+    }
+}
+
+pub fn retrieval_asks_nobody(registry: &mut Registry) {
+    registry.retrieval.register("distributed", "mutant", |_| Box::new(AsksNobody));
+}
+
+/// Says that it has logged.
+struct LogsNothing;
+
+impl LogEventInfo for LogsNothing {
+    fn log(&mut self, _: &mut LogContext<'_>, _: Entry<'_>) -> Result<(Receipt, Gate), Fault> {
+        Ok((Receipt::default(), Gate::open()))
+    }
+}
+
+pub fn contents_are_not_logged(registry: &mut Registry) {
+    registry.log_info = Implementation { name: "mutant", make: Box::new(|_| Box::new(LogsNothing)) };
+}
+
+/// Lets output go.
+struct Uncommitted;
+
+impl HowToOutputCommit for Uncommitted {
+    fn output_commit(&mut self, _: &mut PiggybackContext<'_>, _: Position, _: &[Position]) -> Gate {
+        Gate::open()
+    }
+}
+
+pub fn output_is_not_committed(registry: &mut Registry) {
+    registry.output_commit.register("independent", "mutant", |_| Box::new(Uncommitted));
+}
+
+pub fn output_is_committed_alone(registry: &mut Registry) {
+    registry.output_commit.register("co-ordinated", "mutant", |_| Box::new(Independent));
+}
+
+/// Damani and Garg's history with a fault.
+#[derive(Debug)]
+struct FaultyHistory {
+    right: History,
+    fault: HistoryFault,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum HistoryFault {
+    NothingIsObsolete,
+    NothingIsPostponed,
+    NobodyIsAnOrphan,
+}
+
+impl OrphanDetection for FaultyHistory {
+    fn judge(&self, clock: &IncarnationClock) -> Standing {
+        match (self.fault, self.right.judge(clock)) {
+            (HistoryFault::NothingIsObsolete, Standing::Obsolete)
+            | (HistoryFault::NothingIsPostponed, Standing::Undecided) => Standing::Valid,
+            (_, standing) => standing,
+        }
+    }
+
+    fn delivered(&mut self, clock: &IncarnationClock) {
+        self.right.delivered(clock);
+    }
+
+    fn token(&mut self, token: Token) -> bool {
+        self.right.token(token) && self.fault != HistoryFault::NobodyIsAnOrphan
+    }
+
+    fn asks_everyone(&self) -> bool {
+        self.right.asks_everyone()
+    }
+}
+
+fn faulty_history(registry: &mut Registry, fault: HistoryFault) {
+    registry.orphan_detection.register("broadcast logical clock", "mutant", move |_| {
+        Box::new(FaultyHistory { right: broadcast_logical_clock(), fault })
+    });
+}
+
+pub fn nothing_is_obsolete(registry: &mut Registry) {
+    faulty_history(registry, HistoryFault::NothingIsObsolete);
+}
+
+pub fn nothing_is_postponed(registry: &mut Registry) {
+    faulty_history(registry, HistoryFault::NothingIsPostponed);
+}
+
+pub fn orphans_do_not_notice(registry: &mut Registry) {
+    faulty_history(registry, HistoryFault::NobodyIsAnOrphan);
+}
+
+/// A vector clock that counts the rank's own events only.
+struct Unmerged(VectorClock);
+
+impl PiggybackLogging for Unmerged {
+    fn get_piggyback(
+        &mut self,
+        context: &mut PiggybackContext<'_>,
+        dest: Rank,
+        ssn: Ssn,
+        out: &mut Vec<u8>,
+    ) -> Result<(), Fault> {
+        self.0.get_piggyback(context, dest, ssn, out)
+    }
+
+    fn process_piggyback(
+        &mut self,
+        context: &mut PiggybackContext<'_>,
+        source: Rank,
+        piggyback: &[u8],
+    ) -> Result<(), PiggybackError> {
+        self.0.process_piggyback(context, source, piggyback)
+    }
+
+    fn logged(&mut self, id: EntryId, determinant: &Determinant) {
+        self.0.logged(id, &Determinant { after: None, ..determinant.clone() });
+    }
+
+    fn restored(&mut self, id: EntryId, determinant: &Determinant, holders: &[Domain], stable: bool) {
+        self.0.restored(id, &Determinant { after: None, ..determinant.clone() }, holders, stable);
+    }
+
+    fn acknowledged(&mut self, context: &mut PiggybackContext<'_>, dest: Rank, below: Ssn) {
+        self.0.acknowledged(context, dest, below);
+    }
+
+    fn lost(&mut self, domain: Domain) {
+        self.0.lost(domain);
+    }
+
+    fn clock(&self, piggyback: &[u8]) -> Result<Option<IncarnationClock>, WireError> {
+        self.0.clock(piggyback)
+    }
+
+    fn begin(&mut self, version: Version, events: EventIndex) {
+        self.0.begin(version, events);
+    }
+}
+
+pub fn clocks_are_not_merged(registry: &mut Registry) {
+    registry
+        .piggyback_logging
+        .register("vector clock", "mutant", |build| Box::new(Unmerged(VectorClock::new(build))));
+}
