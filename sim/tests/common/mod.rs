@@ -8,10 +8,10 @@ use egida_core::crash::{CrashPoint, Failpoint};
 use egida_core::ids::Domains;
 use egida_core::registry::Registry;
 use egida_core::setting::Setting;
-use egida_sim::driver::Crash;
 use egida_sim::job::{Job, Outcome};
 use egida_sim::program::{Op, Scripts};
 use egida_sim::run;
+use egida_sim::schedule::Crash;
 use egida_spec::protocol::{FailureUnit, Protocol};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
@@ -171,14 +171,8 @@ impl Case {
     }
 
     pub fn run(&self, protocol: &Protocol, unit: FailureUnit, registry: &Registry) -> Outcome {
-        let job = Job {
-            protocol,
-            setting: self.setting(unit),
-            model: &Scripts(self.application.scripts()),
-            crashes: self.crashes.clone(),
-            seed: self.seed,
-            discard_determinants: false,
-        };
+        let model = Scripts(self.application.scripts());
+        let job = Job::new(protocol, self.setting(unit), &model, self.seed).with(self.crashes.clone());
         run(&job, registry).unwrap_or_else(|errors| panic!("{errors:?}"))
     }
 }
