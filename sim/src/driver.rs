@@ -1,50 +1,79 @@
 //! The simulator's driver: the world of one rank in tables.
 
 use std::cell::RefCell;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::rc::Rc;
 
 use egida_core::control::Control;
 use egida_core::crash::{CrashPoint, Failpoint};
-use egida_core::driver::{Arrival, Comparison, Driver, EntryKind, Extent, JournalEntry, Location, Progress};
-use egida_core::event::Determinant;
+use egida_core::driver::{Arrival, Comparison, Driver, Extent, JournalEntry, Location, Progress};
 use egida_core::fault::Fault;
 use egida_core::gate::StoreId;
 use egida_core::ids::{Incarnation, Position, Rank, Ssn};
-use egida_core::wire::{Reader, RecordHeader};
+use egida_core::wire::RecordHeader;
 
-use crate::scheduler::Time;
+use crate::schedule::Crash;
 use crate::world::{Entry, PIECE_BYTES, Record, World};
 
-/// Where a rank is to die: the n-th time that it comes to the point.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Crash {
-    /// The rank.
-    pub rank: Rank,
-    /// Which life of it.
-    pub incarnation: Incarnation,
-    /// The place.
-    pub point: CrashPoint,
-    /// Which time, from 1. Events are numbered themselves: 1 there.
-    pub time: u32,
-}
-
 /// The driver of one incarnation of a rank.
+///
+/// Once the incarnation is fenced, whatever it still does has no effect on the world, and it is told that all is well: such
+/// a process learns of its end only when it reaches somebody who knows.
 #[derive(Debug)]
 pub struct SimDriver {
     rank: Rank,
+    incarnation: Incarnation,
     world: Rc<RefCell<World>>,
     crashes: Vec<Crash>,
-    cursors: Vec<Ssn>,
-    compared: Vec<Ssn>,
-    notices_read: Vec<usize>,
-    payloads: HashMap<(Rank, Ssn), Vec<u8>>,
-    piggyback: Vec<u8>,
+    peers: BTreeMap<Rank, Peer>,
+    /// Senders with records that may be unread.
+    unread: BTreeSet<Rank>,
+    /// Records that were met before their payload was whole.
+    partial: Vec<(Rank, Ssn)>,
+    piggyback: Rc<Vec<u8>>,
     progress: Progress,
     crashed: bool,
-    /// When each rank has been told what there was to tell when this incarnation began: that comes before anything that it
-    /// writes. What was to tell later may be overtaken by messages of those who have heard it.
-    told: Vec<Time>,
+    /// The journal's head as this process sees it.
+    head: Position,
+    epoch: u64,
+}
+
+/// What a process knows of its channels from and to another.
+#[derive(Debug, Default)]
+struct Peer {
+    /// The read cursor.
+    cursor: Ssn,
+    /// Payloads of records from number `first` on, as far as they were met.
+    payloads: VecDeque<Rc<Vec<u8>>>,
+    first: Ssn,
+    /// How far re-executed sends were compared.
+    compared: Ssn,
+    /// How many notices of matches were read.
+    notices_read: usize,
+    /// What the peer was last seen to have acknowledged.
+    acknowledged: Ssn,
+}
+
+impl Peer {
+    fn payload(&self, ssn: Ssn) -> Option<&Rc<Vec<u8>>> {
+        self.payloads.get(usize::try_from(ssn.checked_sub(self.first)?).ok()?)
+    }
+
+    /// Keeps the payload of the record at the cursor.
+    fn met(&mut self, payload: &Rc<Vec<u8>>) {
+        if self.payloads.is_empty() {
+            self.first = self.cursor;
+        }
+        if self.first + self.payloads.len() as Ssn == self.cursor {
+            self.payloads.push_back(payload.clone());
+        }
+    }
+
+    fn release(&mut self, below: Ssn) {
+        while self.first < below && self.payloads.pop_front().is_some() {
+            self.first += 1;
+        }
+    }
 }
 
 /// A location is a record's number and an offset in its payload.
@@ -53,21 +82,21 @@ const OFFSET_BITS: u32 = 24;
 impl SimDriver {
     /// The driver of an incarnation that begins now; `crashes` are those meant for it.
     #[must_use]
-    pub fn new(rank: Rank, world: Rc<RefCell<World>>, crashes: Vec<Crash>) -> Self {
-        let ranks = world.borrow().domains.ranks() as usize;
-        let told = world.borrow().inbox.iter().map(|inbox| inbox.back().map_or(0, |&(at, _)| at)).collect();
+    pub fn new(rank: Rank, incarnation: Incarnation, world: Rc<RefCell<World>>, crashes: Vec<Crash>) -> Self {
+        let head = world.borrow().journals[rank as usize].head();
         Self {
             rank,
+            incarnation,
             world,
             crashes,
-            cursors: vec![0; ranks],
-            compared: vec![0; ranks],
-            notices_read: vec![0; ranks],
-            payloads: HashMap::new(),
-            piggyback: Vec::new(),
+            peers: BTreeMap::new(),
+            unread: BTreeSet::new(),
+            partial: Vec::new(),
+            piggyback: Rc::default(),
             progress: Progress::default(),
             crashed: false,
-            told,
+            head,
+            epoch: 0,
         }
     }
 
@@ -77,34 +106,67 @@ impl SimDriver {
         self.progress
     }
 
+    /// Which life of the rank it serves.
+    #[must_use]
+    pub fn incarnation(&self) -> Incarnation {
+        self.incarnation
+    }
+
+    fn peer(&mut self, rank: Rank) -> &mut Peer {
+        self.peers.entry(rank).or_default()
+    }
+
+    fn is_fenced(&self) -> bool {
+        self.world.borrow().is_fenced(self.rank, self.incarnation)
+    }
+
     fn publish(&mut self, dest: Rank, payload: &[u8], from: usize) -> Result<(), Fault> {
         let mut published = from;
         while published < payload.len() {
             self.crash_point(CrashPoint::At(Failpoint::ChannelPiece))?;
             let next = payload.len().min(published + PIECE_BYTES);
-            if let Some(record) = self.world.borrow_mut().channel(self.rank, dest).records.last_mut() {
-                record.payload.extend_from_slice(&payload[published..next]);
+            if let Some(record) = self.world.borrow_mut().channel(self.rank, dest).records.back_mut() {
+                Rc::make_mut(&mut record.payload).extend_from_slice(&payload[published..next]);
             }
             published = next;
         }
         self.crash_point(CrashPoint::At(Failpoint::ChannelPublished))
     }
+
+    /// Reads again what has grown of records that were not whole.
+    fn read_again(&mut self) {
+        let world = self.world.borrow();
+        let (rank, peers) = (self.rank, &mut self.peers);
+        self.partial.retain(|&(source, ssn)| {
+            let Some(record) = world.channel_if_used(source, rank).and_then(|channel| channel.record(ssn))
+            else {
+                return false;
+            };
+            let slot = peers.get_mut(&source).and_then(|peer| {
+                let at = usize::try_from(ssn.checked_sub(peer.first)?).ok()?;
+                peer.payloads.get_mut(at)
+            });
+            if let Some(slot) = slot {
+                slot.clone_from(&record.payload);
+            }
+            !record.is_whole()
+        });
+    }
 }
 
 impl Driver for SimDriver {
     fn extent(&mut self, dest: Rank) -> Extent {
-        let mut world = self.world.borrow_mut();
-        let channel = world.channel(self.rank, dest);
-        let mut whole = channel.reclaimed + channel.records.len() as Ssn;
+        let world = self.world.borrow();
+        let Some(channel) = world.channel_if_used(self.rank, dest) else { return Extent::default() };
+        let mut whole = channel.head();
         let mut begun_bytes = None;
-        if let Some(last) =
-            channel.records.last().filter(|last| (last.payload.len() as u64) < last.header.len)
-        {
+        if let Some(last) = channel.records.back().filter(|last| !last.is_whole()) {
             whole -= 1;
             begun_bytes = Some(last.payload.len() as u64);
         }
         let reclaimed = channel.reclaimed;
-        self.compared[dest as usize] = reclaimed;
+        drop(world);
+        self.peer(dest).compared = reclaimed;
         Extent { reclaimed, whole, begun_bytes }
     }
 
@@ -116,24 +178,29 @@ impl Driver for SimDriver {
         payload: &[u8],
         from_byte: u64,
     ) -> Result<(), Fault> {
+        if self.is_fenced() {
+            return Ok(());
+        }
         let from = usize::try_from(from_byte).unwrap_or(usize::MAX);
-        if from == 0 && self.compared[dest as usize] <= header.ssn {
+        if from == 0 && self.peer(dest).compared <= header.ssn {
             self.crash_point(CrashPoint::At(Failpoint::ChannelReserved))?;
             let mut world = self.world.borrow_mut();
-            let earliest = world.now + world.delay;
-            let past = world.depends[self.rank as usize].clone();
-            let told = self.told[dest as usize];
-            let channel = world.channel(self.rank, dest);
-            // A channel is FIFO: nothing becomes visible before what stands ahead of it.
-            let visible = earliest.max(channel.records.last().map_or(0, |last| last.visible)).max(told);
-            let record =
-                Record { header: *header, piggyback: piggyback.to_vec(), payload: Vec::new(), visible, past };
-            channel.records.push(record);
+            let record = Record {
+                header: *header,
+                piggyback: Rc::new(piggyback.to_vec()),
+                payload: Rc::new(Vec::with_capacity(payload.len())),
+                visible: 0,
+                past: world.exposure.as_ref().map(|exposure| exposure.past(self.rank)),
+            };
+            world.append(self.rank, dest, record);
         }
         self.publish(dest, payload, from)
     }
 
     fn compare(&mut self, dest: Rank, header: &RecordHeader, payload: &[u8]) -> Result<Comparison, Fault> {
+        if self.is_fenced() {
+            return Ok(Comparison::Same);
+        }
         let mut world = self.world.borrow_mut();
         let channel = world.channel(self.rank, dest);
         if header.ssn < channel.reclaimed {
@@ -143,58 +210,77 @@ impl Driver for SimDriver {
         let Some(record) = channel.record(header.ssn) else {
             return Err(Fault::Bug("a record is compared that does not stand on its channel"));
         };
-        self.compared[dest as usize] = header.ssn + 1;
         let before = (record.header.len, record.header.envelope, record.header.mode);
+        let same = payload.starts_with(&record.payload);
+        drop(world);
+        self.peer(dest).compared = header.ssn + 1;
         if before != (header.len, header.envelope, header.mode) {
             return Ok(Comparison::Differs(format!("it was {before:?}")));
         }
-        let same = payload.starts_with(&record.payload);
         Ok(if same { Comparison::Same } else { Comparison::Differs("its payload is another".to_owned()) })
     }
 
     fn acknowledged(&mut self, dest: Rank) -> Ssn {
-        self.world.borrow_mut().channel(self.rank, dest).acknowledged
+        if !self.is_fenced() {
+            let world = self.world.borrow();
+            let seen = world.channel_if_used(self.rank, dest).map(|channel| channel.seen_by_sender());
+            drop(world);
+            self.peer(dest).acknowledged = seen.unwrap_or_default().acknowledged;
+        }
+        self.peer(dest).acknowledged
     }
 
     fn enter(&mut self) -> u64 {
-        let mut world = self.world.borrow_mut();
-        for (&(source, ssn), payload) in &mut self.payloads {
-            if let Some(record) = world.channel(source, self.rank).record(ssn) {
-                let known = payload.len();
-                payload.extend_from_slice(record.payload.get(known..).unwrap_or_default());
-            }
+        if !self.is_fenced() {
+            self.epoch = self.world.borrow().epoch;
         }
-        world.epoch
+        if !self.partial.is_empty() {
+            self.read_again();
+        }
+        self.epoch
     }
 
     fn leave(&mut self) {}
 
     fn generation(&mut self, source: Rank) -> u32 {
-        self.world.borrow_mut().channel(source, self.rank).generation
+        self.world.borrow().channel_if_used(source, self.rank).map_or(0, |channel| channel.generation)
     }
 
     fn rewind(&mut self, source: Rank) -> Ssn {
-        let first = self.world.borrow_mut().channel(source, self.rank).reclaimed;
-        self.cursors[source as usize] = first;
-        self.payloads.retain(|&(other, _), _| other != source);
+        let world = self.world.borrow();
+        let Some(channel) = world.channel_if_used(source, self.rank) else { return 0 };
+        let first = channel.reclaimed;
+        drop(world);
+        self.unread.insert(source);
+        self.partial.retain(|&(other, _)| other != source);
+        let peer = self.peer(source);
+        peer.cursor = first;
+        peer.payloads.clear();
         first
     }
 
     fn ready(&mut self, sources: &mut Vec<Rank>) {
-        let ranks = self.cursors.len() as Rank;
-        sources.extend((0..ranks).filter(|&source| source != self.rank));
+        if !self.is_fenced() {
+            self.world.borrow_mut().arrived(self.rank, &mut self.unread);
+        }
+        sources.extend(&self.unread);
     }
 
     fn arrival(&mut self, source: Rank) -> Result<Option<Arrival>, Fault> {
-        let mut world = self.world.borrow_mut();
-        let now = world.now;
-        let ssn = self.cursors[source as usize];
-        let channel = world.channel(source, self.rank);
-        let Some(record) = channel.record(ssn).filter(|record| record.visible <= now) else {
+        let world = self.world.borrow();
+        let peer = self.peers.entry(source).or_default();
+        let ssn = peer.cursor;
+        let record = world.channel_if_used(source, self.rank).and_then(|channel| channel.record(ssn));
+        let Some(record) = record.filter(|record| record.visible <= world.now) else {
+            // The next record tells when it becomes visible.
+            self.unread.remove(&source);
             return Ok(None);
         };
-        self.piggyback.clone_from(&record.piggyback);
-        self.payloads.insert((source, ssn), record.payload.clone());
+        peer.met(&record.payload);
+        if !record.is_whole() && !self.partial.contains(&(source, ssn)) {
+            self.partial.push((source, ssn));
+        }
+        self.piggyback = record.piggyback.clone();
         Ok(Some(Arrival { header: record.header, payload: Location(ssn << OFFSET_BITS) }))
     }
 
@@ -203,24 +289,30 @@ impl Driver for SimDriver {
     }
 
     fn advance(&mut self, source: Rank) {
-        let ssn = self.cursors[source as usize];
-        self.cursors[source as usize] += 1;
+        let peer = self.peers.entry(source).or_default();
+        let ssn = peer.cursor;
+        peer.cursor += 1;
         let mut world = self.world.borrow_mut();
-        let past = world.channel(source, self.rank).record(ssn).map(|record| record.past.clone());
-        if let Some(past) = past {
-            world.depends[self.rank as usize].merge(&past);
+        if world.is_fenced(self.rank, self.incarnation) {
+            return;
+        }
+        let past = world
+            .channel_if_used(source, self.rank)
+            .and_then(|channel| channel.record(ssn))
+            .and_then(|record| record.past.clone());
+        if let (Some(exposure), Some(past)) = (&mut world.exposure, past) {
+            exposure.read(self.rank, &past);
         }
     }
 
     fn acknowledge(&mut self, source: Rank, below: Ssn, events: u64) {
-        let mut world = self.world.borrow_mut();
-        let channel = world.channel(source, self.rank);
-        channel.acknowledged = channel.acknowledged.max(below);
-        channel.depends = channel.depends.max(events);
+        if !self.is_fenced() {
+            self.world.borrow_mut().acknowledge(source, self.rank, below, events);
+        }
     }
 
     fn bytes(&self, source: Rank, at: Location) -> Option<(&[u8], Location)> {
-        let payload = self.payloads.get(&(source, at.0 >> OFFSET_BITS))?;
+        let payload = self.peers.get(&source)?.payload(at.0 >> OFFSET_BITS)?;
         let offset = usize::try_from(at.0 & ((1 << OFFSET_BITS) - 1)).ok()?;
         let rest = payload.get(offset..).filter(|rest| !rest.is_empty())?;
         let piece = &rest[..rest.len().min(PIECE_BYTES)];
@@ -228,30 +320,43 @@ impl Driver for SimDriver {
     }
 
     fn release(&mut self, source: Rank, below: Ssn) {
+        let peer = self.peers.entry(source).or_default();
+        peer.release(below);
+        let cursor = peer.cursor;
+        if self.is_fenced() {
+            return;
+        }
         let mut world = self.world.borrow_mut();
         let channel = world.channel(source, self.rank);
         channel.released = channel.released.max(below);
         // A channel that began anew is still read over records that were released on the old one.
-        let unneeded = channel.released.min(self.cursors[source as usize]);
-        while channel.reclaimed < unneeded && !channel.records.is_empty() {
-            channel.records.remove(0);
-            channel.reclaimed += 1;
-        }
+        let unneeded = channel.released.min(cursor);
+        channel.reclaim(unneeded);
     }
 
     fn stable(&self, rank: Rank) -> Position {
-        self.world.borrow().journals[rank as usize].stable
+        let world = self.world.borrow();
+        if rank == self.rank && world.is_fenced(rank, self.incarnation) {
+            return self.head;
+        }
+        world.stable_seen_by(self.rank, rank)
     }
 
     fn notify_matched(&mut self, source: Rank, ssn: Ssn) -> Result<(), Fault> {
-        self.world.borrow_mut().channel(source, self.rank).matched.push(ssn);
+        if !self.is_fenced() {
+            self.world.borrow_mut().matched(source, self.rank, ssn);
+        }
         Ok(())
     }
 
     fn matched_notices(&mut self, dest: Rank, notices: &mut Vec<Ssn>) {
+        if self.is_fenced() {
+            return;
+        }
         let mut world = self.world.borrow_mut();
-        let matched = &world.channel(self.rank, dest).matched;
-        let read = &mut self.notices_read[dest as usize];
+        let channel = world.channel(self.rank, dest);
+        let matched = &channel.matched[..channel.seen_by_sender().matched.min(channel.matched.len())];
+        let read = &mut self.peers.entry(dest).or_default().notices_read;
         // A receiver whose memory was lost writes its notices again.
         *read = (*read).min(matched.len());
         notices.extend_from_slice(&matched[*read..]);
@@ -259,23 +364,29 @@ impl Driver for SimDriver {
     }
 
     fn log(&mut self, entry: JournalEntry<'_>) -> Result<Position, Fault> {
+        self.head += 1;
         let mut world = self.world.borrow_mut();
-        if let Ok(determinant) = Determinant::decode(&mut Reader::new(entry.bytes))
-            && entry.kind == EntryKind::Own
-        {
-            world.depends[self.rank as usize].advance(self.rank, determinant.index + 1);
+        if world.is_fenced(self.rank, self.incarnation) {
+            return Ok(self.head);
+        }
+        if let Some(exposure) = &mut world.exposure {
+            exposure.logged(self.rank, entry.kind, entry.bytes);
         }
         let journal = &mut world.journals[self.rank as usize];
         journal.entries.push(Entry { kind: entry.kind, stores: entry.stores, bytes: entry.bytes.to_vec() });
-        Ok(journal.head())
+        self.head = journal.head();
+        Ok(self.head)
     }
 
     fn control(&mut self, inbox: &mut Vec<Control>) {
         let mut world = self.world.borrow_mut();
+        if world.is_fenced(self.rank, self.incarnation) {
+            return;
+        }
         let now = world.now;
         let waiting = &mut world.inbox[self.rank as usize];
-        while let Some((_, control)) = waiting.pop_front_if(|&mut (at, _)| at <= now) {
-            inbox.push(control);
+        while let Some(letter) = waiting.pop_front_if(|letter| letter.at <= now) {
+            inbox.push(letter.control);
         }
     }
 

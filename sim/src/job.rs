@@ -7,9 +7,9 @@ use egida_core::setting::Setting;
 use egida_spec::protocol::Protocol;
 
 use crate::application::Model;
-use crate::driver::Crash;
 use crate::observer::Transfers;
 use crate::oracle::Exposed;
+use crate::schedule::{Faults, Schedule};
 
 /// A job to simulate.
 pub struct Job<'a> {
@@ -19,12 +19,51 @@ pub struct Job<'a> {
     pub setting: Setting,
     /// What the ranks do.
     pub model: &'a dyn Model,
-    /// Who dies where.
-    pub crashes: Vec<Crash>,
+    /// What goes wrong, and when.
+    pub schedule: Schedule,
+    /// How bad the world is beside that.
+    pub faults: Faults,
     /// Decides every delay.
     pub seed: u64,
-    /// Forget all determinants at recovery: the control that shows what they are for.
-    pub discard_determinants: bool,
+    /// Whether the observer watches what depends on what: it costs memory of the square of the number of ranks.
+    pub observed: bool,
+    /// Whether a line is written of every event.
+    pub traced: bool,
+    /// The control of an experiment.
+    pub control: Option<Control>,
+}
+
+/// What is left out of a run to show what it is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Control {
+    /// Recovery forgets all determinants.
+    DiscardDeterminants,
+    /// Incarnations that were given up go on to write to channels, journals and the world.
+    Unfenced,
+}
+
+impl<'a> Job<'a> {
+    /// A job in which nothing goes wrong, observed and traced.
+    #[must_use]
+    pub fn new(protocol: &'a Protocol, setting: Setting, model: &'a dyn Model, seed: u64) -> Self {
+        Self {
+            protocol,
+            setting,
+            model,
+            schedule: Schedule::default(),
+            faults: Faults::default(),
+            seed,
+            observed: true,
+            traced: true,
+            control: None,
+        }
+    }
+
+    /// The same with this schedule.
+    #[must_use]
+    pub fn with(self, schedule: impl Into<Schedule>) -> Self {
+        Self { schedule: schedule.into(), ..self }
+    }
 }
 
 /// How a job went.
@@ -44,6 +83,8 @@ pub struct Outcome {
     pub released: Vec<Vec<u8>>,
     /// How many times each rank died.
     pub deaths: Vec<u32>,
+    /// How many events happened.
+    pub events: u64,
     /// One line per event.
     pub trace: Vec<String>,
 }

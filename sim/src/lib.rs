@@ -17,6 +17,7 @@ pub mod job;
 pub mod observer;
 pub mod oracle;
 pub mod program;
+pub mod schedule;
 pub mod scheduler;
 mod simulation;
 pub mod world;

@@ -37,6 +37,18 @@ pub enum Event {
     Start(Rank, Incarnation),
     /// A recovery looks whether answers are missing.
     Timer(u64),
+    /// Whoever coordinates hears that an incarnation died.
+    Report(Rank, Incarnation),
+    /// Whoever coordinates hears that an incarnation has loaded what it was given.
+    Live(Rank, Incarnation),
+    /// What the schedule has at this place goes wrong.
+    Mishap(usize),
+    /// A partition is healed.
+    Heal,
+    /// An incarnation that was given up learns of it.
+    Learn(Rank, Incarnation),
+    /// The node looks whether a rank's output may be seen.
+    Look(Rank),
     /// A node takes a rank's determinants below a position into its memory.
     Replicate {
         /// Whose determinants.
@@ -87,6 +99,9 @@ pub trait Chooser {
     /// What the world outside answers if it is read now.
     fn input(&mut self) -> u64;
 
+    /// Whether something happens that happens so many times in a hundred.
+    fn chance(&mut self, percent: u32) -> bool;
+
     /// Takes the event that happens next; none where nothing waits.
     fn next(&mut self, agenda: &mut Agenda) -> Option<Waiting>;
 }
@@ -110,6 +125,10 @@ impl Chooser for Seeded {
 
     fn input(&mut self) -> u64 {
         self.0.next_u64()
+    }
+
+    fn chance(&mut self, percent: u32) -> bool {
+        percent > 0 && self.0.random_range(0..100) < percent
     }
 
     fn next(&mut self, agenda: &mut Agenda) -> Option<Waiting> {

@@ -11,11 +11,11 @@ use egida_core::registry::Registry;
 use egida_core::setting::Setting;
 use egida_modules::logging::Asynchronously;
 use egida_modules::piggyback::Determinants;
-use egida_sim::driver::Crash;
-use egida_sim::job::{Ending, Job, Outcome};
+use egida_sim::job::{Control, Ending, Job, Outcome};
 use egida_sim::oracle::judge;
 use egida_sim::program::{Op, Scripts};
 use egida_sim::run;
+use egida_sim::schedule::Crash;
 use egida_spec::protocol::FailureUnit;
 
 const ROUNDS: usize = 6;
@@ -63,13 +63,11 @@ fn simulate_with(
     let protocol = egida_spec::load(specification, &text).protocol.unwrap();
     let workers = 3;
     let scripts = std::iter::once(master(workers)).chain((0..workers).map(|_| worker(workers)));
+    let setting = Setting { domains: Domains::blocks(workers + 1, 1), unit };
+    let model = Scripts(scripts.collect());
     let job = Job {
-        protocol: &protocol,
-        setting: Setting { domains: Domains::blocks(workers + 1, 1), unit },
-        model: &Scripts(scripts.collect()),
-        crashes: crash.into_iter().collect(),
-        seed,
-        discard_determinants: discard,
+        control: discard.then_some(Control::DiscardDeterminants),
+        ..Job::new(&protocol, setting, &model, seed).with(Vec::from_iter(crash))
     };
     run(&job, registry).unwrap_or_else(|errors| panic!("{errors:?}"))
 }

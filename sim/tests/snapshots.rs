@@ -73,14 +73,7 @@ fn a_script_that_is_put_away_before_each_step_does_the_same() {
     ]);
     let simulate = |model: &dyn Model, seed| {
         let setting = Setting { domains: Domains::blocks(3, 1), unit: FailureUnit::Node };
-        let job = Job {
-            protocol: &protocol,
-            setting,
-            model,
-            crashes: Vec::new(),
-            seed,
-            discard_determinants: false,
-        };
+        let job = Job::new(&protocol, setting, model, seed);
         run(&job, &egida_modules::registry()).unwrap_or_else(|errors| panic!("{errors:?}"))
     };
     for seed in 0..50 {

@@ -46,6 +46,8 @@ pub enum Cause {
     Fenced,
     /// It found out that it is an orphan, and ended itself.
     RolledBack,
+    /// Its node cannot be reached and is given up. It may live on: nothing that its incarnation still does has an effect.
+    Suspected,
 }
 
 /// What becomes of the memory of a rank that is sealed.
@@ -389,8 +391,8 @@ impl Coordinator {
         let fate = match (cause, self.policy.unit) {
             (Cause::RolledBack, _) => Fate::RollsBack,
             (Cause::Fenced, _) => Fate::Stays,
-            (Cause::Signal(_), FailureUnit::Process) => Fate::Stays,
-            (Cause::Signal(_), FailureUnit::Node) => Fate::Lost,
+            (Cause::Signal(_) | Cause::Suspected, FailureUnit::Process) => Fate::Stays,
+            (Cause::Signal(_) | Cause::Suspected, FailureUnit::Node) => Fate::Lost,
         };
         let known = round.dead.entry(rank).or_insert(fate);
         *known = fate.max(*known);

@@ -110,6 +110,7 @@ impl News {
                 Cause::Signal(signal) => format!("signal {signal}"),
                 Cause::Fenced => "fenced".to_owned(),
                 Cause::RolledBack => "rolled back".to_owned(),
+                Cause::Suspected => "given up".to_owned(),
             },
             kill: death.kill.clone(),
             at_ms: ms(at),
@@ -118,6 +119,7 @@ impl News {
             Cause::Signal(signal) => format!("died of {}", signal_name(*signal)),
             Cause::Fenced => "was ended because its node failed".to_owned(),
             Cause::RolledBack => "rolls back, because it depends on events that are lost".to_owned(),
+            Cause::Suspected => "is given up, because its node cannot be reached".to_owned(),
         };
         let why = death.kill.as_ref().map(|kill| format!(", as `--kill {kill}` asked")).unwrap_or_default();
         self.note(format!(
@@ -183,7 +185,7 @@ impl News {
             End::Died { rank, cause } => {
                 let signal = match cause {
                     Cause::Signal(signal) => *signal,
-                    Cause::Fenced | Cause::RolledBack => last(*rank).signal,
+                    Cause::Fenced | Cause::RolledBack | Cause::Suspected => last(*rank).signal,
                 };
                 self.warn(format!(
                     "the job ends: rank {rank} died of {}, and protocol `{protocol}` does not recover; choose one that \

@@ -1,14 +1,17 @@
 //! The invariant of pessimistic and causal protocols: what a state depends on can be found again.
+//!
+//! The observer keeps count, step by step, of who depends on which events, directly or through others, and of where their
+//! determinants lie. Nothing of the code under test tells it so: it reads what is written to journals, disks and channels.
 
-use std::collections::BTreeSet;
+use std::rc::Rc;
 
+use egida_core::clock::VectorClock;
 use egida_core::driver::EntryKind;
-use egida_core::event::Determinant;
-use egida_core::ids::{Domain, EventIndex, Rank};
+use egida_core::ids::{Domain, Domains, EventIndex, Rank};
 use egida_core::wire::Reader;
 use egida_spec::protocol::FailureUnit;
 
-use crate::world::World;
+use crate::world::Entry;
 
 /// A dependency that one failure would turn into an orphan.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,43 +26,184 @@ pub struct Exposed {
     pub found: EventIndex,
 }
 
-/// A rank whose state depends on events of another that could not be found again if the other's domain failed now, if there
-/// is one: an orphan to be.
-#[must_use]
-pub fn exposed(world: &World, unit: FailureUnit) -> Option<Exposed> {
-    for owner in 0..world.domains.ranks() {
-        let found = recoverable(world, owner, unit);
-        let outside = |&rank: &Rank| world.domains.of(rank) != world.domains.of(owner);
-        for survivor in (0..world.domains.ranks()).filter(outside) {
-            let needed = world.depends[survivor as usize].of(owner);
-            if needed > found {
-                return Some(Exposed { survivor, owner, needed, found });
-            }
-        }
-    }
-    None
+/// What the observer knows.
+#[derive(Debug)]
+pub struct Exposure {
+    domains: Domains,
+    unit: FailureUnit,
+    /// How many events of each rank each rank's state depends on.
+    depends: Vec<Rc<VectorClock>>,
+    /// Where the determinants of each rank's events lie.
+    owned: Vec<Owned>,
 }
 
-/// How many events of a rank could be found again if its domain failed now: a prefix of those whose determinants lie on
-/// the disk or in memory that would be left.
-fn recoverable(world: &World, owner: Rank, unit: FailureUnit) -> EventIndex {
-    let lost = world.domains.of(owner);
-    let is_left = |domain: Domain| unit == FailureUnit::Process || domain != lost;
-    let journals = (0..world.domains.ranks())
-        .filter(|&holder| is_left(world.domains.of(holder)))
-        .flat_map(|holder| &world.journals[holder as usize].entries);
-    // A rank that was restarted may have what it held for others on the disk and nowhere else.
-    let entries =
-        journals.chain(world.disk.iter().flatten()).filter(|entry| entry.kind != EntryKind::Message);
-    let foreign = (0..world.domains.count())
-        .filter(|&domain| is_left(domain))
-        .flat_map(|domain| &world.foreign[domain as usize]);
-    let known: BTreeSet<EventIndex> = entries
-        .map(|entry| &entry.bytes)
-        .chain(foreign)
-        .filter_map(|bytes| Determinant::decode(&mut Reader::new(bytes)).ok())
-        .filter(|determinant| determinant.owner == owner)
-        .map(|determinant| determinant.index)
-        .collect();
-    (0..).take_while(|index| known.contains(index)).count() as EventIndex
+#[derive(Debug, Clone, Default)]
+struct Owned {
+    places: Vec<Places>,
+    /// All events below this number could be found again if the owner's domain failed now.
+    found: EventIndex,
+}
+
+#[derive(Debug, Clone, Default)]
+struct Places {
+    disk: bool,
+    memory_of: Vec<Domain>,
+}
+
+impl Exposure {
+    /// An observer of a job in which nothing has happened.
+    #[must_use]
+    pub fn new(domains: Domains, unit: FailureUnit) -> Self {
+        let ranks = domains.ranks();
+        Self {
+            unit,
+            depends: (0..ranks).map(|_| Rc::new(VectorClock::new(ranks))).collect(),
+            owned: vec![Owned::default(); ranks as usize],
+            domains,
+        }
+    }
+
+    /// A rank begins a life with so many of its own events to repeat.
+    pub fn began(&mut self, rank: Rank, own: EventIndex) {
+        let mut past = VectorClock::new(self.domains.ranks());
+        past.advance(rank, own);
+        self.depends[rank as usize] = Rc::new(past);
+    }
+
+    /// A rank's journal takes an entry.
+    pub fn logged(&mut self, rank: Rank, kind: EntryKind, bytes: &[u8]) {
+        if !matches!(kind, EntryKind::Own | EntryKind::Held) {
+            return;
+        }
+        self.held(self.domains.of(rank), bytes);
+        if let Some((owner, index)) = name(bytes).filter(|_| kind == EntryKind::Own) {
+            Rc::make_mut(&mut self.depends[rank as usize]).advance(owner, index + 1);
+        }
+    }
+
+    /// The memory of a domain holds a determinant.
+    pub fn held(&mut self, domain: Domain, determinant: &[u8]) {
+        self.lies(determinant, |places| {
+            if !places.memory_of.contains(&domain) {
+                places.memory_of.push(domain);
+            }
+        });
+    }
+
+    /// A disk holds an entry. A rank that was restarted may have what it held for others there and nowhere else.
+    pub fn written(&mut self, entry: &Entry) {
+        if matches!(entry.kind, EntryKind::Own | EntryKind::Held) {
+            self.lies(&entry.bytes, |places| places.disk = true);
+        }
+    }
+
+    fn lies(&mut self, determinant: &[u8], note: impl FnOnce(&mut Places)) {
+        let Some((owner, index)) = name(determinant) else { return };
+        let Some(owned) = self.owned.get_mut(owner as usize) else { return };
+        let Ok(at) = usize::try_from(index) else { return };
+        if owned.places.len() <= at {
+            owned.places.resize_with(at + 1, Places::default);
+        }
+        note(&mut owned.places[at]);
+        let lost = self.domains.of(owner);
+        owned.count(lost, self.unit);
+    }
+
+    /// The memory of a domain is lost.
+    pub fn lost(&mut self, domain: Domain) {
+        for (owner, owned) in (0..).zip(&mut self.owned) {
+            for places in &mut owned.places {
+                places.memory_of.retain(|&holder| holder != domain);
+            }
+            owned.found = 0;
+            owned.count(self.domains.of(owner), self.unit);
+        }
+    }
+
+    /// What a rank's state depends on: it goes with every record that the rank writes.
+    #[must_use]
+    pub fn past(&self, rank: Rank) -> Rc<VectorClock> {
+        self.depends[rank as usize].clone()
+    }
+
+    /// A rank takes in a record.
+    pub fn read(&mut self, rank: Rank, past: &VectorClock) {
+        let depends = &mut self.depends[rank as usize];
+        if !past.is_within(depends) {
+            Rc::make_mut(depends).merge(past);
+        }
+    }
+
+    /// What a rank depends on that could not be found again if the domain of its owner failed now: an orphan to be.
+    #[must_use]
+    pub fn of(&self, survivor: Rank) -> Option<Exposed> {
+        let domain = self.domains.of(survivor);
+        (0..).zip(&self.owned).find_map(|(owner, owned)| {
+            let (needed, found) = (self.depends[survivor as usize].of(owner), owned.found);
+            let exposed = needed > found && self.domains.of(owner) != domain;
+            exposed.then_some(Exposed { survivor, owner, needed, found })
+        })
+    }
+
+    /// The same for any rank.
+    #[must_use]
+    pub fn of_any(&self) -> Option<Exposed> {
+        (0..self.domains.ranks()).find_map(|survivor| self.of(survivor))
+    }
+}
+
+impl Owned {
+    fn count(&mut self, lost: Domain, unit: FailureUnit) {
+        let is_left = |domain: &Domain| unit == FailureUnit::Process || *domain != lost;
+        let from = usize::try_from(self.found).unwrap_or(usize::MAX);
+        let more = self.places.iter().skip(from);
+        self.found += more.take_while(|places| places.disk || places.memory_of.iter().any(is_left)).count()
+            as EventIndex;
+    }
+}
+
+/// Whose event a determinant is of, and which: its first fields.
+fn name(determinant: &[u8]) -> Option<(Rank, EventIndex)> {
+    let mut reader = Reader::new(determinant);
+    reader.byte().ok()?;
+    Some((reader.rank().ok()?, reader.varint().ok()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use egida_core::event::{Determinant, Happened};
+
+    use super::*;
+
+    fn polls(owner: Rank, index: EventIndex) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        Determinant { owner, index, observed: 0, what: Happened::Polls, after: None }.encode(&mut bytes);
+        bytes
+    }
+
+    #[test]
+    fn a_dependency_is_exposed_until_its_determinant_lies_elsewhere() {
+        let mut exposure = Exposure::new(Domains::blocks(3, 1), FailureUnit::Node);
+        exposure.logged(0, EntryKind::Own, &polls(0, 0));
+        assert_eq!(exposure.of_any(), None, "nobody else depends on it");
+        let past = exposure.past(0);
+        exposure.read(1, &past);
+        assert_eq!(exposure.of_any(), Some(Exposed { survivor: 1, owner: 0, needed: 1, found: 0 }));
+        exposure.logged(1, EntryKind::Held, &polls(0, 0));
+        assert_eq!(exposure.of_any(), None);
+        exposure.read(2, &exposure.past(1));
+        assert_eq!(exposure.of(2), None);
+        exposure.lost(1);
+        assert_eq!(exposure.of(2).map(|exposed| exposed.found), Some(0));
+        exposure.written(&Entry { kind: EntryKind::Own, stores: 1, bytes: polls(0, 0) });
+        assert_eq!(exposure.of_any(), None);
+    }
+
+    #[test]
+    fn memory_survives_a_process() {
+        let mut exposure = Exposure::new(Domains::blocks(2, 1), FailureUnit::Process);
+        exposure.logged(0, EntryKind::Own, &polls(0, 0));
+        exposure.read(1, &exposure.past(0));
+        assert_eq!(exposure.of_any(), None);
+    }
 }

@@ -1,12 +1,12 @@
 //! What every run must fulfil, judged from outside the code under test: one file each.
 //!
-//! [`judge`] looks at a run that is over; [`exposed`] at a world while the run goes on.
+//! [`judge`] looks at a run that is over; [`Exposure`] at a world while the run goes on.
 
 mod exactly_once;
 mod exposure;
 mod output;
 
-pub use exposure::{Exposed, exposed};
+pub use exposure::{Exposed, Exposure};
 
 use crate::job::{Ending, Outcome};
 

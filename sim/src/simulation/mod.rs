@@ -5,8 +5,10 @@
 //!   rank.rs      the life of a rank: begins, takes steps, comes to its end, dies
 //!   output.rs    what a rank writes, until the world may see it
 //!   recovery.rs  what the coordinator orders
+//!   mishap.rs    what the schedule lets go wrong; those that were given up and live on
 //! ```
 
+mod mishap;
 mod output;
 mod rank;
 mod recovery;
@@ -16,26 +18,22 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use egida_core::binder::{BindError, bind};
-use egida_core::ids::Rank;
+use egida_core::ids::{Domain, Incarnation, Rank};
 use egida_core::module::{CollectDeterminants, FailureDetector};
 use egida_core::recovery::{Coordinator, Input, RecoveryImage};
 use egida_core::registry::Registry;
 
-use crate::job::{Ending, Job, Outcome};
-use crate::oracle::exposed;
+use crate::job::{Control, Ending, Job, Outcome};
+use crate::oracle::Exposure;
+use crate::schedule::{Mishap, Moment, Phase};
 use crate::scheduler::{Agenda, Chooser, Event, Seeded, Time};
 use crate::world::World;
+use mishap::{Unreported, Zombie};
 use rank::Life;
 use recovery::Collecting;
 
-/// The observer reads all journals at every so manieth step of a rank: what is exposed stays so for a while.
-const LOOK_EVERY: u64 = 4;
-
-/// How long it takes to write an entry out, at most.
-const WRITE_OUT: Time = 200;
-
 /// No simulated job takes more events than this; one that does never ends.
-const MAX_EVENTS: u64 = 200_000;
+const MAX_EVENTS: u64 = 20_000_000;
 
 struct Simulation<'a> {
     job: &'a Job<'a>,
@@ -44,17 +42,24 @@ struct Simulation<'a> {
     world: Rc<RefCell<World>>,
     agenda: Agenda,
     ranks: Vec<Life>,
+    /// How many ranks have come to their ends.
+    over: u32,
+    /// How many ranks have no process.
+    down: u32,
+    zombies: Vec<Zombie>,
+    unreported: BTreeMap<Rank, Unreported>,
     coordinator: Coordinator,
     collector: Option<Box<dyn CollectDeterminants>>,
     collecting: Option<Collecting>,
     images: BTreeMap<Rank, RecoveryImage>,
+    /// How often recoveries came to each phase.
+    phases: BTreeMap<Phase, u32>,
     copies_needed: u32,
     /// How long an entry may wait to be written out.
     write_out_after: Time,
-    recovers: bool,
     /// Whether survivors may be orphans.
     detects: bool,
-    looks: u64,
+    events: u64,
     trace: Vec<String>,
     end: Option<Ending>,
 }
@@ -90,7 +95,8 @@ impl<'a> Simulation<'a> {
         registry: &'a Registry,
         chooser: &'a mut dyn Chooser,
     ) -> Result<Self, Vec<BindError>> {
-        let ranks = job.setting.domains.ranks();
+        let domains = &job.setting.domains;
+        let ranks = domains.ranks();
         let mut lives = Vec::new();
         for rank in 0..ranks {
             let node = bind(job.protocol, registry, &job.setting, rank)?.stack;
@@ -99,37 +105,64 @@ impl<'a> Simulation<'a> {
         // The daemon's part, which is the same whatever rank it is bound for.
         let daemon = bind(job.protocol, registry, &job.setting, 0)?;
         let detects = daemon.detector.is_some();
+        // Whether nobody may ever depend on what one failure loses.
+        let protects =
+            daemon.policy.recovers && !detects && job.control != Some(Control::DiscardDeterminants);
         let every = daemon.stores.iter().map(|store| store.every).min().flatten();
         let write_out_after = every
-            .map_or(WRITE_OUT, |every| Time::try_from(every.as_nanos()).unwrap_or(Time::MAX).max(WRITE_OUT));
-        let coordinator =
-            Coordinator::new(daemon.policy, job.setting.domains.clone()).detecting(daemon.detector);
+            .map_or(0, |every| Time::try_from(every.as_nanos()).unwrap_or(Time::MAX))
+            .max(job.faults.disk_delay);
+        let coordinator = Coordinator::new(daemon.policy, domains.clone()).detecting(daemon.detector);
+        let mut world = World::new(domains.clone());
+        world.network.longest = job.faults.network_delay;
+        world.exposure = (job.observed && protects).then(|| Exposure::new(domains.clone(), job.setting.unit));
+        let mut agenda = Agenda::default();
+        for (number, mishap) in job.schedule.0.iter().enumerate() {
+            match mishap {
+                Mishap::Kill { at: Moment::Time(at), .. } | Mishap::Suspect { at, .. } => {
+                    agenda.put(*at, Event::Mishap(number));
+                }
+                Mishap::Cut { from, until, .. } => {
+                    agenda.put(*from, Event::Mishap(number));
+                    agenda.put(*until, Event::Heal);
+                }
+                Mishap::Full { rank, capacity_bytes } => {
+                    if let Some(disk) = world.disks.get_mut(*rank as usize) {
+                        disk.limit(*capacity_bytes);
+                    }
+                }
+                Mishap::Crash(_) | Mishap::Kill { at: Moment::Recovery(..), .. } => {}
+            }
+        }
         Ok(Self {
             job,
             registry,
             chooser,
-            world: Rc::new(RefCell::new(World::new(job.setting.domains.clone()))),
-            agenda: Agenda::default(),
+            world: Rc::new(RefCell::new(world)),
+            agenda,
             ranks: lives,
+            over: 0,
+            down: ranks,
+            zombies: Vec::new(),
+            unreported: BTreeMap::new(),
             coordinator,
             collector: daemon.collector,
             collecting: None,
             images: BTreeMap::new(),
-            write_out_after,
+            phases: BTreeMap::new(),
             copies_needed: daemon.policy.tolerates.unwrap_or(0),
-            recovers: daemon.policy.recovers,
+            write_out_after,
             detects,
-            looks: 0,
+            events: 0,
             trace: Vec::new(),
             end: None,
         })
     }
 
     fn go(&mut self) {
-        let mut events = 0;
         while self.end.is_none() {
-            events += 1;
-            let next = if events > MAX_EVENTS { None } else { self.chooser.next(&mut self.agenda) };
+            self.events += 1;
+            let next = if self.events > MAX_EVENTS { None } else { self.chooser.next(&mut self.agenda) };
             let Some(next) = next else {
                 self.end = Some(Ending::Stuck);
                 break;
@@ -145,41 +178,35 @@ impl<'a> Simulation<'a> {
         match event {
             Event::Run(rank, incarnation) => self.step(rank, incarnation),
             Event::WriteOut(rank, position) => self.written_out(rank, position),
-            Event::Durable(round) => {
-                self.detected(Input::Durable { round });
-            }
+            Event::Durable(round) => self.detected(Input::Durable { round }),
             Event::Quiesced(round) => {
                 self.world.borrow_mut().epoch += 1;
                 self.detected(Input::Quiesced { round });
             }
             Event::Answer { round, asker, holder } => self.answer(round, asker, holder),
             Event::Timer(round) => self.ask_again(round),
-            Event::Start(rank, incarnation) => {
-                let is_this = |image: &RecoveryImage| image.incarnation == incarnation;
-                let image = if self.images.get(&rank).is_some_and(is_this) {
-                    self.images.remove(&rank)
-                } else {
-                    None
-                };
-                // It was bound before, under the same setting.
-                if image.is_some_and(|image| self.begin(rank, image).is_err()) {
-                    self.end = Some(Ending::Stuck);
+            Event::Start(rank, incarnation) => self.start(rank, incarnation),
+            Event::Report(rank, incarnation) => self.reported(rank, incarnation),
+            Event::Live(rank, incarnation) => {
+                let life = &self.ranks[rank as usize];
+                if life.incarnation == incarnation && life.engine.is_some() {
+                    self.detected(Input::Live { rank });
                 }
             }
+            Event::Mishap(number) => self.go_wrong(number),
+            Event::Heal => self.world.borrow_mut().heal(),
+            Event::Learn(rank, incarnation) => self.learn(rank, incarnation),
+            Event::Look(rank) => self.release(rank),
             Event::Replicate { rank, domain, position } => self.replicated(rank, domain, position),
         }
     }
 
     /// While nobody is down, whatever a state depends on could be found again if any one domain failed now.
-    fn look_for_exposed(&mut self) {
-        let is_protected = self.recovers && !self.detects && !self.job.discard_determinants;
-        self.looks += 1;
-        if self.looks.is_multiple_of(LOOK_EVERY)
-            && is_protected
-            && self.ranks.iter().all(|life| life.engine.is_some())
-        {
-            let exposed = exposed(&self.world.borrow(), self.job.setting.unit);
-            self.end = self.end.take().or(exposed.map(Ending::Exposed));
+    fn look_for_exposed(&mut self, rank: Rank) {
+        let world = self.world.borrow();
+        let Some(exposed) = world.exposure.as_ref().and_then(|exposure| exposure.of(rank)) else { return };
+        if self.down == 0 {
+            self.end = self.end.take().or(Some(Ending::Exposed(exposed)));
         }
     }
 
@@ -189,9 +216,29 @@ impl<'a> Simulation<'a> {
         self.agenda.put(at, event);
     }
 
-    fn tell(&mut self, what: String) {
+    /// Puts an event that takes a message between whoever coordinates and a domain: it takes until they reach each other.
+    fn after_message(&mut self, domain: Domain, longest: Time, event: Event) {
+        let from = self.world.borrow().network.away_until(domain);
+        self.after_from(from, longest, event);
+    }
+
+    /// Puts an event that happens within a time after another moment, if that is still to come.
+    fn after_from(&mut self, from: Option<Time>, longest: Time, event: Event) {
         let now = self.world.borrow().now;
-        self.trace.push(format!("{now:>9} {what}"));
+        let at = from.unwrap_or(now).max(now) + self.chooser.delay(longest);
+        self.agenda.put(at, event);
+    }
+
+    fn tell(&mut self, what: impl FnOnce() -> String) {
+        if self.job.traced {
+            let now = self.world.borrow().now;
+            self.trace.push(format!("{now:>9} {}", what()));
+        }
+    }
+
+    fn is_current(&self, rank: Rank, incarnation: Incarnation) -> bool {
+        let life = &self.ranks[rank as usize];
+        life.incarnation == incarnation && life.engine.is_some()
     }
 
     fn outcome(self) -> Outcome {
@@ -204,6 +251,7 @@ impl<'a> Simulation<'a> {
             written: lives.iter().map(|life| life.application.written().to_vec()).collect(),
             released: lives.iter().map(|life| life.released.clone()).collect(),
             deaths: lives.iter().map(|life| life.deaths).collect(),
+            events: self.events,
             trace: self.trace,
         }
     }

@@ -2,50 +2,100 @@
 
 use std::collections::BTreeSet;
 
+use egida_core::fault::Fault;
 use egida_core::gate::Condition;
 use egida_core::ids::{Domain, Position, Rank};
 use egida_core::module::MutedJournal;
 use egida_core::stack::EventHandler;
+use egida_spec::protocol::FailureUnit;
 
-use super::{Simulation, WRITE_OUT};
+use super::Simulation;
 use crate::job::Ending;
-use crate::scheduler::Event;
+use crate::scheduler::{Event, Time};
+
+/// How long it takes at most until a node has taken determinants into its memory.
+const REPLICATE: Time = 80;
+
+/// How long it takes at most until a node notices that output may be seen.
+const LOOK: Time = 5;
 
 impl Simulation<'_> {
+    /// What is in the journal is written out some time, whether anybody asks for it or not.
     pub(super) fn write_out_soon(&mut self, rank: Rank, head: Position) {
-        if self.world.borrow().journals[rank as usize].stable < head {
+        let stable = self.world.borrow().journals[rank as usize].stable;
+        let life = &mut self.ranks[rank as usize];
+        if stable < head && life.write_out_due <= stable {
+            life.write_out_due = head;
             self.after(self.write_out_after, Event::WriteOut(rank, head));
         }
     }
 
     /// The disk has taken a journal up to a position: output that waited for it may be seen.
     pub(super) fn written_out(&mut self, rank: Rank, position: Position) {
-        self.world.borrow_mut().write_out(rank, position);
-        self.release(rank);
-        for waiting in 0..self.job.setting.domains.ranks() {
-            if waiting != rank && !self.ranks[waiting as usize].output.is_idle() {
-                self.release(waiting);
-            }
+        if !self.has_memory(rank) {
+            return;
         }
+        if !self.write_out(rank, position) {
+            return;
+        }
+        let head = self.world.borrow().journals[rank as usize].head();
+        self.write_out_soon(rank, head);
+        for waiting in 0..self.job.setting.domains.ranks() {
+            self.release(waiting);
+        }
+    }
+
+    /// Writes a journal to its disk. Returns whether the disk took it: else the job ends, and says whose disk is full.
+    pub(super) fn write_out(&mut self, rank: Rank, position: Position) -> bool {
+        let written = self.world.borrow_mut().write_out(rank, position);
+        if let Err(full) = &written {
+            let fault = Fault::OverLimit {
+                what: format!("the log of rank {rank} on its disk"),
+                limit_bytes: full.capacity_bytes,
+                remedy: "a larger disk",
+            };
+            self.end = self.end.take().or(Some(Ending::Failed(rank, fault)));
+        }
+        written.is_ok()
+    }
+
+    /// Whether the memory of a rank's node is there: it goes with the node, even before anybody has heard of that.
+    pub(super) fn has_memory(&self, rank: Rank) -> bool {
+        self.job.setting.unit == FailureUnit::Process || !self.unreported.contains_key(&rank)
     }
 
     /// Output that the program wrote since the last step: read from its pipe, gated on the journal's head.
     pub(super) fn wrote(&mut self, rank: Rank, head: Position) {
         let life = &mut self.ranks[rank as usize];
         let written = life.application.written();
-        let bytes = written[life.read..].to_vec();
-        if bytes.is_empty() {
+        if written.len() == life.read {
             return;
         }
+        let bytes = written[life.read..].to_vec();
         life.read = written.len();
         let heads = self.world.borrow().heads();
+        let life = &mut self.ranks[rank as usize];
         let gate = life.node.output(&mut MutedJournal, head, &heads);
         let observed = life.engine.as_ref().map_or(0, |engine| engine.counts().observed);
         if life.output.write(bytes, gate, observed).is_err() {
-            self.end = Some(Ending::Contradicted(rank));
+            self.end = self.end.take().or(Some(Ending::Contradicted(rank)));
         }
         if !self.is_told(rank) {
             self.ranks[rank as usize].output.lost(|_| true);
+        }
+        self.release(rank);
+    }
+
+    /// Output of an incarnation that was given up and not fenced.
+    pub(super) fn wrote_unfenced(&mut self, rank: Rank, bytes: Vec<u8>) {
+        let (head, heads) = {
+            let world = self.world.borrow();
+            (world.journals[rank as usize].head(), world.heads())
+        };
+        let life = &mut self.ranks[rank as usize];
+        let gate = life.node.output(&mut MutedJournal, head, &heads);
+        if life.output.write(bytes, gate, 0).is_err() {
+            self.end = self.end.take().or(Some(Ending::Contradicted(rank)));
         }
         self.release(rank);
     }
@@ -58,84 +108,94 @@ impl Simulation<'_> {
 
     /// Releases what may be, and drives what may not.
     pub(super) fn release(&mut self, rank: Rank) {
-        let own = self.job.setting.domains.of(rank);
-        let (stable, head) = {
-            let world = self.world.borrow();
-            let journal = &world.journals[rank as usize];
-            (journal.stable, journal.head())
-        };
-        let heads = self.world.borrow().heads();
+        if self.ranks[rank as usize].output.is_idle() {
+            return;
+        }
+        self.release_open(rank);
+        self.drive(rank);
+        self.end_if_done();
+    }
+
+    fn release_open(&mut self, rank: Rank) {
         let is_told = self.is_told(rank);
+        let world = self.world.borrow();
+        let head = world.journals[rank as usize].head();
         let life = &mut self.ranks[rank as usize];
         if is_told && life.engine.is_some() && life.output.is_broken() {
-            life.output.renew(&life.node.output(&mut MutedJournal, head, &heads));
+            life.output.renew(&life.node.output(&mut MutedJournal, head, &world.heads()));
         }
-        life.replicated.holds(own, head);
-        let world = self.world.borrow();
+        life.replicated.holds(world.domains.of(rank), head);
+        let stable = world.journals[rank as usize].stable;
         while let Some(bytes) = life.output.release(|condition| match *condition {
             Condition::Stable { position, .. } => position <= stable,
             Condition::Held { domains, position } => life.replicated.position_held_by(domains) >= position,
-            Condition::Other { rank, position } => world.journals[rank as usize].stable >= position,
+            Condition::Other { rank: other, position } => world.stable_seen_by(rank, other) >= position,
         }) {
             life.released.extend(bytes);
         }
-        drop(world);
-        let mut wanted: BTreeSet<(Domain, Position)> = BTreeSet::new();
-        for condition in life.output.waiting_for() {
-            if let Condition::Held { domains, position } = condition {
-                let missing = domains.min(self.copies_needed + 1);
-                let others = (1..self.job.setting.domains.count())
-                    .map(|step| (own + step) % self.job.setting.domains.count())
-                    .take(missing as usize);
-                wanted.extend(others.map(|domain| (domain, position)));
+    }
+
+    /// Whoever waits drives: what output waits for is not left for later.
+    fn drive(&mut self, rank: Rank) {
+        let domains = &self.job.setting.domains;
+        let own = domains.of(rank);
+        let mut copies: BTreeSet<(Domain, Position)> = BTreeSet::new();
+        let mut unstable: BTreeSet<(Rank, Position)> = BTreeSet::new();
+        for condition in self.ranks[rank as usize].output.waiting_for() {
+            match condition {
+                Condition::Held { domains: held_by, position } => {
+                    let missing = held_by.min(self.copies_needed + 1);
+                    let others = (1..domains.count()).map(|step| (own + step) % domains.count());
+                    copies.extend(others.take(missing as usize).map(|domain| (domain, position)));
+                }
+                Condition::Stable { position, .. } => {
+                    unstable.insert((rank, position));
+                }
+                Condition::Other { rank, position } => {
+                    unstable.insert((rank, position));
+                }
             }
         }
-        // Whoever waits drives: what output waits for is not left for later.
-        let unstable: BTreeSet<(Rank, Position)> = self.ranks[rank as usize]
-            .output
-            .waiting_for()
-            .filter_map(|condition| match condition {
-                Condition::Stable { position, .. } => Some((rank, position)),
-                Condition::Other { rank, position } => Some((rank, position)),
-                Condition::Held { .. } => None,
-            })
-            .filter(|&(rank, position)| self.world.borrow().journals[rank as usize].stable < position)
-            .collect();
-        for (rank, position) in unstable {
-            let asked = &mut self.ranks[rank as usize].write_out_asked;
-            if *asked < position {
+        for (owner, position) in unstable {
+            let stable = self.world.borrow().journals[owner as usize].stable;
+            let asked = &mut self.ranks[owner as usize].write_out_asked;
+            if stable < position && *asked < position {
                 *asked = position;
-                self.after(WRITE_OUT, Event::WriteOut(rank, position));
+                let until = self.world.borrow().network.cut_until(own, self.job.setting.domains.of(owner));
+                self.after_from(until, self.job.faults.disk_delay, Event::WriteOut(owner, position));
             }
         }
-        for (domain, position) in wanted {
+        for (domain, position) in copies {
             let life = &mut self.ranks[rank as usize];
             if life.replicated.position(domain) >= position || !life.replicating.insert((domain, position)) {
                 continue;
             }
-            self.after(80, Event::Replicate { rank, domain, position });
+            let until = self.world.borrow().network.cut_until(own, domain);
+            self.after_from(until, REPLICATE, Event::Replicate { rank, domain, position });
         }
-        let is_told = self.world.borrow().inbox.iter().all(|inbox| inbox.is_empty());
-        if is_told && self.ranks.iter().all(|life| life.over && life.output.is_idle()) {
-            self.end = Some(Ending::Done);
+    }
+
+    pub(super) fn end_if_done(&mut self) {
+        if self.over < self.job.setting.domains.ranks()
+            || self.ranks.iter().any(|life| !life.output.is_idle())
+            || self.world.borrow().inbox.iter().any(|inbox| !inbox.is_empty())
+        {
+            return;
         }
+        self.end = self.end.take().or(Some(Ending::Done));
     }
 
     /// A domain's node takes the determinants of a rank's journal into its memory.
     pub(super) fn replicated(&mut self, rank: Rank, domain: Domain, position: Position) {
         self.ranks[rank as usize].replicating.remove(&(domain, position));
-        let down = self.job.setting.domains.members(domain).any(|member| self.coordinator.is_dead(member));
-        if down || self.coordinator.is_dead(rank) {
+        let domains = &self.job.setting.domains;
+        let is_lost = |rank: Rank| self.coordinator.is_dead(rank) || !self.has_memory(rank);
+        if is_lost(rank) || domains.members(domain).any(is_lost) {
             return;
         }
         let known = self.ranks[rank as usize].replicated.position(domain);
         self.world.borrow_mut().replicate(rank, domain, known, position);
         self.ranks[rank as usize].replicated.holds(domain, position);
-        self.release_later(rank);
-    }
-
-    fn release_later(&mut self, rank: Rank) {
-        let stable = self.world.borrow().journals[rank as usize].stable;
-        self.after(5, Event::WriteOut(rank, stable));
+        self.after(LOOK, Event::Look(rank));
     }
 }

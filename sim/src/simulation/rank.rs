@@ -4,24 +4,28 @@ use std::collections::BTreeSet;
 
 use egida_core::api::Api;
 use egida_core::binder::{BindError, bind};
-use egida_core::clock::VectorClock;
 use egida_core::engine::{Engine, OnDivergence};
 use egida_core::fault::Fault;
-use egida_core::ids::{Domain, Incarnation, Position, Rank};
-use egida_core::module::FailureDetector;
+use egida_core::ids::{Domain, EventIndex, Incarnation, Position, Rank};
 use egida_core::output::{OutputGate, Replicated, Stream};
-use egida_core::recovery::{Cause, Input, RecoveryImage};
+use egida_core::recovery::{Cause, RecoveryImage};
 use egida_core::stack::Stack;
 
 use super::Simulation;
-use crate::application::{Application, Step};
-use crate::driver::{Crash, SimDriver};
+use crate::application::{Application, Step, mix};
+use crate::driver::SimDriver;
 use crate::job::Ending;
 use crate::observer::{Observed, Record};
 use crate::scheduler::{Event, Time};
 
-/// What the network adds to a message at most.
-const NETWORK_DELAY: Time = 59;
+/// How long a rank takes between two steps at most, where it moves.
+const PAUSE: Time = 20;
+
+/// How long a rank that waits pauses before it looks again at most; it doubles with each time that it finds nothing.
+const WAIT: Time = 100;
+
+/// How often that doubles.
+const MAX_DOUBLINGS: u32 = 2;
 
 /// A rank, and what its node knows of it from one life to the next.
 pub(super) struct Life {
@@ -40,11 +44,15 @@ pub(super) struct Life {
     pub replicated: Replicated,
     /// What is on its way to the memory of other nodes.
     pub replicating: BTreeSet<(Domain, Position)>,
+    /// Up to which position the journal will be written out without anybody's asking.
+    pub write_out_due: Position,
     /// Up to which position of its journal somebody waits for the disk.
     pub write_out_asked: Position,
     /// Whether the application has come to its end.
     pub over: bool,
     pub deaths: u32,
+    /// How many times in a row it found nothing to do.
+    idle: u32,
 }
 
 impl Life {
@@ -60,9 +68,11 @@ impl Life {
             released: Vec::new(),
             replicated: Replicated::default(),
             replicating: BTreeSet::new(),
+            write_out_due: 0,
             write_out_asked: 0,
             over: false,
             deaths: 0,
+            idle: 0,
         }
     }
 
@@ -77,69 +87,81 @@ impl Life {
         let step = self.application.step(&mut Observed::new(engine, &mut self.record), live)?;
         Ok((moved || step == Step::Moved, step))
     }
+
+    /// How long it pauses at most after a step.
+    fn pause(&mut self, moved: bool) -> Time {
+        if moved {
+            self.idle = 0;
+            return PAUSE;
+        }
+        self.idle = (self.idle + 1).min(MAX_DOUBLINGS + 1);
+        WAIT << (self.idle - 1)
+    }
 }
 
 impl Simulation<'_> {
     pub(super) fn begin(&mut self, rank: Rank, image: RecoveryImage) -> Result<(), Vec<BindError>> {
         let incarnation = image.incarnation;
-        let crashes: Vec<Crash> = self
-            .job
-            .crashes
-            .iter()
-            .filter(|crash| (crash.rank, crash.incarnation) == (rank, incarnation))
-            .copied()
-            .collect();
-        let own = image.determinants.iter().filter(|held| held.determinant.owner == rank).count() as u64;
-        let mut past = VectorClock::new(self.job.setting.domains.ranks());
-        past.advance(rank, own);
-        self.world.borrow_mut().depends[rank as usize] = past;
-        let driver = SimDriver::new(rank, self.world.clone(), crashes);
+        if let Some(exposure) = &mut self.world.borrow_mut().exposure {
+            let own = image.determinants.iter().filter(|held| held.determinant.owner == rank).count();
+            exposure.began(rank, own as EventIndex);
+        }
+        let crashes = self.job.schedule.crashes(rank, incarnation).collect();
+        let now = self.world.borrow().now;
+        self.world.borrow_mut().born[rank as usize] = now;
+        let driver = SimDriver::new(rank, incarnation, self.world.clone(), crashes);
         let bound = bind(self.job.protocol, self.registry, &self.job.setting, rank)?;
-        let ranks = self.job.setting.domains.ranks();
+        let domains = self.job.setting.domains.clone();
+        let ranks = domains.ranks();
         let life = &mut self.ranks[rank as usize];
         life.application = self.job.model.start(rank, ranks);
         life.record = Record::default();
         life.incarnation = incarnation;
-        life.over = false;
         life.read = 0;
-        let domains = self.job.setting.domains.clone();
+        life.idle = 0;
         let engine = Engine::new(rank, domains, driver, bound.stack, Some(image), OnDivergence::Stop);
-        self.tell(format!("rank {rank} begins as incarnation {incarnation}"));
+        self.tell(|| format!("rank {rank} begins as incarnation {incarnation}"));
         match engine {
             Ok(engine) => {
                 self.ranks[rank as usize].engine = Some(engine);
-                self.detected(Input::Live { rank });
+                self.down -= 1;
+                if incarnation > 1 {
+                    let domain = self.job.setting.domains.of(rank);
+                    self.after_message(domain, self.job.faults.control_delay, Event::Live(rank, incarnation));
+                }
                 // Output that wanted this node's memory, and found it down, asks again.
                 for waiting in 0..ranks {
                     self.release(waiting);
                 }
-                self.after(20, Event::Run(rank, incarnation));
+                self.after(PAUSE, Event::Run(rank, incarnation));
             }
-            Err(Fault::Crashed) => self.died(rank, Cause::Signal(9)),
+            Err(Fault::Crashed) => {
+                // It was there for a moment.
+                self.down -= 1;
+                self.died(rank, Cause::Signal(9));
+            }
             Err(fault) => self.end = Some(Ending::Failed(rank, fault)),
         }
         Ok(())
     }
 
     pub(super) fn step(&mut self, rank: Rank, incarnation: Incarnation) {
-        let delay = self.chooser.delay(NETWORK_DELAY);
         let live = self.chooser.input();
-        self.world.borrow_mut().delay = delay;
-        let life = &mut self.ranks[rank as usize];
-        if life.incarnation != incarnation || life.engine.is_none() {
-            return;
+        self.world.borrow_mut().network.draw = mix(live, 1);
+        if !self.is_current(rank, incarnation) {
+            return self.stagger(rank, incarnation, live);
         }
-        let stepped = life.step(live);
-        let head = self.world.borrow().journals[rank as usize].head();
-        match stepped {
+        let life = &mut self.ranks[rank as usize];
+        match life.step(live) {
             Ok((moved, step)) => {
+                let pause = life.pause(moved);
+                let head = self.world.borrow().journals[rank as usize].head();
                 self.wrote(rank, head);
                 self.write_out_soon(rank, head);
-                self.look_for_exposed();
+                self.look_for_exposed(rank);
                 if step == Step::Over {
                     self.over(rank);
                 } else {
-                    let pause = if moved { 20 } else { 100 };
                     self.after(pause, Event::Run(rank, incarnation));
                 }
             }
@@ -154,29 +176,51 @@ impl Simulation<'_> {
         if let Some(engine) = &mut life.engine {
             engine.finished();
         }
+        let incarnation = life.incarnation;
         if !life.over {
             life.over = true;
-            self.tell(format!("rank {rank} comes to its end"));
+            self.over += 1;
+            self.tell(|| format!("rank {rank} comes to its end"));
         }
-        let incarnation = self.ranks[rank as usize].incarnation;
-        let told = self.world.borrow().inbox[rank as usize].back().map(|&(at, _)| at);
+        let told = self.world.borrow().inbox[rank as usize].back().map(|letter| letter.at);
         if let Some(at) = told {
             self.agenda.put(at, Event::Run(rank, incarnation));
         }
         for waiting in 0..self.job.setting.domains.ranks() {
             self.release(waiting);
         }
+        self.end_if_done();
     }
 
+    /// A process ends before its end.
     pub(super) fn died(&mut self, rank: Rank, cause: Cause) {
+        let engine = self.ranks[rank as usize].engine.take();
+        let at = engine.map_or_else(Default::default, |engine| engine.driver_ref().progress());
+        self.gone(rank);
+        self.tell(|| format!("rank {rank} dies: {cause:?}"));
+        self.report(rank, cause, at);
+    }
+
+    /// What becomes of a rank's state at its node when its process is gone, or taken to be.
+    pub(super) fn gone(&mut self, rank: Rank) {
         let life = &mut self.ranks[rank as usize];
-        let at = life.engine.take().map_or_else(Default::default, |mut engine| engine.driver().progress());
         life.deaths += 1;
-        life.over = false;
         life.output.writer_died();
+        self.over -= u32::from(life.over);
+        life.over = false;
+        self.down += 1;
         // One that dies before it began does not begin any more.
         self.images.remove(&rank);
-        self.tell(format!("rank {rank} dies: {cause:?}"));
-        self.detected(Input::Died { rank, cause, at });
+    }
+
+    /// The next incarnation of a rank begins, unless it died before that.
+    pub(super) fn start(&mut self, rank: Rank, incarnation: Incarnation) {
+        if self.images.get(&rank).is_none_or(|image| image.incarnation != incarnation) {
+            return;
+        }
+        // It was bound before, under the same setting.
+        if self.images.remove(&rank).is_some_and(|image| self.begin(rank, image).is_err()) {
+            self.end = Some(Ending::Stuck);
+        }
     }
 }

@@ -13,18 +13,25 @@ use egida_core::ids::Rank;
 use egida_core::module::{FailureDetector, Network, Question, Step as Collection, Timer};
 use egida_core::output::Replicated;
 use egida_core::recovery::{Action, Cause, Collected, Coordinator, Fate, Input};
-use egida_core::wire::{Reader, WireError};
+use egida_core::wire::Reader;
 
 use super::Simulation;
-use crate::job::Ending;
+use crate::job::{Control as Experiment, Ending};
+use crate::schedule::Phase;
 use crate::scheduler::{Event, Time};
-use crate::world::World;
+use crate::world::{Letter, World};
 
 /// When a recovery asks again: seldom enough that most answers are there.
 const ANSWERS_DUE: Duration = Duration::from_nanos(130);
 
-/// How long a token is under way at most: long enough for messages of those who have heard it to come first.
-const TOKEN_DELAY: Time = 1_500;
+/// How long it takes at most to make incarnation numbers durable.
+const PERSIST: Time = 100;
+
+/// How long it takes at most until survivors have seen that channels changed.
+const QUIESCE: Time = 100;
+
+/// How long it takes at most to start a process.
+const START: Time = 300;
 
 /// A collection under way.
 pub(super) struct Collecting {
@@ -39,20 +46,39 @@ impl Network for Simulation<'_> {
         match action {
             Action::Fence { ranks } => {
                 for rank in ranks {
-                    self.died(rank, Cause::Fenced);
+                    self.fence(rank);
                 }
             }
-            Action::Seal { ranks } => self.seal(&ranks),
+            Action::Seal { ranks } => {
+                self.seal(&ranks);
+                self.reach(Phase::Seal);
+            }
             Action::Announce { tokens } => self.announce(&tokens),
-            Action::Persist { round, .. } => self.after(100, Event::Durable(round)),
-            Action::Quiesce { round } => self.after(100, Event::Quiesced(round)),
-            Action::Collect { round, ranks, witnesses } => self.collect(round, ranks, witnesses),
+            Action::Persist { round, .. } => {
+                self.after(PERSIST, Event::Durable(round));
+                self.reach(Phase::Persist);
+            }
+            Action::Quiesce { round } => {
+                // Those that are cut off must have seen it too.
+                let domains = &self.job.setting.domains;
+                let reached = (0..domains.count())
+                    .filter_map(|domain| self.world.borrow().network.away_until(domain))
+                    .max();
+                self.after_from(reached, QUIESCE, Event::Quiesced(round));
+                self.reach(Phase::Quiesce);
+            }
+            Action::Collect { round, ranks, witnesses } => {
+                self.collect(round, ranks, witnesses);
+                self.reach(Phase::Collect);
+            }
             Action::Start { rank, image } => {
                 let incarnation = image.incarnation;
                 self.images.insert(rank, image);
-                self.after(300, Event::Start(rank, incarnation));
+                let domain = self.job.setting.domains.of(rank);
+                self.after_message(domain, START, Event::Start(rank, incarnation));
+                self.reach(Phase::Start);
             }
-            Action::Tell(note) => self.tell(format!("{note:?}")),
+            Action::Tell(note) => self.tell(|| format!("{note:?}")),
             Action::End(end) => self.end = self.end.take().or(Some(Ending::Ended(end))),
         }
     }
@@ -72,19 +98,31 @@ impl Timer for Simulation<'_> {
 }
 
 impl Simulation<'_> {
+    /// A rank whose domain failed ends with it, if it has not ended yet.
+    fn fence(&mut self, rank: Rank) {
+        if self.ranks[rank as usize].engine.is_some() {
+            return self.died(rank, Cause::Fenced);
+        }
+        self.images.remove(&rank);
+        let at = self.take_unreported(rank);
+        self.detected(Input::Died { rank, cause: Cause::Fenced, at });
+    }
+
     fn seal(&mut self, ranks: &[(Rank, Fate)]) {
         for &(rank, fate) in ranks {
             // A rank that had come to its end is executed again with the rest of its domain.
-            self.ranks[rank as usize].over = false;
             if self.ranks[rank as usize].engine.take().is_some() {
-                self.ranks[rank as usize].output.writer_died();
+                self.gone(rank);
+            }
+            if self.job.control != Some(Experiment::Unfenced) {
+                self.world.borrow_mut().fences[rank as usize] = self.coordinator.incarnation(rank);
             }
             if fate == Fate::Lost {
                 self.lose(rank);
                 continue;
             }
             let head = self.world.borrow().journals[rank as usize].head();
-            self.world.borrow_mut().write_out(rank, head);
+            self.write_out(rank, head);
             if fate == Fate::RollsBack {
                 self.world.borrow_mut().begin_anew(rank);
             }
@@ -92,9 +130,14 @@ impl Simulation<'_> {
         }
     }
 
-    /// The memory charged to a rank is lost.
+    /// The memory charged to a rank is lost, and its disk stops where it is.
     fn lose(&mut self, lost: Rank) {
         let stable = self.world.borrow().journals[lost as usize].stable;
+        if self.job.faults.torn_writes {
+            let unsynced = self.world.borrow().journals[lost as usize].unstable().len() as Time;
+            let whole = self.chooser.delay(unsynced + 1) - 1;
+            self.world.borrow_mut().tear(lost, usize::try_from(whole).unwrap_or(usize::MAX));
+        }
         self.world.borrow_mut().discard(lost);
         let domain = self.job.setting.domains.of(lost);
         self.ranks[lost as usize].replicated = Replicated::default();
@@ -106,15 +149,20 @@ impl Simulation<'_> {
         }
     }
 
-    /// Tokens come to each rank when they come, in order.
+    /// Tokens come to each rank when they come, in order, some twice.
     fn announce(&mut self, tokens: &[Token]) {
         for rank in 0..self.job.setting.domains.ranks() {
-            let delay = self.chooser.delay(TOKEN_DELAY);
+            let delay = self.chooser.delay(self.job.faults.control_delay);
+            let copies = 1 + usize::from(self.chooser.chance(self.job.faults.duplicates_percent));
             let mut world = self.world.borrow_mut();
-            let last = world.inbox[rank as usize].back().map_or(0, |&(at, _)| at);
-            let at = last.max(world.now + delay);
-            let controls = tokens.iter().map(|&token| (at, Control::Token(token)));
-            world.inbox[rank as usize].extend(controls);
+            let last = world.inbox[rank as usize].back().map_or(0, |letter| letter.at);
+            let reached = world.network.away_until(world.domains.of(rank)).unwrap_or(0);
+            let at = last.max(world.now.max(reached) + delay);
+            for _ in 0..copies {
+                let sent = world.now;
+                let letters = tokens.iter().map(|&token| Letter { sent, at, control: Control::Token(token) });
+                world.inbox[rank as usize].extend(letters);
+            }
             drop(world);
             let life = &self.ranks[rank as usize];
             if life.over {
@@ -149,7 +197,12 @@ impl Simulation<'_> {
                     self.set(ANSWERS_DUE, round);
                 }
                 for Question { asker, holder, .. } in questions {
-                    self.after(150, Event::Answer { round, asker, holder });
+                    let domain = self.job.setting.domains.of(holder);
+                    let answer = Event::Answer { round, asker, holder };
+                    if self.chooser.chance(self.job.faults.duplicates_percent) {
+                        self.after_message(domain, self.job.faults.control_delay, answer.clone());
+                    }
+                    self.after_message(domain, self.job.faults.control_delay, answer);
                 }
             }
             Collection::Done => self.collected(),
@@ -157,7 +210,10 @@ impl Simulation<'_> {
     }
 
     pub(super) fn answer(&mut self, round: u64, asker: Rank, holder: Rank) {
-        if self.collecting.as_ref().is_none_or(|collecting| collecting.round != round) {
+        // A node that is gone does not answer; its death begins the round anew once it is heard of.
+        if self.collecting.as_ref().is_none_or(|collecting| collecting.round != round)
+            || !self.has_memory(holder)
+        {
             return;
         }
         self.add_memory_of(holder);
@@ -182,26 +238,21 @@ impl Simulation<'_> {
 
     fn collected(&mut self) {
         let Some(mut collecting) = self.collecting.take() else { return };
-        let world = self.world.borrow();
         let mut depends: BTreeMap<Rank, Vec<(Rank, u64)>> = BTreeMap::new();
         let mut observed = BTreeMap::new();
-        for &rank in &collecting.ranks {
-            if let Err(error) = add_logs_of(&world, rank, self.detects, &mut collecting.collected) {
-                self.end = Some(Ending::Failed(rank, Fault::Driver(error.to_string())));
+        for &rank in collecting.ranks.iter().chain(&collecting.witnesses) {
+            let mut world = self.world.borrow_mut();
+            if let Err(why) = add_logs_of(&mut world, rank, self.detects, &mut collecting.collected) {
+                self.end = self.end.take().or(Some(Ending::Failed(rank, Fault::Driver(why))));
             }
-            let seen = (0..self.job.setting.domains.ranks())
-                .map(|reader| (reader, world.channels[rank as usize][reader as usize].depends))
-                .collect();
+        }
+        for &rank in &collecting.ranks {
+            let world = self.world.borrow();
+            let seen = world.outbound(rank).map(|(reader, channel)| (reader, channel.depends)).collect();
             depends.insert(rank, seen);
             observed.insert(rank, self.ranks[rank as usize].output.observed());
         }
-        for &rank in &collecting.witnesses {
-            if let Err(error) = add_logs_of(&world, rank, self.detects, &mut collecting.collected) {
-                self.end = Some(Ending::Failed(rank, Fault::Driver(error.to_string())));
-            }
-        }
-        drop(world);
-        if self.job.discard_determinants {
+        if self.job.control == Some(Experiment::DiscardDeterminants) {
             collecting.collected.discard_determinants();
             depends.clear();
             observed.clear();
@@ -214,18 +265,19 @@ impl Simulation<'_> {
 /// Adds what is on the disk of a rank, and, where its own log decides what it returns to, what its journal still has to
 /// write there.
 fn add_logs_of(
-    world: &World,
+    world: &mut World,
     rank: Rank,
     and_journal: bool,
     collected: &mut Collected,
-) -> Result<(), WireError> {
-    for entry in &world.disk[rank as usize] {
-        collected.add_entry(rank, entry.kind, &entry.bytes, None)?;
+) -> Result<(), String> {
+    world.disks[rank as usize].open().map_err(|damaged| damaged.to_string())?;
+    for entry in world.disks[rank as usize].entries() {
+        collected.add_entry(rank, entry.kind, &entry.bytes, None).map_err(|error| error.to_string())?;
     }
-    let journal = &world.journals[rank as usize];
-    let written = usize::try_from(journal.stable - journal.base).unwrap_or(usize::MAX);
-    for entry in journal.entries.iter().skip(written).filter(|_| and_journal) {
-        collected.add_entry(rank, entry.kind, &entry.bytes, Some(world.domains.of(rank)))?;
+    let unstable = world.journals[rank as usize].unstable().iter().filter(|_| and_journal);
+    for entry in unstable {
+        let holder = Some(world.domains.of(rank));
+        collected.add_entry(rank, entry.kind, &entry.bytes, holder).map_err(|error| error.to_string())?;
     }
     Ok(())
 }

@@ -8,10 +8,11 @@ use egida_core::crash::{CrashPoint, Failpoint};
 use egida_core::ids::Domains;
 use egida_core::registry::Registry;
 use egida_core::setting::Setting;
-use egida_sim::driver::Crash;
 use egida_sim::job::{Job, Outcome};
 use egida_sim::program::{Op, Scripts};
 use egida_sim::run;
+use egida_sim::schedule::Crash;
+use egida_sim::scheduler::Time;
 use egida_spec::protocol::{FailureUnit, Protocol};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
@@ -145,6 +146,8 @@ pub struct Case {
     /// How many neighbours share a failure domain.
     pub per_domain: u32,
     pub crashes: Vec<Crash>,
+    /// What a message between nodes and whoever coordinates takes at most.
+    pub control_delay: Time,
     pub seed: u64,
 }
 
@@ -154,8 +157,17 @@ pub fn case(nodes: u32) -> impl Strategy<Value = Case> {
     let per_domain = prop_oneof![5 => Just(1u32), 2 => Just(2u32), 1 => Just(everyone)];
     per_domain.prop_flat_map(move |per_domain| {
         let crashes = prop::collection::vec(crash(), 0..4);
-        (application((nodes * per_domain).clamp(2, 6)), crashes, any::<u64>())
-            .prop_map(move |(application, crashes, seed)| Case { application, per_domain, crashes, seed })
+        // Seldom so slow that messages of those who have heard of a failure come long before the news itself.
+        let control_delay = prop_oneof![3 => Just(200), 1 => Just(5_000)];
+        (application((nodes * per_domain).clamp(2, 6)), crashes, control_delay, any::<u64>()).prop_map(
+            move |(application, crashes, control_delay, seed)| Case {
+                application,
+                per_domain,
+                crashes,
+                control_delay,
+                seed,
+            },
+        )
     })
 }
 
@@ -171,14 +183,9 @@ impl Case {
     }
 
     pub fn run(&self, protocol: &Protocol, unit: FailureUnit, registry: &Registry) -> Outcome {
-        let job = Job {
-            protocol,
-            setting: self.setting(unit),
-            model: &Scripts(self.application.scripts()),
-            crashes: self.crashes.clone(),
-            seed: self.seed,
-            discard_determinants: false,
-        };
+        let model = Scripts(self.application.scripts());
+        let mut job = Job::new(protocol, self.setting(unit), &model, self.seed).with(self.crashes.clone());
+        job.faults.control_delay = self.control_delay;
         run(&job, registry).unwrap_or_else(|errors| panic!("{errors:?}"))
     }
 }

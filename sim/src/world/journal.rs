@@ -1,0 +1,47 @@
+//! Journals, in the memory of nodes.
+
+use egida_core::driver::EntryKind;
+use egida_core::ids::Position;
+
+/// An entry of a journal.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    /// What it is.
+    pub kind: EntryKind,
+    /// The stores that must come to hold it.
+    pub stores: u8,
+    /// Its bytes.
+    pub bytes: Vec<u8>,
+}
+
+/// The journal of one rank, in the memory of its node.
+#[derive(Debug, Clone, Default)]
+pub struct Journal {
+    /// Entries that were lost with an earlier node: positions only grow.
+    pub base: Position,
+    /// The entries.
+    pub entries: Vec<Entry>,
+    /// Entries below this position are on the disk.
+    pub stable: Position,
+}
+
+impl Journal {
+    /// The position behind the last entry.
+    #[must_use]
+    pub fn head(&self) -> Position {
+        self.base + self.entries.len() as Position
+    }
+
+    /// The entries that are not on the disk.
+    #[must_use]
+    pub fn unstable(&self) -> &[Entry] {
+        let written = usize::try_from(self.stable - self.base).unwrap_or(usize::MAX);
+        self.entries.get(written..).unwrap_or_default()
+    }
+
+    /// The memory is lost.
+    pub fn lose(&mut self) {
+        let head = self.head();
+        *self = Self { base: head, entries: Vec::new(), stable: head };
+    }
+}

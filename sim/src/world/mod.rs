@@ -1,0 +1,286 @@
+//! What all ranks of a simulated job share: the memory of the nodes, the network between them, the disks.
+
+mod channel;
+mod disk;
+mod journal;
+mod network;
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap, VecDeque};
+
+use egida_core::control::Control;
+use egida_core::driver::EntryKind;
+use egida_core::ids::{Domain, Domains, Incarnation, Position, Rank, Ssn};
+
+pub use channel::{Channel, Record, Told};
+pub use disk::{Damaged, Disk, Full};
+pub use journal::{Entry, Journal};
+pub use network::Network;
+
+use crate::oracle::Exposure;
+use crate::scheduler::Time;
+
+/// Payload bytes that are published at a time: small, so that crashes between pieces happen.
+pub const PIECE_BYTES: usize = 64;
+
+/// Everything that outlives a process.
+#[derive(Debug)]
+pub struct World {
+    /// The ranks and their failure domains.
+    pub domains: Domains,
+    /// Now.
+    pub now: Time,
+    /// The network.
+    pub network: Network,
+    /// Journals by rank.
+    pub journals: Vec<Journal>,
+    /// What the disk holds, by rank.
+    pub disks: Vec<Disk>,
+    /// Determinants that nodes hold for the output of others, by domain, encoded.
+    pub foreign: Vec<Vec<Vec<u8>>>,
+    /// Control messages on their way to each rank.
+    pub inbox: Vec<VecDeque<Letter>>,
+    /// When each rank's present incarnation began.
+    pub born: Vec<Time>,
+    /// The oldest incarnation of each rank whose writes have an effect.
+    pub fences: Vec<Incarnation>,
+    /// Changes whenever channels may have begun anew.
+    pub epoch: u64,
+    /// For the observer: who depends on what, and what could be found again.
+    pub exposure: Option<Exposure>,
+    /// Channels by sender, then receiver.
+    channels: Vec<BTreeMap<Rank, Channel>>,
+    /// Records on their way to each rank: when they become visible, and from whom.
+    arriving: Vec<BinaryHeap<Reverse<(Time, Rank)>>>,
+    /// How far journals were stable when the network was cut.
+    frozen_stable: Option<Vec<Position>>,
+}
+
+/// A control message on its way.
+#[derive(Debug, Clone)]
+pub struct Letter {
+    /// When it was sent.
+    pub sent: Time,
+    /// From when on its rank sees it.
+    pub at: Time,
+    /// What it says.
+    pub control: Control,
+}
+
+impl World {
+    /// A world in which nothing has happened.
+    #[must_use]
+    pub fn new(domains: Domains) -> Self {
+        let ranks = domains.ranks() as usize;
+        let count = domains.count() as usize;
+        Self {
+            now: 0,
+            network: Network::default(),
+            journals: vec![Journal::default(); ranks],
+            disks: vec![Disk::default(); ranks],
+            foreign: vec![Vec::new(); count],
+            inbox: vec![VecDeque::new(); ranks],
+            born: vec![0; ranks],
+            fences: vec![1; ranks],
+            epoch: 1,
+            exposure: None,
+            channels: vec![BTreeMap::new(); ranks],
+            arriving: vec![BinaryHeap::new(); ranks],
+            frozen_stable: None,
+            domains,
+        }
+    }
+
+    /// How far the journals of all ranks have come.
+    #[must_use]
+    pub fn heads(&self) -> Vec<Position> {
+        self.journals.iter().map(Journal::head).collect()
+    }
+
+    /// The channel between two ranks; it is made when first used.
+    pub fn channel(&mut self, source: Rank, dest: Rank) -> &mut Channel {
+        self.channels[source as usize].entry(dest).or_default()
+    }
+
+    /// The channel between two ranks, if it was ever used.
+    #[must_use]
+    pub fn channel_if_used(&self, source: Rank, dest: Rank) -> Option<&Channel> {
+        self.channels[source as usize].get(&dest)
+    }
+
+    /// The channels that a rank has written to, by receiver.
+    pub fn outbound(&self, source: Rank) -> impl Iterator<Item = (Rank, &Channel)> {
+        self.channels[source as usize].iter().map(|(&dest, channel)| (dest, channel))
+    }
+
+    /// Appends a record whose payload is still to be published, on its way across the network.
+    pub fn append(&mut self, source: Rank, dest: Rank, mut record: Record) {
+        let delay = self.network.delay(dest, record.header.ssn);
+        let cut = self.network.cut_until(self.domains.of(source), self.domains.of(dest));
+        let earliest = cut.unwrap_or(self.now).max(self.now) + delay;
+        // What a recovery has to tell is there before anything that a rank restarted by it writes. What is told later may be
+        // overtaken by messages of those who have heard it.
+        let before = |letter: &&Letter| letter.sent <= self.born[source as usize];
+        let told = self.inbox[dest as usize].iter().filter(before).map(|letter| letter.at).max().unwrap_or(0);
+        let channel = self.channel(source, dest);
+        // A channel is FIFO: nothing becomes visible before what stands ahead of it.
+        record.visible = earliest.max(channel.records.back().map_or(0, |last| last.visible)).max(told);
+        let visible = record.visible;
+        channel.records.push_back(record);
+        self.arriving[dest as usize].push(Reverse((visible, source)));
+    }
+
+    /// Adds the senders of records that have become visible to a rank since it last asked.
+    pub fn arrived(&mut self, dest: Rank, sources: &mut BTreeSet<Rank>) {
+        let arriving = &mut self.arriving[dest as usize];
+        while let Some(&Reverse((at, source))) = arriving.peek()
+            && at <= self.now
+        {
+            arriving.pop();
+            sources.insert(source);
+        }
+    }
+
+    /// How far the journal of `owner` is stable, as far as `reader` can know.
+    #[must_use]
+    pub fn stable_seen_by(&self, reader: Rank, owner: Rank) -> Position {
+        let stable = self.journals[owner as usize].stable;
+        match &self.frozen_stable {
+            Some(frozen) if self.are_cut(reader, owner) => stable.min(frozen[owner as usize]),
+            _ => stable,
+        }
+    }
+
+    /// Whether two ranks are cut off from each other now.
+    #[must_use]
+    pub fn are_cut(&self, one: Rank, other: Rank) -> bool {
+        self.network.cut_until(self.domains.of(one), self.domains.of(other)).is_some()
+    }
+
+    /// Cuts domains off: nobody learns any more what the other side does.
+    pub fn cut(&mut self, away: BTreeSet<Domain>, until: Time) {
+        self.network.cut(away, until);
+        self.frozen_stable = Some(self.journals.iter().map(|journal| journal.stable).collect());
+        for (source, row) in (0..).zip(&mut self.channels) {
+            for (&dest, channel) in row {
+                if self.network.cut_until(self.domains.of(source), self.domains.of(dest)).is_some() {
+                    channel.frozen = Some(channel.told);
+                }
+            }
+        }
+    }
+
+    /// Everybody reaches everybody again.
+    pub fn heal(&mut self) {
+        self.network.heal();
+        self.frozen_stable = None;
+        for channel in self.channels.iter_mut().flat_map(BTreeMap::values_mut) {
+            channel.frozen = None;
+        }
+    }
+
+    /// A domain that was cut off was given up, and is started anew on this side.
+    pub fn moved(&mut self, domain: Domain) {
+        self.network.moved(domain);
+        for (source, row) in (0..).zip(&mut self.channels) {
+            for (&dest, channel) in row {
+                if self.network.cut_until(self.domains.of(source), self.domains.of(dest)).is_none() {
+                    channel.frozen = None;
+                }
+            }
+        }
+    }
+
+    /// Whether what this incarnation of a rank does has no effect any more.
+    #[must_use]
+    pub fn is_fenced(&self, rank: Rank, incarnation: Incarnation) -> bool {
+        incarnation < self.fences[rank as usize]
+    }
+
+    /// The memory charged to a rank is lost: its outbound channels, its journal, and what it knew of inbound ones.
+    pub fn discard(&mut self, rank: Rank) {
+        // The readers' marks and notices lie in their memory, but they have not seen the records to come.
+        self.begin_anew(rank);
+        for inbound in self.channels.iter_mut().filter_map(|row| row.get_mut(&rank)) {
+            inbound.receiver_lost();
+        }
+        self.journals[rank as usize].lose();
+        let domain = self.domains.of(rank);
+        self.foreign[domain as usize].clear();
+        if let Some(exposure) = &mut self.exposure {
+            exposure.lost(domain);
+        }
+    }
+
+    /// A rank returns to an earlier state: its outbound channels begin anew.
+    pub fn begin_anew(&mut self, rank: Rank) {
+        for channel in self.channels[rank as usize].values_mut() {
+            channel.begin_anew();
+        }
+    }
+
+    /// Writes a rank's journal to the disk up to a position and moves its watermark.
+    ///
+    /// # Errors
+    /// [`Full`]; what fitted is written.
+    pub fn write_out(&mut self, rank: Rank, position: Position) -> Result<(), Full> {
+        let journal = &mut self.journals[rank as usize];
+        let to = position.min(journal.head());
+        while journal.stable < to {
+            let entry = &journal.entries[(journal.stable - journal.base) as usize];
+            if entry.stores != 0 {
+                self.disks[rank as usize].write(entry)?;
+                if let Some(exposure) = &mut self.exposure {
+                    exposure.written(entry);
+                }
+            }
+            journal.stable += 1;
+        }
+        Ok(())
+    }
+
+    /// The node of a rank dies while its disk writes: of what was not synced, so many records are there all the same, and
+    /// the next in part.
+    pub fn tear(&mut self, rank: Rank, whole: usize) {
+        let journal = &self.journals[rank as usize];
+        let unsynced = journal.unstable().iter().filter(|entry| entry.stores != 0);
+        let disk = &mut self.disks[rank as usize];
+        for (number, entry) in unsynced.take(whole + 1).enumerate() {
+            if number == whole {
+                disk.tear(entry);
+            } else if disk.write(entry).is_err() {
+                break;
+            } else if let Some(exposure) = &mut self.exposure {
+                exposure.written(entry);
+            }
+        }
+    }
+
+    /// The node of a domain takes into its memory the determinants of a rank's journal from one position to another.
+    pub fn replicate(&mut self, rank: Rank, domain: Domain, from: Position, to: Position) {
+        let journal = &self.journals[rank as usize];
+        for at in from.max(journal.base)..to.min(journal.head()) {
+            let entry = &journal.entries[(at - journal.base) as usize];
+            if entry.kind != EntryKind::Message {
+                self.foreign[domain as usize].push(entry.bytes.clone());
+                if let Some(exposure) = &mut self.exposure {
+                    exposure.held(domain, &entry.bytes);
+                }
+            }
+        }
+    }
+
+    /// The receiver of a channel notes that a synchronous message was matched.
+    pub fn matched(&mut self, source: Rank, dest: Rank, ssn: Ssn) {
+        let channel = self.channel(source, dest);
+        channel.matched.push(ssn);
+        channel.told.matched = channel.matched.len();
+    }
+
+    /// The receiver of a channel notes how far it has read, and on how many events of the sender it depends.
+    pub fn acknowledge(&mut self, source: Rank, dest: Rank, below: Ssn, events: u64) {
+        let channel = self.channel(source, dest);
+        channel.told.acknowledged = channel.told.acknowledged.max(below);
+        channel.depends = channel.depends.max(events);
+    }
+}
