@@ -34,7 +34,12 @@ fn exchange(ranks: u32, rounds: u32, peers: u32) -> Scripts {
 fn measure(name: &str, protocol: &Protocol, ranks: u32, rounds: u32, peers: u32) {
     let model = exchange(ranks, rounds, peers);
     let setting = Setting { domains: Domains::blocks(ranks, 1), unit: FailureUnit::Node };
-    let job = Job { traced: false, observed: ranks <= 64, ..Job::new(protocol, setting, &model, 1) };
+    let job = Job {
+        traced: false,
+        observed: ranks <= 64,
+        limit_events: u64::MAX,
+        ..Job::new(protocol, setting, &model, 1)
+    };
     let begun = Instant::now();
     let outcome = run(&job, &egida_modules::registry()).unwrap_or_else(|errors| panic!("{errors:?}"));
     let seconds = begun.elapsed().as_secs_f64();

@@ -29,6 +29,8 @@ pub struct Job<'a> {
     pub observed: bool,
     /// Whether a line is written of every event.
     pub traced: bool,
+    /// A job that takes more events than this never ends.
+    pub limit_events: u64,
     /// The control of an experiment.
     pub control: Option<Control>,
 }
@@ -55,6 +57,7 @@ impl<'a> Job<'a> {
             seed,
             observed: true,
             traced: true,
+            limit_events: 200_000,
             control: None,
         }
     }

@@ -32,9 +32,6 @@ use mishap::{Unreported, Zombie};
 use rank::Life;
 use recovery::Collecting;
 
-/// No simulated job takes more events than this; one that does never ends.
-const MAX_EVENTS: u64 = 20_000_000;
-
 struct Simulation<'a> {
     job: &'a Job<'a>,
     registry: &'a Registry,
@@ -162,7 +159,8 @@ impl<'a> Simulation<'a> {
     fn go(&mut self) {
         while self.end.is_none() {
             self.events += 1;
-            let next = if self.events > MAX_EVENTS { None } else { self.chooser.next(&mut self.agenda) };
+            let next =
+                if self.events > self.job.limit_events { None } else { self.chooser.next(&mut self.agenda) };
             let Some(next) = next else {
                 self.end = Some(Ending::Stuck);
                 break;
