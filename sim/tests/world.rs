@@ -33,7 +33,8 @@ fn simulate(name: &str, unit: FailureUnit, schedule: &str, seed: u64, control: O
     let setting = Setting { domains: Domains::blocks(RANKS, 1), unit };
     let model = gossip();
     let schedule: egida_sim::schedule::Schedule = schedule.parse().unwrap();
-    let job = Job { control, limit_events: 20_000, ..Job::new(&protocol, setting, &model, seed).with(schedule) };
+    let job =
+        Job { control, limit_events: 20_000, ..Job::new(&protocol, setting, &model, seed).with(schedule) };
     run(&job, &egida_modules::registry()).unwrap_or_else(|errors| panic!("{errors:?}"))
 }
 
