@@ -69,7 +69,7 @@ fn class_of(
     vocabulary: &Vocabulary,
 ) -> (Class, DecidedBy) {
     let event = stmt.event.value;
-    let log = stmt.log.as_ref().filter(|log| log.logs(EventInfo::Determinant));
+    let log = stmt.log_of(EventInfo::Determinant);
     let stable_log = log.filter(|log| keeps(protocol, &log.storage, unit, vocabulary));
     let place = |log: &LogStmt| match &stmt.origin {
         Origin::Written(_) => Origin::Written(log.span),
@@ -141,6 +141,7 @@ pub fn keeps(protocol: &Protocol, storage: &Phrase, unit: FailureUnit, vocabular
             process || matches!(returns, Some(ParamValue::Words(words)) if words == "node")
         }
         Survives::Copies => process || has_enough_copies(protocol, storage),
+        Survives::OneCopy => process || matches!(tolerance(protocol), Tolerance::AtMost(0 | 1)),
         Survives::Node => true,
     }
 }
@@ -172,6 +173,12 @@ pub(crate) fn why_lost(
         (Some(Survives::Copies), Tolerance::AtMost(f)) => {
             format!("`{text}` with fewer copies than `f = {f}` asks for")
         }
+        (Some(Survives::OneCopy), Tolerance::AtMost(f)) => {
+            format!("`{text}`, which is one process, and with `f = {f}` it may die along")
+        }
+        (Some(Survives::OneCopy), Tolerance::Any) => {
+            format!("`{text}`, which is one process, and with `f = any` it may die along")
+        }
         _ => format!("`{text}`, which does not survive {}", loss(unit)),
     }
 }
@@ -189,8 +196,9 @@ pub fn relies_on_peers(protocol: &Protocol, unit: FailureUnit, vocabulary: &Voca
     }
     let classification = classify(protocol, unit, vocabulary);
     let no_stable_log = protocol.non_deterministic.iter().any(|stmt| {
-        let log = stmt.log.as_ref().filter(|log| log.logs(EventInfo::Determinant));
-        !log.is_some_and(|log| keeps(protocol, &log.storage, unit, vocabulary))
+        !stmt
+            .log_of(EventInfo::Determinant)
+            .is_some_and(|log| keeps(protocol, &log.storage, unit, vocabulary))
     });
     (classification.class == Class::Causal && no_stable_log)
         .then(|| {
@@ -202,7 +210,7 @@ pub fn relies_on_peers(protocol: &Protocol, unit: FailureUnit, vocabulary: &Voca
 
 /// The event statements' logs.
 pub(crate) fn logs(protocol: &Protocol) -> impl Iterator<Item = &LogStmt> {
-    let receiver = protocol.non_deterministic.iter().filter_map(|stmt| stmt.log.as_ref());
+    let receiver = protocol.non_deterministic.iter().flat_map(|stmt| &stmt.logs);
     receiver.chain(protocol.dependency_generating.iter().filter_map(|stmt| stmt.log.as_ref()))
 }
 

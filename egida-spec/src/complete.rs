@@ -56,7 +56,7 @@ fn default_read(protocol: &Protocol) -> Option<NonDetStmt> {
     let model = has(Event::Receive).or_else(|| has(Event::Choice))?;
     let origin = Origin::Default(format!("`read` is logged as `{}` is", model.event.value));
     let by_default = |phrase: &Phrase| Phrase { origin: origin.clone(), ..phrase.clone() };
-    let log = model.log.as_ref().filter(|log| log.logs(EventInfo::Determinant)).map(|log| LogStmt {
+    let log = model.log_of(EventInfo::Determinant).map(|log| LogStmt {
         // What was read is in the determinant; there is no message.
         what: vec![Spanned { value: EventInfo::Determinant, origin: origin.clone() }],
         how: log.how.as_ref().map(by_default),
@@ -67,7 +67,7 @@ fn default_read(protocol: &Protocol) -> Option<NonDetStmt> {
     Some(NonDetStmt {
         event: Spanned { value: Event::Read, origin: origin.clone() },
         determinant: fields.map(|value| Spanned { value, origin: origin.clone() }).to_vec(),
-        log,
+        logs: log.into_iter().collect(),
         params: Params::default(),
         origin,
     })
@@ -113,6 +113,6 @@ pub(crate) fn needs_retrieval(protocol: &Protocol, class: Class, vocabulary: &Vo
         || protocol
             .non_deterministic
             .iter()
-            .filter_map(|stmt| stmt.log.as_ref())
-            .any(|log| log.logs(EventInfo::Determinant) && on_peers(&log.storage))
+            .filter_map(|stmt| stmt.log_of(EventInfo::Determinant))
+            .any(|log| on_peers(&log.storage))
 }

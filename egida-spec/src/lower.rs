@@ -143,7 +143,8 @@ impl Lowering {
     }
 
     fn event_stmt(&mut self, stmt: &syntax::EventStmt<'_>) {
-        let (mut determinant, mut log, mut piggyback) = (None, None, None);
+        let (mut determinant, mut piggyback) = (None, None);
+        let mut logs: Vec<LogStmt> = Vec::new();
         for part in &stmt.parts {
             match part {
                 EventPart::Determinant(part) => {
@@ -153,9 +154,12 @@ impl Lowering {
                     }
                 }
                 EventPart::Log(part) => {
-                    let mut seen = log.as_ref().map(|(span, _)| *span);
+                    let log = self.log(part);
+                    // Determinants and messages may be logged each in its own way, but each in one.
+                    let is_again = |earlier: &&LogStmt| log.what.iter().any(|what| earlier.logs(what.value));
+                    let mut seen = logs.iter().find(is_again).map(|earlier| earlier.span);
                     if self.first(&mut seen, part.span, "`Log`, for this event,") {
-                        log = Some((part.span, self.log(part)));
+                        logs.push(log);
                     }
                 }
                 EventPart::Piggyback(part) => {
@@ -173,7 +177,6 @@ impl Lowering {
             return;
         };
         let origin = Origin::Written(stmt.span);
-        let log_stmt = log.map(|(_, log)| log);
         if let Some((_, fields)) = determinant {
             if let Some((span, _)) = piggyback {
                 self.diagnostics.push(
@@ -182,7 +185,7 @@ impl Lowering {
                         .help("put this line under `send:`"),
                 );
             }
-            let stmt = NonDetStmt { event, determinant: fields, log: log_stmt, params, origin };
+            let stmt = NonDetStmt { event, determinant: fields, logs, params, origin };
             self.protocol.non_deterministic.push(stmt);
         } else if let (true, None) = (event.value.is_non_deterministic(), &piggyback) {
             self.diagnostics.push(
@@ -190,10 +193,10 @@ impl Lowering {
                     .label(stmt.head, "what records its outcome?")
                     .help(format!("add `determinant: {}`", default_determinant(event.value))),
             );
-            let stmt = NonDetStmt { event, determinant: Vec::new(), log: log_stmt, params, origin };
+            let stmt = NonDetStmt { event, determinant: Vec::new(), logs, params, origin };
             self.protocol.non_deterministic.push(stmt);
         } else {
-            if piggyback.is_none() && log_stmt.is_none() && stmt.parts.is_empty() {
+            if piggyback.is_none() && logs.is_empty() && stmt.parts.is_empty() {
                 self.diagnostics.push(
                     Diagnostic::new(Code::Incomplete, format!("nothing is said about `{}`", event.value))
                         .label(stmt.head, "an empty statement")
@@ -201,7 +204,12 @@ impl Lowering {
                 );
             }
             let piggyback = piggyback.map(|(_, values)| values).unwrap_or_default();
-            let stmt = DepGenStmt { event, piggyback, log: log_stmt, params, origin };
+            let mut logs = logs.into_iter();
+            let log = logs.next();
+            if let (Some(first), Some(again)) = (&log, logs.next()) {
+                self.twice("`Log`, for this event,", first.span, again.span);
+            }
+            let stmt = DepGenStmt { event, piggyback, log, params, origin };
             self.protocol.dependency_generating.push(stmt);
         }
     }

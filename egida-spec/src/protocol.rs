@@ -271,8 +271,8 @@ pub struct NonDetStmt {
     pub event: Spanned<Event>,
     /// The determinant's fields, in the order written.
     pub determinant: Vec<Spanned<Field>>,
-    /// How its determinant (and perhaps the message) is logged.
-    pub log: Option<LogStmt>,
+    /// How its determinant and perhaps the message are logged: each of them by one of these at most.
+    pub logs: Vec<LogStmt>,
     /// Parameters of the statement.
     pub params: Params,
     /// Where the statement comes from.
@@ -280,14 +280,19 @@ pub struct NonDetStmt {
 }
 
 impl NonDetStmt {
+    /// The statement that logs that of the event, if one does.
+    #[must_use]
+    pub fn log_of(&self, info: EventInfo) -> Option<&LogStmt> {
+        self.logs.iter().find(|log| log.logs(info))
+    }
+
     /// Whether the program may see the event only when its log record is stable: `before = delivery`, behind the event
     /// or behind how to log. Otherwise the next send or output waits.
     #[must_use]
     pub fn before_delivery(&self) -> bool {
-        let how = self.log.as_ref().and_then(|log| log.how.as_ref()).and_then(|how| how.params.get("before"));
-        [self.params.get("before"), how]
-            .into_iter()
-            .flatten()
+        let how =
+            self.logs.iter().filter_map(|log| log.how.as_ref()).filter_map(|how| how.params.get("before"));
+        how.chain(self.params.get("before"))
             .any(|param| matches!(&param.value, ParamValue::Words(words) if words == "delivery"))
     }
 }

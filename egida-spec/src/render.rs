@@ -57,7 +57,7 @@ fn non_deterministic(f: &mut Formatter<'_>, stmt: &NonDetStmt) -> fmt::Result {
     writeln!(f, "{}{}:", stmt.event.value, With(&stmt.params))?;
     let fields: Vec<&str> = stmt.determinant.iter().map(|field| field.value.as_str()).collect();
     writeln!(f, "    determinant: {{{}}}", fields.join(", "))?;
-    stmt.log.iter().try_for_each(|log| writeln!(f, "    {}", Log(log)))
+    stmt.logs.iter().try_for_each(|log| writeln!(f, "    {}", Log(log)))
 }
 
 fn output_commit(f: &mut Formatter<'_>, stmt: &OutputCommitStmt) -> fmt::Result {

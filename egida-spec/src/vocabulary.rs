@@ -128,6 +128,8 @@ pub enum Survives {
     ReturningNode,
     /// The death of the process; that of a node if the number of copies (parameter `copies`, by default `f`) reaches `f`.
     Copies,
+    /// The death of the process; that of a node as long as no more than one fails at a time: one other node has it.
+    OneCopy,
     /// The death of a node.
     Node,
 }
@@ -284,6 +286,7 @@ impl Default for Vocabulary {
             storage: Table::from([
                 ("volatile memory of self", storage(Survives::Process, false), vec![limit()]),
                 ("volatile memory of processes", storage(Survives::Copies, true), vec![copies(), limit()]),
+                ("volatile memory of sender", storage(Survives::OneCopy, true), vec![limit()]),
                 ("local disk", storage(Survives::ReturningNode, false), vec![path(), limit(), returns()]),
                 ("nfs disk", storage(Survives::Node, false), vec![path(), limit()]),
             ]),

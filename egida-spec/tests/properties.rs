@@ -270,15 +270,18 @@ fn tolerances() -> impl Strategy<Value = Tolerance> {
 
 fn non_deterministic() -> impl Strategy<Value = NonDetStmt> {
     let fields = subsequence(Field::ALL.to_vec(), 1..=Field::ALL.len()).prop_shuffle();
-    (select(&Event::ALL[..]), fields, option::of(logs()), params()).prop_map(
-        |(event, fields, log, params)| NonDetStmt {
-            event: here(event),
-            determinant: fields.into_iter().map(here).collect(),
-            log,
-            params,
-            origin: written(),
-        },
-    )
+    let each = (logs(), logs()).prop_map(|(determinant, message)| {
+        let only = |log: LogStmt, what| LogStmt { what: vec![here(what)], ..log };
+        vec![only(determinant, EventInfo::Determinant), only(message, EventInfo::Message)]
+    });
+    let logs = prop_oneof![option::of(logs()).prop_map(|log| log.into_iter().collect()), each];
+    (select(&Event::ALL[..]), fields, logs, params()).prop_map(|(event, fields, logs, params)| NonDetStmt {
+        event: here(event),
+        determinant: fields.into_iter().map(here).collect(),
+        logs,
+        params,
+        origin: written(),
+    })
 }
 
 fn output_commits() -> impl Strategy<Value = OutputCommitStmt> {
@@ -347,6 +350,7 @@ fn phrases() -> impl Strategy<Value = Phrase> {
             "asynchronously",
             "volatile memory of self",
             "volatile memory of processes",
+            "volatile memory of sender",
             "local disk",
             "nfs disk",
             "determinants",

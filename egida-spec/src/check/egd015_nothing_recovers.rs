@@ -75,6 +75,18 @@ mod tests {
     }
 
     #[test]
+    fn the_memory_of_a_sender_is_one_copy() {
+        let sender = |f: &str| {
+            let log = PESSIMISTIC.replace("NFS disk", "volatile memory of sender");
+            spec(&[&format!("protocol p with (f = {f})\n"), &log])
+        };
+        assert_eq!(codes(&sender("1")), [""; 0]);
+        assert_eq!(codes(&sender("2")), ["EGD015"]);
+        assert_eq!(codes(&sender("any")), ["EGD015"]);
+        assert_eq!(codes_under(&sender("2"), FailureUnit::Process), [""; 0]);
+    }
+
+    #[test]
     fn piggybacked_determinants_do_not_survive_everybody() {
         let any = "protocol p with (f = any)\n";
         assert_eq!(codes(&spec(&[any, CAUSAL])), ["EGD015"]);

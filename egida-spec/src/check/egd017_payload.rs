@@ -13,7 +13,7 @@ pub(super) fn check(context: &Context<'_>, diagnostics: &mut Vec<Diagnostic>) {
     let mut diagnostic = Diagnostic::new(Code::Payload, "the content of messages is not recoverable");
     if let Some(delivery) = context.delivery() {
         let event = delivery.event.value;
-        diagnostic = match delivery.log.as_ref().filter(|log| log.logs(EventInfo::Message)) {
+        diagnostic = match delivery.log_of(EventInfo::Message) {
             Some(log) if event == Event::Choice => {
                 diagnostic.label(log.span, "logs only the messages that the library chose")
             }
@@ -48,8 +48,8 @@ fn receiver_keeps_payload(context: &Context<'_>) -> bool {
         .non_deterministic
         .iter()
         .filter(|stmt| stmt.event.value == Event::Receive)
-        .filter_map(|stmt| stmt.log.as_ref())
-        .filter(|log| log.logs(EventInfo::Message) && context.keeps(&log.storage))
+        .filter_map(|stmt| stmt.log_of(EventInfo::Message))
+        .filter(|log| context.keeps(&log.storage))
         .any(|log| {
             is_synchronous(log, context.vocabulary)
                 || context.class() == Class::Optimistic

@@ -8,10 +8,8 @@ pub(super) fn check(context: &Context<'_>, diagnostics: &mut Vec<Diagnostic>) {
     let Some(RollbackStmt::Log(rollback)) = &context.protocol.recovery.rollback else {
         return;
     };
-    let Some(receive) = context.delivery().and_then(|stmt| stmt.log.as_ref()) else {
-        return;
-    };
-    for held in receive.what.iter().filter(|held| !rollback.logs(held.value)) {
+    let logged = context.delivery().into_iter().flat_map(|stmt| &stmt.logs).flat_map(|log| &log.what);
+    for held in logged.filter(|held| !rollback.logs(held.value)) {
         let kind = held.value.as_str();
         diagnostics.push(
             Diagnostic::new(
