@@ -18,6 +18,7 @@ use crate::ids::{Domain, Rank};
 use crate::module::{CollectDeterminants, OrphanDetection};
 use crate::recovery::Policy;
 use crate::registry::{Build, Registry, Slot};
+use crate::replication::Replicas;
 use crate::setting::Setting;
 use crate::stack::{LogPath, Scope, Slots, Stack};
 
@@ -67,7 +68,8 @@ impl BindError {
     }
 }
 
-/// A stable storage that a bound stack writes to: what the node must have a backend for.
+/// A storage that the node fills from the journals of a bound stack: a stable one, for which it must have a backend, or the
+/// memory of other failure domains.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoreUse {
     /// Its number in journal entries and gates.
@@ -80,6 +82,14 @@ pub struct StoreUse {
     pub synchronous: bool,
     /// How long what nobody waits for may lie in the journal before it is written; `None` where it is written at once.
     pub every: Option<Duration>,
+    /// Which other failure domains hold it in memory; nothing for a stable storage.
+    pub replicas: Option<Replicas>,
+}
+
+impl StoreUse {
+    fn is_of(&self, storage: &Phrase) -> bool {
+        (&self.phrase, &self.params) == (&storage.text, &storage.params)
+    }
 }
 
 /// One line of the table of modules.
@@ -101,7 +111,7 @@ pub struct Bound {
     pub protocol: Protocol,
     /// The live stack.
     pub stack: Stack,
-    /// Its stable storages.
+    /// The storages that the node fills.
     pub stores: Vec<StoreUse>,
     /// What recovery may do.
     pub policy: Policy,
@@ -212,9 +222,9 @@ pub fn tolerates(protocol: &Protocol, registry: &Registry, unit: FailureUnit) ->
 
 /// Whether what determinants are logged on outlives the failures that are to be survived.
 fn determinants_last(protocol: &Protocol, unit: FailureUnit, vocabulary: &Vocabulary) -> bool {
-    let events = protocol.non_deterministic.iter().filter(|stmt| stmt.event.value != Event::Read);
-    let mut logs = events.filter_map(|stmt| stmt.log.as_ref()).filter(|log| log.logs(EventInfo::Determinant));
-    logs.next().is_some_and(|log| keeps(protocol, &log.storage, unit, vocabulary))
+    let mut events = protocol.non_deterministic.iter().filter(|stmt| stmt.event.value != Event::Read);
+    let log = events.find_map(|stmt| stmt.log_of(EventInfo::Determinant));
+    log.is_some_and(|log| keeps(protocol, &log.storage, unit, vocabulary))
 }
 
 /// The phrases piggybacked, each refinement behind the determinants that it refines: `determinants, stability vector` is
@@ -283,11 +293,11 @@ impl<'a> Binder<'a> {
                 }
             }
         }
-        let logs: Vec<_> = protocol.non_deterministic.iter().filter_map(|stmt| stmt.log.as_ref()).collect();
+        let determinant = |stmt: &NonDetStmt| stmt.log_of(EventInfo::Determinant).cloned();
         let main = protocol.non_deterministic.iter().find(|stmt| stmt.event.value != Event::Read);
-        let main_storage = main.and_then(|stmt| stmt.log.as_ref()).map(|log| &log.storage.text);
-        for log in logs {
-            if log.logs(EventInfo::Determinant) && Some(&log.storage.text) != main_storage {
+        let main_storage = main.and_then(determinant).map(|log| log.storage.text);
+        for log in protocol.non_deterministic.iter().filter_map(determinant) {
+            if Some(&log.storage.text) != main_storage.as_ref() {
                 self.missing_text(
                     "second storage for determinants",
                     &log.storage.text,
@@ -308,7 +318,7 @@ impl<'a> Binder<'a> {
     /// On rollback the log of the receives is flushed: to where it goes anyway.
     fn check_rollback_log(&mut self, protocol: &Protocol, log: &LogStmt) {
         let receives = protocol.non_deterministic.iter().filter(|stmt| stmt.event.value != Event::Read);
-        let is_theirs = receives.filter_map(|stmt| stmt.log.as_ref()).any(|other| {
+        let is_theirs = receives.flat_map(|stmt| &stmt.logs).any(|other| {
             other.storage.text == log.storage.text && other.storage.params == log.storage.params
         });
         if !is_theirs {
@@ -336,20 +346,19 @@ impl<'a> Binder<'a> {
                 .non_deterministic
                 .iter()
                 .filter(|stmt| stmt.event.value != Event::Read)
-                .filter_map(|stmt| stmt.log.as_ref())
-                .find(|log| log.logs(info))
+                .find_map(|stmt| stmt.log_of(info))
         };
         let determinant_path = match logged(EventInfo::Determinant) {
             Some(log) => self.path(log),
             None => self.default_path(),
         };
-        let log_delivered = logged(EventInfo::Message).and_then(|log| self.info(log));
+        let log_delivered = logged(EventInfo::Message).and_then(|log| self.info(log, "delivered"));
         let sends = protocol.dependency_generating.iter().filter(|stmt| stmt.event.value == Event::Send);
         let mut log_sent = None;
         let mut piggyback = None;
         for stmt in sends {
             if let Some(log) = stmt.log.as_ref().filter(|log| log.logs(EventInfo::Message)) {
-                log_sent = self.info(log);
+                log_sent = self.info(log, "sent");
             }
             for phrase in &refined(&stmt.piggyback, &registry.vocabulary) {
                 let made = self.make(&registry.piggyback_logging, "PiggybackLogging", "piggyback", phrase);
@@ -367,10 +376,21 @@ impl<'a> Binder<'a> {
         let orphans = protocol.recovery.orphans.as_ref().filter(|_| is_optimistic).and_then(|phrase| {
             self.make(&registry.orphan_detection, "OrphanDetection", "protocol to detect orphans", phrase)
         });
-        let stores = self.stores.iter().fold(0, |bits, store| bits | (1 << store.id));
+        let bits = |stores: &mut dyn Iterator<Item = &StoreUse>| {
+            stores.fold(0, |bits, store| bits | (1 << store.id))
+        };
+        let stores = bits(&mut self.stores.iter());
+        let awaited = bits(&mut self.stores.iter().filter(|store| store.synchronous));
+        if is_optimistic
+            && let Some(log) = logged(EventInfo::Determinant)
+            && self.stores.iter().any(|store| store.phrase == log.storage.text && store.replicas.is_some())
+        {
+            self.missing("storage of an optimistic log", &log.storage);
+        }
         Some(Slots {
             orphans,
             stores,
+            awaited,
             determinant,
             log_determinant,
             determinant_path: determinant_path?,
@@ -388,10 +408,21 @@ impl<'a> Binder<'a> {
         Some((implementation.make)(&self.build(Some(phrase), 0)))
     }
 
-    fn info(&mut self, log: &LogStmt) -> Option<(Box<dyn crate::module::LogEventInfo>, LogPath)> {
+    /// The log of delivered or sent messages. Copies in the memory of others are made of determinants only.
+    fn info(
+        &mut self,
+        log: &LogStmt,
+        which: &str,
+    ) -> Option<(Box<dyn crate::module::LogEventInfo>, LogPath)> {
         self.row("LogEventInfo", "", self.registry.log_info.name, None);
         let module = (self.registry.log_info.make)(&self.build(None, 0));
-        Some((module, self.path(log)?))
+        let path = self.path(log)?;
+        if path.volatile.as_ref().is_some_and(|volatile| volatile.replicas().is_some()) {
+            let slot =
+                if which == "sent" { "storage of sent messages" } else { "storage of delivered messages" };
+            self.missing(slot, &log.storage);
+        }
+        Some((module, path))
     }
 
     /// A protocol that logs determinants nowhere keeps those that it piggybacks in its own memory.
@@ -424,37 +455,81 @@ impl<'a> Binder<'a> {
         self.row("WhereToLog", "", registry.where_to_log.name, None);
         let place = (registry.where_to_log.make)(&self.build(None, 0));
         let (mut stable, mut volatile) = (None, None);
+        let store = self.number_of(storage)?;
+        let build = Build { copies: self.copies_on(storage), ..self.build(Some(storage), store) };
+        let copies = build.copies;
         if let Some(implementation) = registry.stable_storage.get(&storage.text) {
-            let store = self.store(storage, synchronous, every)?;
-            stable = Some((implementation.make)(&self.build(Some(storage), store)));
+            stable = Some((implementation.make)(&build));
             self.row("StableStorage", &storage.text, implementation.name, Some(storage.origin.clone()));
+            self.enlist(store, storage, synchronous, every, None);
         } else {
-            volatile = self.make(&registry.volatile_storage, "VolatileStorage", "storage", storage);
-            volatile.as_ref()?;
+            let module =
+                self.make_from(&registry.volatile_storage, "VolatileStorage", "storage", storage, &build)?;
+            if let Some(replicas) = module.replicas() {
+                self.check_copies(replicas, storage);
+                self.enlist(store, storage, synchronous, every, Some(replicas));
+            }
+            volatile = Some(module);
         }
-        Some(LogPath { how: how?, place, stable, volatile, copies: self.copies })
+        Some(LogPath { how: how?, place, stable, volatile, copies })
     }
 
-    /// The number of a stable storage: one for each phrase with its parameters.
-    fn store(&mut self, storage: &Phrase, synchronous: bool, every: Option<Duration>) -> Option<StoreId> {
-        let known = self
-            .stores
-            .iter_mut()
-            .find(|store| store.phrase == storage.text && store.params == storage.params);
-        if let Some(store) = known {
-            store.synchronous |= synchronous;
-            store.every = store.every.min(every);
-            return Some(store.id);
+    /// The number of a storage that the node fills: one for each phrase with its parameters.
+    fn number_of(&mut self, storage: &Phrase) -> Option<StoreId> {
+        if let Some(known) = self.stores.iter().find(|store| store.is_of(storage)) {
+            return Some(known.id);
         }
         let id = StoreId::try_from(self.stores.len()).ok().filter(|&id| usize::from(id) < MAX_STORES);
-        let Some(id) = id else {
-            let what = format!("a specification may name at most {MAX_STORES} different stable storages");
+        if id.is_none() {
+            let what = format!(
+                "a specification may name at most {MAX_STORES} different storages that are to be filled"
+            );
             self.errors.push(BindError::Shape { what, span: storage.origin.span() });
-            return None;
-        };
-        let (phrase, params) = (storage.text.clone(), storage.params.clone());
-        self.stores.push(StoreUse { id, phrase, params, synchronous, every });
-        Some(id)
+        }
+        id
+    }
+
+    fn enlist(
+        &mut self,
+        id: StoreId,
+        storage: &Phrase,
+        synchronous: bool,
+        every: Option<Duration>,
+        replicas: Option<Replicas>,
+    ) {
+        match self.stores.iter_mut().find(|store| store.is_of(storage)) {
+            Some(known) => {
+                known.synchronous |= synchronous;
+                known.every = known.every.min(every);
+            }
+            None => {
+                let (phrase, params) = (storage.text.clone(), storage.params.clone());
+                self.stores.push(StoreUse { id, phrase, params, synchronous, every, replicas });
+            }
+        }
+    }
+
+    /// How many failure domains hold what is logged on a storage in the memory of others, the rank's own included.
+    fn copies_on(&self, storage: &Phrase) -> Domain {
+        match (self.setting.unit, storage.params.get("copies").map(|param| &param.value)) {
+            (FailureUnit::Node, Some(&ParamValue::Count(copies))) => {
+                Domain::try_from(copies).unwrap_or(Domain::MAX).saturating_add(1).max(self.copies)
+            }
+            _ => self.copies,
+        }
+    }
+
+    /// Rule 13 for a storage that asks for more copies than f.
+    fn check_copies(&mut self, replicas: Replicas, storage: &Phrase) {
+        let (copies, domains) = (replicas.copies, self.setting.domains.count());
+        if copies >= self.copies && copies >= domains {
+            let what = format!(
+                "{copies} copies need at least {} nodes whose memory fails independently, and this job has {domains}; run \
+                 more ranks, put fewer on each node, or ask for fewer copies",
+                copies.saturating_add(1)
+            );
+            self.errors.push(BindError::Shape { what, span: storage.origin.span() });
+        }
     }
 
     fn build<'b>(&self, phrase: Option<&'b Phrase>, store: StoreId) -> Build<'b>
@@ -479,6 +554,26 @@ impl<'a> Binder<'a> {
         what: &'static str,
         phrase: &Phrase,
     ) -> Option<Box<T>> {
+        let build = Build {
+            phrase: Some(phrase),
+            rank: self.rank,
+            setting: self.setting,
+            store: 0,
+            mirrored: self.mirrored,
+            lasting: self.lasting,
+            copies: self.copies,
+        };
+        self.make_from(slot, module, what, phrase, &build)
+    }
+
+    fn make_from<T: ?Sized>(
+        &mut self,
+        slot: &Slot<T>,
+        module: &'static str,
+        what: &'static str,
+        phrase: &Phrase,
+        build: &Build<'_>,
+    ) -> Option<Box<T>> {
         let Some(implementation) = slot.get(&phrase.text) else {
             self.errors.push(BindError::NotImplemented {
                 slot: what,
@@ -489,16 +584,7 @@ impl<'a> Binder<'a> {
             return None;
         };
         self.row(module, &phrase.text, implementation.name, Some(phrase.origin.clone()));
-        let build = Build {
-            phrase: Some(phrase),
-            rank: self.rank,
-            setting: self.setting,
-            store: 0,
-            mirrored: self.mirrored,
-            lasting: self.lasting,
-            copies: self.copies,
-        };
-        Some((implementation.make)(&build))
+        Some((implementation.make)(build))
     }
 
     fn row(&mut self, slot: &'static str, value: &str, implementation: &'static str, origin: Option<Origin>) {

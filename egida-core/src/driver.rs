@@ -149,8 +149,8 @@ pub trait Driver {
     /// Tells the writer that this rank needs no record below `below` from `source` again.
     fn release(&mut self, source: Rank, below: Ssn);
 
-    /// The journal position of `rank` below which all that was to be logged synchronously is stable.
-    fn stable(&self, rank: Rank) -> Position;
+    /// The journal position of `rank` below which a store holds all that is for it.
+    fn stable(&self, rank: Rank, store: StoreId) -> Position;
 
     /// Tells `source` that its synchronous message was matched.
     ///

@@ -11,7 +11,7 @@ pub const MAX_STORES: usize = 4;
 /// One condition of a gate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Condition {
-    /// The store holds every entry of the rank's journal below the position.
+    /// The store holds every entry of the rank's journal below the position that is for it.
     Stable {
         /// The store.
         store: StoreId,

@@ -10,6 +10,7 @@
 //!
 //!   deaths ──> Coordinator ──> actions: fence, seal, collect, start  recovery
 //!   output ──> OutputGate  ──> released once                         output
+//!   journals ──> Replication ──> who holds a copy                    replication
 //! ```
 //!
 //! Two drivers run it: shared memory under real processes, and a simulator in virtual time. So what goes wrong after a crash
@@ -37,6 +38,7 @@ pub mod output;
 pub mod recovery;
 pub mod registry;
 pub mod replay;
+pub mod replication;
 pub mod setting;
 pub mod stack;
 pub mod wire;

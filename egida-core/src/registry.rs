@@ -26,15 +26,16 @@ pub struct Build<'a> {
     pub rank: Rank,
     /// The job's shape.
     pub setting: &'a Setting,
-    /// For a stable storage: its number.
+    /// For a storage that the node fills: its number.
     pub store: StoreId,
     /// For a storage and for the log of determinants: whether determinants will be piggybacked. Then they are read back on
     /// the normal path, and so must be mirrored in memory, and it is asked which have become stable.
     pub mirrored: bool,
     /// For the log of determinants: whether its storage keeps what it holds through the failures that are to be survived.
     pub lasting: bool,
-    /// How many failure domains must hold a determinant before output may depend on it: f + 1 under failure unit node, 1
-    /// where the memory of a node outlives its processes.
+    /// How many failure domains must hold a determinant, the rank's own included, before output may depend on it: f + 1
+    /// under failure unit node (more where the storage asks for more `copies`), 1 where the memory of a node outlives its
+    /// processes.
     pub copies: Domain,
 }
 

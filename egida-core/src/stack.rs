@@ -11,7 +11,7 @@ use crate::clock::{IncarnationClock, Token};
 use crate::driver::{EntryKind, JournalEntry};
 use crate::event::{Answer, Happened};
 use crate::fault::Fault;
-use crate::gate::{Condition, Gate};
+use crate::gate::{Condition, Gate, StoreId};
 use crate::ids::{Domain, EventIndex, Position, Rank, Ssn, Version};
 use crate::module::{
     self, Call, Delivered, Entry, HowToLog, HowToOutputCommit, Journal, LogContext, LogEventDeterminant,
@@ -162,8 +162,10 @@ pub struct Slots {
     pub output_commit: Option<Box<dyn HowToOutputCommit>>,
     /// Detects orphans.
     pub orphans: Option<Box<dyn OrphanDetection>>,
-    /// The stable storages that these write to: bit s for store s.
+    /// The stores that these write to: bit s for store s.
     pub stores: u8,
+    /// Those of them that a send waits for.
+    pub awaited: u8,
 }
 
 /// A live stack of one rank.
@@ -218,6 +220,18 @@ impl Stack {
     #[must_use]
     pub fn keeps_sent(&self) -> bool {
         self.scope != Scope::Nothing
+    }
+
+    /// The stores that what is logged goes to: bit s for store s.
+    #[must_use]
+    pub fn stores(&self) -> u8 {
+        self.slots.stores
+    }
+
+    /// The stores that must have reached the position in a record's head before it may be read.
+    #[must_use]
+    pub fn awaited(&self) -> u8 {
+        self.slots.awaited
     }
 
     /// Whether messages and states may turn out to be orphans.
@@ -305,7 +319,8 @@ impl Stack {
     }
 
     /// Puts a recovered determinant back: into the journal too where the memory that held it was lost and no stable
-    /// storage has it.
+    /// storage has it. One of another rank that nothing here can come to depend on is only kept for its owner, which has
+    /// it where it is to be besides: the stores need not have it from here.
     ///
     /// # Errors
     /// Any [`Fault`] of a module.
@@ -316,8 +331,12 @@ impl Stack {
         memory_lost: bool,
     ) -> Result<(), Fault> {
         let own = held.determinant.owner == self.rank;
-        let mut muted = MutedJournal;
-        let journal: &mut dyn Journal = if memory_lost && !held.stable { journal } else { &mut muted };
+        let (mut muted, mut kept) = (MutedJournal, KeptForOthers(journal));
+        let journal: &mut dyn Journal = match memory_lost && !held.stable {
+            true if own || self.slots.piggyback.is_some() => kept.0,
+            true => &mut kept,
+            false => &mut muted,
+        };
         let mut context = self.slots.determinant_path.context(journal, &mut self.trace);
         let (id, gate) = self.slots.log_determinant.log(&mut context, &held.determinant, own)?;
         if own {
@@ -397,6 +416,23 @@ impl Stack {
             self.log_event(journal, Happened::Polls, None)?;
         }
         Ok(())
+    }
+}
+
+/// A journal for what a rank holds for others only: its stores have no part in that.
+struct KeptForOthers<'a>(&'a mut dyn Journal);
+
+impl Journal for KeptForOthers<'_> {
+    fn log(&mut self, entry: JournalEntry<'_>) -> Result<Position, Fault> {
+        self.0.log(JournalEntry { stores: 0, ..entry })
+    }
+
+    fn flush(&mut self, store: StoreId, position: Position) {
+        self.0.flush(store, position);
+    }
+
+    fn stable(&self, store: StoreId) -> Position {
+        self.0.stable(store)
     }
 }
 
@@ -527,10 +563,10 @@ impl EventHandler for Stack {
     }
 }
 
-/// The single journal position that a record's header can carry: all stores that the gate names must have reached it.
+/// The single journal position that a record's header can carry: all stores of [`Stack::awaited`] must have reached it.
 ///
 /// # Errors
-/// A gate on copies in other domains cannot be honoured by readers in this build.
+/// A gate that is not on stores cannot be honoured by readers in this build.
 pub fn required_position(gate: &Gate) -> Result<Position, Fault> {
     let mut required = 0;
     for condition in gate.conditions() {

@@ -22,7 +22,8 @@ pub enum WireError {
 pub struct RecordHeader {
     /// The message's number on the channel.
     pub ssn: Ssn,
-    /// The sender's journal position that must be stable before a reader may take the record; 0 is always open.
+    /// The sender's journal position that must be stable, on each store that a send waits for, before a reader may take the
+    /// record; 0 is always open.
     pub requires: Position,
     /// How many non-deterministic events the sender had executed: what a reader comes to depend on.
     pub events: EventIndex,

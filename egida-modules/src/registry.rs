@@ -7,6 +7,7 @@ use egida_core::module::{
     VolatileStorage,
 };
 use egida_core::registry::{Implementation, Registry, Slot};
+use egida_core::replication::Placement;
 use egida_spec::vocabulary::Vocabulary;
 
 use crate::determinant::CallStructure;
@@ -17,7 +18,7 @@ use crate::piggyback::{
     AntecedenceGraph, DependencyMatrix, Determinants, Nothing, StabilityMatrix, StabilityVector, VectorClock,
 };
 use crate::retrieval::{centralized, distributed};
-use crate::storage::{Disk, VolatileMemoryOfSelf};
+use crate::storage::{Disk, MemoryOfOthers, VolatileMemoryOfSelf};
 
 /// Every value that this build implements.
 #[must_use]
@@ -29,6 +30,14 @@ pub fn registry() -> Registry {
     volatile_storage.register("volatile memory of self", "storage::VolatileMemoryOfSelf", |build| {
         Box::new(VolatileMemoryOfSelf::new(build))
     });
+    for (phrase, placement) in [
+        ("volatile memory of processes", Placement::Neighbours),
+        ("volatile memory of sender", Placement::Sender),
+    ] {
+        volatile_storage.register(phrase, "storage::MemoryOfOthers", move |build| {
+            Box::new(MemoryOfOthers::new(build, placement))
+        });
+    }
     let mut how_to_log = Slot::<dyn HowToLog>::default();
     how_to_log.register("synchronously", "logging::Synchronously", |_| Box::new(Synchronously));
     how_to_log.register("asynchronously", "logging::Asynchronously", |_| Box::new(Asynchronously));
@@ -126,6 +135,8 @@ fn vocabulary() -> Vocabulary {
     let mut vocabulary = Vocabulary::default();
     vocabulary.how_to_log.restrict_params("asynchronously", &["every"]);
     vocabulary.storage.restrict_params("volatile memory of self", &[]);
+    vocabulary.storage.restrict_params("volatile memory of processes", &["copies"]);
+    vocabulary.storage.restrict_params("volatile memory of sender", &[]);
     vocabulary.storage.restrict_params("local disk", &["path", "returns"]);
     vocabulary.storage.restrict_params("nfs disk", &["path"]);
     vocabulary.statements.dependency_generating.clear();
@@ -136,6 +147,7 @@ fn vocabulary() -> Vocabulary {
 mod tests {
     use egida_core::binder::{BindError, Bound, bind};
     use egida_core::ids::Domains;
+    use egida_core::replication::{Placement, Replicas};
     use egida_core::setting::Setting;
     use egida_spec::protocol::FailureUnit;
 
@@ -199,6 +211,68 @@ mod tests {
         assert!(bind_text("p", &text("path = \"/logs\"", "NFS disk"), FailureUnit::Node).is_ok());
         assert!(bind_text("p", &text("returns = node", "local disk"), FailureUnit::Node).is_ok());
         assert!(bind_text("p", &text("path = \"/logs\"", "local disk"), FailureUnit::Node).is_err());
+    }
+
+    fn replicated(header: &str, log: &str) -> String {
+        format!(
+            "protocol p with ({header})\nreceive:\n determinant: {{source, sesn, dest, desn}}\n {log}\n\
+             send:\n Log message synchronously on volatile memory of self"
+        )
+    }
+
+    #[test]
+    fn memory_of_others_is_a_store_where_memory_is_lost_with_its_node() {
+        let text = replicated("f = 2", "Log determinant synchronously on volatile memory of processes");
+        let bound = bind_text("p", &text, FailureUnit::Node).unwrap();
+        let replicas = Replicas { copies: 2, placement: Placement::Neighbours };
+        assert_eq!(bound.stores.len(), 1);
+        assert_eq!((bound.stores[0].replicas, bound.stores[0].synchronous), (Some(replicas), true));
+        assert_eq!(bound.policy.tolerates, Some(2));
+        assert!(bound.collector.is_some());
+        let bound = bind_text("p", &text, FailureUnit::Process).unwrap();
+        assert_eq!((bound.stores.len(), bound.policy.tolerates), (0, None));
+        let three = text.replace("processes", "processes with (copies = 3)");
+        let bound = bind_text("p", &three, FailureUnit::Node).unwrap();
+        assert_eq!(bound.stores[0].replicas.map(|replicas| replicas.copies), Some(3));
+        assert_eq!(bound.policy.tolerates, Some(2));
+        let four = text.replace("processes", "processes with (copies = 4)");
+        let errors = bind_text("p", &four, FailureUnit::Node).err().unwrap();
+        assert!(matches!(&errors[..], [BindError::Shape { .. }]), "{errors:?}");
+    }
+
+    #[test]
+    fn only_the_synchronous_store_of_two_is_waited_for() {
+        let logs = "Log determinant synchronously on volatile memory of processes\n\
+                    Log message asynchronously on NFS disk";
+        let bound = bind_text("p", &replicated("f = 2", logs), FailureUnit::Node).unwrap();
+        let stores: Vec<_> = bound
+            .stores
+            .iter()
+            .map(|store| (store.id, store.synchronous, store.replicas.is_some()))
+            .collect();
+        assert_eq!(stores, [(0, true, true), (1, false, false)]);
+        assert_eq!((bound.stack.stores(), bound.stack.awaited()), (0b11, 0b01));
+    }
+
+    #[test]
+    fn only_determinants_are_copied_into_the_memory_of_others() {
+        let on = "synchronously on volatile memory of processes";
+        let errors = |text: &str| {
+            let errors = bind_text("p", text, FailureUnit::Node).err().unwrap();
+            errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
+        };
+        let delivered = errors(&replicated("f = 1", &format!("Log determinant, message {on}")));
+        assert!(
+            delivered.contains("storage of delivered messages `volatile memory of processes`"),
+            "{delivered}"
+        );
+        let sent = replicated("f = 1", &format!("Log determinant {on}")).replace("of self", "of sender");
+        assert!(errors(&sent).contains("storage of sent messages `volatile memory of sender`"));
+        let optimistic = "receive:\n determinant: {source, sesn, dest, desn}\n\
+             Log determinant asynchronously on volatile memory of processes\n\
+             send:\n Piggyback vector clock\n Log message synchronously on volatile memory of self\n\
+             Protocol to detect orphans: broadcast logical clock";
+        assert!(errors(optimistic).contains("storage of an optimistic log"));
     }
 
     #[test]

@@ -8,9 +8,10 @@ use super::{
     Action, Condition, Decision, DescribeError, Kept, Piggyback, Provenance, Source, Summary, UnitTolerance,
     Wait, growth, survival,
 };
-use crate::binder::{Bound, refined, tolerates};
+use crate::binder::{Bound, StoreUse, refined, tolerates};
 use crate::driver::EntryKind;
 use crate::gate::{self, Gate};
+use crate::replication::Replicas;
 
 /// Drives the stack and draws the conclusions.
 pub(super) fn summarize(
@@ -65,12 +66,18 @@ fn waits(bench: &Bench<'_>) -> Result<Vec<Wait>, DescribeError> {
 }
 
 fn conditions(rank: &Subject, gate: &Gate) -> Vec<Condition> {
-    let storage = |id| {
-        let store = rank.bound.stores.iter().find(|store| store.id == id);
-        store.map_or_else(|| format!("store {id}"), |store| display_form(&store.phrase))
+    let on = |id| {
+        let Some(store) = rank.bound.stores.iter().find(|store| store.id == id) else {
+            return Condition::On(format!("store {id}"));
+        };
+        match store.replicas {
+            // Its own comes to the copies.
+            Some(replicas) => Condition::InMemoryOf(replicas.copies.saturating_add(1)),
+            None => Condition::On(display_form(&store.phrase)),
+        }
     };
     let wait = |condition| match condition {
-        gate::Condition::Stable { store, .. } => Some(Condition::On(storage(store))),
+        gate::Condition::Stable { store, .. } => Some(on(store)),
         // What a rank has logged in memory it holds itself from that moment on.
         gate::Condition::Held { domains, position } if domains > 1 && position > 0 => {
             Some(Condition::InMemoryOf(domains))
@@ -146,12 +153,12 @@ fn kept(bench: &Bench<'_>) -> Result<Vec<Kept>, DescribeError> {
 }
 
 fn place(subject: &Subject, stores: u8) -> String {
-    let names: Vec<_> = subject
-        .bound
-        .stores
-        .iter()
-        .filter(|store| stores & (1 << store.id) != 0)
-        .map(|store| format!("on `{}`", display_form(&store.phrase)))
-        .collect();
+    let name = |store: &StoreUse| match store.replicas {
+        Some(Replicas { copies: 1, .. }) => "in the memory of its node and of another".to_owned(),
+        Some(Replicas { copies, .. }) => format!("in the memory of its node and of {copies} others"),
+        None => format!("on `{}`", display_form(&store.phrase)),
+    };
+    let used = subject.bound.stores.iter().filter(|store| stores & (1 << store.id) != 0);
+    let names: Vec<_> = used.map(name).collect();
     if names.is_empty() { "in the memory of its node".to_owned() } else { names.join(" and ") }
 }

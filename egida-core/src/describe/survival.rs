@@ -6,6 +6,7 @@ use egida_spec::protocol::FailureUnit;
 
 use super::bench::{Bench, ScratchEntry, Stimulus, Subject};
 use super::{DescribeError, Retrieval, Survivors};
+use crate::binder::StoreUse;
 use crate::driver::EntryKind;
 use crate::event::Determinant;
 use crate::fault::Fault;
@@ -32,16 +33,24 @@ pub(super) fn survivors(bench: &Bench<'_>) -> Result<Survivors, DescribeError> {
     let memory_lost = bench.shape().unit == FailureUnit::Node;
     let mut collected = Collected::default();
     let mut on_stable_storage = 0;
+    let mut in_memory_of_others = 0;
     for (index, entry) in determinants(&rank) {
-        if is_stable(&rank, index, entry, &sent.gate) {
-            collected.add_stable(decode(entry)?);
-            on_stable_storage += 1;
+        match awaited_store(&rank, index, entry, &sent.gate) {
+            // One domain of them is left for certain, whichever it is.
+            Some(StoreUse { replicas: Some(_), .. }) => {
+                collected.add_held(decode(entry)?, domains.of(peer.rank));
+                in_memory_of_others += 1;
+            }
+            Some(_) => {
+                collected.add_stable(decode(entry)?);
+                on_stable_storage += 1;
+            }
+            None => {}
         }
         if !memory_lost {
             collected.add_held(decode(entry)?, domains.of(rank.rank));
         }
     }
-    let mut in_memory_of_others = 0;
     if rank.bound.collector.is_some() && !(memory_lost && domains.of(peer.rank) == domains.of(rank.rank)) {
         for (_, entry) in determinants(&peer) {
             collected.add_held(decode(entry)?, domains.of(peer.rank));
@@ -76,10 +85,15 @@ fn determinants(subject: &Subject) -> impl Iterator<Item = (u64, &ScratchEntry)>
     (0..).zip(&subject.journal.entries).filter(|(_, entry)| entry.kind != EntryKind::Message)
 }
 
-/// Whether a store that the gate waits for holds the entry when the gate opens.
-fn is_stable(subject: &Subject, index: u64, entry: &ScratchEntry, gate: &Gate) -> bool {
-    let mut stores = subject.bound.stores.iter().map(|store| store.id);
-    stores.any(|store| entry.stores & (1 << store) != 0 && index < gate.position(store))
+/// A store that the gate waits for, and that holds the entry when the gate opens.
+fn awaited_store<'a>(
+    subject: &'a Subject,
+    index: u64,
+    entry: &ScratchEntry,
+    gate: &Gate,
+) -> Option<&'a StoreUse> {
+    let holds = |store: &&StoreUse| entry.stores & (1 << store.id) != 0 && index < gate.position(store.id);
+    subject.bound.stores.iter().find(holds)
 }
 
 fn decode(entry: &ScratchEntry) -> Result<Determinant, DescribeError> {

@@ -37,7 +37,7 @@ impl<D: Driver> Engine<D> {
             if header.ssn != expected {
                 return Err(Fault::Bug("a channel's records are not numbered in order"));
             }
-            if header.requires > self.driver.stable(source) {
+            if !self.is_stable(source, self.stack.awaited(), header.requires) {
                 break;
             }
             let Taken { verdict, clock } = self.take_in_piggyback(source, header)?;

@@ -22,7 +22,7 @@ use crate::crash::{CrashPoint, Failpoint};
 use crate::driver::{Comparison, Driver, EntryKind, Extent, JournalEntry, Progress};
 use crate::event::Happened;
 use crate::fault::Fault;
-use crate::gate::{Gate, StoreId};
+use crate::gate::{Condition, Gate, MAX_STORES, StoreId};
 use crate::ids::{Domains, EventIndex, Position, Rank, Ssn};
 use crate::matching::{Arrived, Matching};
 use crate::module::{Delivered, Journal};
@@ -104,8 +104,8 @@ impl<D: Driver> Journal for JournalOf<'_, D> {
         self.0.flush(store, position);
     }
 
-    fn stable(&self, _: StoreId) -> Position {
-        self.0.stable(self.1)
+    fn stable(&self, store: StoreId) -> Position {
+        self.0.stable(self.1, store)
     }
 }
 
@@ -342,7 +342,7 @@ impl<D: Driver> Engine<D> {
                     receive.gate.join(&gate);
                 }
                 for condition in gate.conditions() {
-                    if let crate::gate::Condition::Stable { store, position } = condition {
+                    if let Condition::Stable { store, position } = condition {
                         self.driver.flush(store, position);
                     }
                 }
@@ -356,8 +356,18 @@ impl<D: Driver> Engine<D> {
     }
 
     fn is_open(&self, gate: &Gate) -> bool {
-        gate.is_open()
-            || required_position(gate).is_ok_and(|required| required <= self.driver.stable(self.rank))
+        gate.conditions().all(|condition| match condition {
+            Condition::Stable { store, position } => self.driver.stable(self.rank, store) >= position,
+            Condition::Held { .. } | Condition::Other { .. } => false,
+        })
+    }
+
+    /// Whether all of these stores hold what is for them of the journal of `rank` below the position.
+    fn is_stable(&self, rank: Rank, stores: u8, position: Position) -> bool {
+        position == 0
+            || (0..MAX_STORES as StoreId)
+                .filter(|store| stores & (1 << store) != 0)
+                .all(|store| self.driver.stable(rank, store) >= position)
     }
 
     fn payload_read(&mut self, id: ReceiveId) {
@@ -405,9 +415,9 @@ impl<D: Driver> Engine<D> {
 
     /// Tells senders which records this rank will not ask for again.
     fn release(&mut self) {
-        let stable = self.driver.stable(self.rank);
+        let stores = self.stack.stores();
         while let Some(&(position, source, below)) = self.to_release.front() {
-            if position > stable {
+            if !self.is_stable(self.rank, stores, position) {
                 break;
             }
             self.to_release.pop_front();

@@ -6,6 +6,7 @@ use crate::event::Determinant;
 use crate::fault::Fault;
 use crate::gate::{Gate, StoreId};
 use crate::ids::{Domain, Position, Rank, Ssn};
+use crate::replication::Replicas;
 use crate::wire::{Envelope, SendMode};
 
 /// Names a determinant within one rank's logs: how many were logged before it in this incarnation.
@@ -53,7 +54,7 @@ pub struct Delivered<'a> {
 pub struct Receipt {
     /// The journal's position behind the entry; 0 where the journal does not hold it.
     pub position: Position,
-    /// The store that will come to hold it, if it is a stable one.
+    /// The store that will come to hold it, if it is another than the journal.
     pub store: Option<StoreId>,
 }
 
@@ -77,6 +78,12 @@ pub trait StableStorage: Send {
 
 /// Volatile storage: lost with its failure domain.
 pub trait VolatileStorage: Send {
+    /// Which other domains are to hold what is written here. Nothing where the memory that the rank itself writes is
+    /// enough; else what is written has the store's mark, as for a stable storage, and the node makes the copies.
+    fn replicas(&self) -> Option<Replicas> {
+        None
+    }
+
     /// Keeps an entry.
     ///
     /// # Errors
@@ -89,7 +96,8 @@ pub trait VolatileStorage: Send {
     /// Drops determinants below that number from the mirror.
     fn forget(&mut self, below: EntryId);
 
-    /// Volatile memory does not become stable by waiting: says how many failure domains must hold the journal up to the
-    /// position instead (`copies`, as the binder computed it from failure unit and f).
+    /// Says what must be true before output may depend on the journal up to the position. Memory of the rank's own node
+    /// does not become stable by waiting: so many failure domains must hold it instead (`copies`, as the binder computed
+    /// it from failure unit and f).
     fn flush(&mut self, position: Position, copies: Domain) -> Gate;
 }

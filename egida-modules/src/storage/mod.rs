@@ -2,8 +2,10 @@
 
 mod disk;
 mod encode;
+mod memory_of_others;
 mod mirror;
 mod volatile_memory_of_self;
 
 pub use disk::Disk;
+pub use memory_of_others::MemoryOfOthers;
 pub use volatile_memory_of_self::VolatileMemoryOfSelf;
