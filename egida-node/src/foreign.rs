@@ -1,4 +1,4 @@
-//! Foreign stores: determinants that domains hold for the sake of others' output.
+//! Foreign stores: determinants that domains hold for others.
 //!
 //! A causal protocol may show output once what it depends on is in the memory of enough failure domains. What the rank's
 //! messages did not carry there by themselves is copied by the node: from the rank's journal into memory that is charged to
@@ -9,20 +9,46 @@ use std::collections::BTreeMap;
 use egida_core::driver::EntryKind;
 use egida_core::event::Determinant;
 use egida_core::fault::Fault;
-use egida_core::ids::{Domain, Domains, EventIndex, Position, Rank};
+use egida_core::ids::{Domain, Domains, Position, Rank};
 use egida_core::output::Replicated;
 use egida_core::wire::Reader;
 use egida_shm::{JobMemory, JournalReader};
 
-/// The foreign stores of all domains.
+/// Determinants in the memory of domains, encoded.
+#[derive(Debug, Default)]
+pub struct Held {
+    stores: BTreeMap<Domain, Vec<u8>>,
+}
+
+impl Held {
+    /// A domain takes a determinant.
+    pub fn take(&mut self, domain: Domain, determinant: &[u8]) {
+        self.stores.entry(domain).or_default().extend_from_slice(determinant);
+    }
+
+    /// A domain is lost with all that it held.
+    pub fn lost(&mut self, domain: Domain) {
+        self.stores.remove(&domain);
+    }
+
+    /// Everything that is held, and where; some of it perhaps more than once.
+    pub fn iter(&self) -> impl Iterator<Item = Result<(Domain, Determinant), Fault>> + '_ {
+        self.stores.iter().flat_map(|(&domain, store)| {
+            let mut reader = Reader::new(store);
+            std::iter::from_fn(move || {
+                (!reader.rest().is_empty()).then(|| next(&mut reader).map(|held| (domain, held)))
+            })
+        })
+    }
+}
+
+/// What domains hold for the sake of others' output.
 #[derive(Debug)]
 pub struct Foreign {
     domains: Domains,
-    stores: BTreeMap<Domain, Store>,
+    held: Held,
     sources: Vec<Source>,
 }
-
-type Store = BTreeMap<(Rank, EventIndex), Determinant>;
 
 #[derive(Debug, Default)]
 struct Source {
@@ -35,7 +61,7 @@ impl Foreign {
     #[must_use]
     pub fn new(domains: Domains) -> Self {
         let sources = (0..domains.ranks()).map(|_| Source::default()).collect();
-        Self { domains, stores: BTreeMap::new(), sources }
+        Self { domains, held: Held::default(), sources }
     }
 
     /// Copies the journal of `rank` below `position` until `copies` domains hold it, its own included, or no more live
@@ -62,12 +88,10 @@ impl Foreign {
                 break;
             }
             let reader = source.readers.entry(domain).or_insert_with(|| memory.journal(rank));
-            let store = self.stores.entry(domain).or_default();
             while reader.position() < position {
                 let Some(item) = reader.next()? else { break };
                 if matches!(item.kind, EntryKind::Own | EntryKind::Held) {
-                    let determinant = decode(item.bytes)?;
-                    store.insert((determinant.owner, determinant.index), determinant);
+                    self.held.take(domain, item.bytes);
                 }
             }
             source.replicated.holds(domain, reader.position());
@@ -83,7 +107,7 @@ impl Foreign {
 
     /// A domain is lost with all that it held.
     pub fn lost(&mut self, domain: Domain) {
-        self.stores.remove(&domain);
+        self.held.lost(domain);
         for source in &mut self.sources {
             source.replicated.lost(domain);
             source.readers.remove(&domain);
@@ -91,8 +115,8 @@ impl Foreign {
     }
 
     /// Everything that is held, and where.
-    pub fn held(&self) -> impl Iterator<Item = (Domain, &Determinant)> {
-        self.stores.iter().flat_map(|(&domain, store)| store.values().map(move |held| (domain, held)))
+    pub fn held(&self) -> impl Iterator<Item = Result<(Domain, Determinant), Fault>> + '_ {
+        self.held.iter()
     }
 }
 
@@ -101,7 +125,11 @@ impl Foreign {
 /// # Errors
 /// [`Fault`] where it is none.
 pub fn decode(bytes: &[u8]) -> Result<Determinant, Fault> {
-    Determinant::decode(&mut Reader::new(bytes))
+    next(&mut Reader::new(bytes))
+}
+
+fn next(reader: &mut Reader<'_>) -> Result<Determinant, Fault> {
+    Determinant::decode(reader)
         .map_err(|error| Fault::Driver(format!("a determinant in a log cannot be read: {error}")))
 }
 
@@ -109,6 +137,7 @@ pub fn decode(bytes: &[u8]) -> Result<Determinant, Fault> {
 mod tests {
     use egida_core::driver::{Driver, JournalEntry};
     use egida_core::event::Happened;
+    use egida_core::ids::EventIndex;
     use egida_shm::{JobConfig, KillSwitch, ShmDriver};
 
     use super::*;
@@ -133,7 +162,7 @@ mod tests {
     }
 
     fn holders(foreign: &Foreign) -> Vec<(Domain, EventIndex)> {
-        foreign.held().map(|(domain, held)| (domain, held.index)).collect()
+        foreign.held().map(Result::unwrap).map(|(domain, held)| (domain, held.index)).collect()
     }
 
     #[test]

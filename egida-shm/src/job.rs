@@ -13,6 +13,7 @@ use egida_core::ids::{Domains, EventIndex, Incarnation, Position, Rank, Ssn};
 use egida_core::wire::{RecordHeader, WireError};
 
 use crate::arena::{ADDRESS_SPACE_BYTES, Arena};
+use crate::bell::Bell;
 use crate::driver::journal_end;
 use crate::journal::JournalReader;
 use crate::layout::{LogName, LogSlot, MAX_TOKENS, Memory, RankSlot, TokenSlot};
@@ -68,7 +69,8 @@ pub enum Blocked {
 #[derive(Debug, Clone)]
 pub struct JobMemory {
     memory: Arc<Memory>,
-    work: Arc<Work>,
+    to_write: Arc<Work>,
+    to_copy: Arc<Work>,
 }
 
 /// What tells old work from new.
@@ -108,7 +110,7 @@ impl JobMemory {
             header.fences.join();
             memory.fill(&header.specification, config.specification.as_bytes())
         })?;
-        Ok(Self { memory, work: Arc::default() })
+        Ok(Self { memory, to_write: Arc::default(), to_copy: Arc::default() })
     }
 
     /// The descriptor to pass on to ranks. It is close-on-exec here: the spawner clears that in the child.
@@ -229,7 +231,10 @@ impl JobMemory {
     pub fn discard(&self, rank: Rank, blocked: impl FnMut(Rank) -> Blocked) -> Result<(), Fault> {
         let slot = self.memory.rank(rank);
         self.take_away(rank, |_| true, blocked)?;
-        self.set_stable(rank, slot.journal.base.load(Ordering::Acquire));
+        let base = slot.journal.base.load(Ordering::Acquire);
+        for store in 0..MAX_STORES {
+            self.set_stable(rank, store as StoreId, base);
+        }
         Ok(())
     }
 
@@ -327,18 +332,19 @@ impl JobMemory {
         self.memory.rank(rank).journal_heads.head.load(Ordering::Acquire)
     }
 
-    /// Publishes the position below which all that was to be logged synchronously is stable, and wakes all sleepers.
+    /// Publishes the position below which a store holds all that is for it of a rank's journal, and wakes all sleepers.
     /// Never lowers it.
-    pub fn set_stable(&self, rank: Rank, position: Position) {
-        if self.memory.rank(rank).stable.fetch_max(position, Ordering::AcqRel) < position {
+    pub fn set_stable(&self, rank: Rank, store: StoreId, position: Position) {
+        let stable = &self.memory.rank(rank).stable[usize::from(store) % MAX_STORES];
+        if stable.fetch_max(position, Ordering::AcqRel) < position {
             self.ring_all();
         }
     }
 
     /// The position published last.
     #[must_use]
-    pub fn stable(&self, rank: Rank) -> Position {
-        self.memory.rank(rank).stable.load(Ordering::Acquire)
+    pub fn stable(&self, rank: Rank, store: StoreId) -> Position {
+        self.memory.rank(rank).stable[usize::from(store) % MAX_STORES].load(Ordering::Acquire)
     }
 
     /// The position up to which the rank asked for a flush to a store; 0 where it never did.
@@ -399,21 +405,35 @@ impl JobMemory {
         Ok(())
     }
 
-    /// Sleeps until a rank has work for the daemon (a journal entry for a store, a flush) or the time is over. Returns
-    /// whether it was rung for.
+    /// Says which stores are copies in the memory of other nodes: bit s for store s. To be said before any rank is there.
+    pub fn set_copied(&self, stores: u8) {
+        self.memory.header().copied.store(stores.into(), Ordering::Release);
+    }
+
+    /// Sleeps until a rank has work for whoever writes the stores that are no copies (a journal entry, a flush) or the time is
+    /// over. Returns whether it was rung for.
     ///
     /// No work is lost: what came since the last return, before which the daemon cannot have looked for it, ends the wait
     /// at once. One thread waits at a time.
     #[must_use]
     pub fn wait_for_work(&self, timeout: Duration) -> bool {
-        let header = self.memory.header();
-        let mut seen = self.work.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        self.wait_for(&self.to_write, &self.memory.header().bell, timeout)
+    }
+
+    /// As [`JobMemory::wait_for_work`], for whoever makes the copies in the memory of other nodes.
+    #[must_use]
+    pub fn wait_to_copy(&self, timeout: Duration) -> bool {
+        self.wait_for(&self.to_copy, &self.memory.header().copies_bell, timeout)
+    }
+
+    fn wait_for(&self, work: &Work, bell: &Bell, timeout: Duration) -> bool {
+        let mut seen = work.seen.lock().unwrap_or_else(PoisonError::into_inner);
         let ready = || {
-            self.work.interrupted.load(Ordering::SeqCst)
+            work.interrupted.load(Ordering::SeqCst)
                 || !self.memory.rank_slots().iter().flat_map(work_words).eq(seen.iter().copied())
         };
-        let rung = ready() || header.bell.sleep(&header.fences, timeout, ready);
-        self.work.interrupted.store(false, Ordering::SeqCst);
+        let rung = ready() || bell.sleep(&self.memory.header().fences, timeout, ready);
+        work.interrupted.store(false, Ordering::SeqCst);
         seen.clear();
         seen.extend(self.memory.rank_slots().iter().flat_map(work_words));
         rung
@@ -421,8 +441,14 @@ impl JobMemory {
 
     /// Ends a [`JobMemory::wait_for_work`] in another thread.
     pub fn interrupt(&self) {
-        self.work.interrupted.store(true, Ordering::SeqCst);
+        self.to_write.interrupted.store(true, Ordering::SeqCst);
         self.memory.header().bell.wake();
+    }
+
+    /// Ends a [`JobMemory::wait_to_copy`] in another thread.
+    pub fn interrupt_copies(&self) {
+        self.to_copy.interrupted.store(true, Ordering::SeqCst);
+        self.memory.header().copies_bell.wake();
     }
 
     /// Wakes a rank if it sleeps.

@@ -72,8 +72,12 @@ pub struct JobHeader {
     pub epoch: Line<AtomicU64>,
     /// How many tokens stand in their table. The daemon's.
     pub announced: Line<AtomicU64>,
-    /// Where the daemon sleeps.
+    /// Which stores are copies in the memory of other nodes: bit s for store s. The daemon's, before any rank is there.
+    pub copied: AtomicU64,
+    /// Where the daemon sleeps that writes the other stores.
     pub bell: Line<Bell>,
+    /// Where the daemon sleeps that makes the copies.
+    pub copies_bell: Line<Bell>,
 }
 
 /// A [`Token`](egida_core::clock::Token). The daemon's; it never changes once it is announced.
@@ -104,8 +108,8 @@ pub struct RankSlot {
     pub bell: Line<Bell>,
     /// 0, or the epoch under which the rank touches channels right now.
     pub busy: Line<AtomicU64>,
-    /// The journal position below which all that was to be logged synchronously is stable. The daemon's.
-    pub stable: Line<AtomicU64>,
+    /// For each store the journal position below which it holds all that is for it. The daemon's.
+    pub stable: Line<[AtomicU64; MAX_STORES]>,
     /// The segments of the journal.
     pub journal: LogSlot,
     /// The rest of the journal's state.

@@ -184,13 +184,13 @@ fn news_are_told_once_and_a_blocked_record_lets_its_reader_sleep() {
     reader.enter();
     reader.ready(&mut sources);
     assert!(reader.arrival(0).unwrap().is_some());
-    assert_eq!(reader.stable(0), 0);
+    assert_eq!(reader.stable(0, 0), 0);
     reader.leave();
     assert!(!reader.news());
     let begun = Instant::now();
     assert!(!reader.park(ShmDriver::news));
     assert!(begun.elapsed() >= Duration::from_millis(15));
-    job.set_stable(0, 1);
+    job.set_stable(0, 0, 1);
     assert!(reader.park(ShmDriver::news));
     assert!(!reader.news());
 }

@@ -203,7 +203,7 @@ fn with_a_node_go_its_channels_and_its_memory() {
     // The survivor depends on what it read, and has seen nothing of what will be written.
     assert_eq!((job.acknowledged(1, 0), job.depends(1, 0)), (0, 9));
     assert_eq!((job.acknowledged(0, 1), job.depends(0, 1)), (0, 0));
-    assert_eq!((job.journal_base(0), job.journal_head(0), job.stable(0)), (10, 10, 10));
+    assert_eq!((job.journal_base(0), job.journal_head(0), job.stable(0, 0)), (10, 10, 10));
 
     assert_ne!(survivor.enter(), before);
     assert_eq!(survivor.generation(0), 1);

@@ -94,7 +94,7 @@ impl Driver for Nobody {
 
     fn release(&mut self, _: Rank, _: Ssn) {}
 
-    fn stable(&self, _: Rank) -> Position {
+    fn stable(&self, _: Rank, _: StoreId) -> Position {
         Position::MAX
     }
 

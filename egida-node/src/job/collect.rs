@@ -14,7 +14,7 @@ use egida_shm::{Blocked, JobMemory};
 use thiserror::Error;
 
 use crate::foreign::decode;
-use crate::storage::{Batch, StorageError, Writer};
+use crate::storage::{Batch, Copier, StorageError, Writer};
 
 /// Why a step of recovery failed: ours, not the application's.
 #[derive(Debug, Error)]
@@ -39,6 +39,8 @@ pub struct Steps {
     pub domains: Domains,
     /// What writes stable storage, where the protocol has any.
     pub writer: Option<Arc<Writer>>,
+    /// What copies into the memory of other nodes, where the protocol has that done.
+    pub copier: Option<Arc<Copier>>,
     /// Which ranks have no process, for those who wait for them.
     pub reaped: Arc<[AtomicBool]>,
 }
@@ -51,10 +53,14 @@ impl Steps {
     pub async fn seal(self, ranks: Vec<(Rank, Fate)>) -> Result<(), StepError> {
         let lost: Vec<Rank> =
             ranks.iter().filter(|&&(_, fate)| fate == Fate::Lost).map(|&(rank, _)| rank).collect();
+        let nodes: BTreeSet<Domain> = lost.iter().map(|&rank| self.domains.of(rank)).collect();
+        let nodes: Vec<Domain> = nodes.into_iter().collect();
+        if let Some(copier) = self.copier.as_ref().filter(|_| !lost.is_empty()) {
+            copier.lose(lost.clone(), nodes.clone()).await?;
+        }
         if let Some(writer) = &self.writer {
             if !lost.is_empty() {
-                let nodes: BTreeSet<Domain> = lost.iter().map(|&rank| self.domains.of(rank)).collect();
-                writer.lose(lost.clone(), nodes.into_iter().collect()).await?;
+                writer.lose(lost.clone(), nodes).await?;
             }
             if lost.len() < ranks.len() {
                 writer.flush().await?;
@@ -69,6 +75,9 @@ impl Steps {
             })
         })
         .await??;
+        if let Some(copier) = self.copier.filter(|_| !lost.is_empty()) {
+            copier.resume(lost.clone());
+        }
         if let Some(writer) = self.writer.filter(|_| !lost.is_empty()) {
             writer.resume(lost);
         }
@@ -101,6 +110,10 @@ impl Steps {
             Some(writer) => writer.read(ranks.into_iter().chain(witnesses.iter().copied()).collect()).await?,
             None => Default::default(),
         };
+        let copies = match &self.copier {
+            Some(copier) => copier.held().await?,
+            None => Vec::new(),
+        };
         let mut holders = dead.clone();
         if let Some(collector) = collector {
             holders.extend(ask(&mut **collector, &dead, self.domains.ranks()));
@@ -108,6 +121,9 @@ impl Steps {
         let Self { memory, domains, .. } = self;
         let collected = tokio::task::spawn_blocking(move || {
             let mut collected = Collected::default();
+            for (domain, determinant) in copies {
+                collected.add_held(determinant, domain);
+            }
             for entry in stable.iter() {
                 match entry.kind {
                     EntryKind::Message => collected.add_message(entry.rank, message(entry.bytes)?),

@@ -42,7 +42,7 @@ use crate::process::{Ended, Happened, Spool, Target, randomization_off};
 use crate::report::Report;
 use crate::sink::{Outlets, Sink};
 use crate::state_dir::{StateDir, StateDirError};
-use crate::storage::{Observer, Place, StorageError, Store, Writer};
+use crate::storage::{Copier, Observer, Place, StorageError, Store, Writer};
 use collect::{StepError, Steps};
 use kills::Kills;
 pub use news::{DIVERGENCE, FAILED, TIMEOUT, UNRECOVERABLE};
@@ -247,7 +247,7 @@ impl Job {
             specification,
         })?;
         let mut stores = Vec::new();
-        for used in &bound.stores {
+        for used in bound.stores.iter().filter(|used| used.replicas.is_none()) {
             let place = Place {
                 state_dir: state_dir.path(),
                 job: state_dir.job(),
@@ -263,9 +263,18 @@ impl Job {
         let writer = match stores.is_empty() {
             true => None,
             false => {
-                let observer = Watcher { advanced: Arc::clone(&advanced), cause };
+                let observer = Watcher { advanced: Arc::clone(&advanced), cause: cause.clone() };
                 let writer = Writer::start(memory.clone(), stores, observer);
                 Some(Arc::new(writer.map_err(JobError::system("start a thread"))?))
+            }
+        };
+        let copied: Vec<_> = bound.stores.iter().filter_map(|used| Some((used.id, used.replicas?))).collect();
+        let copier = match copied.is_empty() {
+            true => None,
+            false => {
+                let observer = Watcher { advanced: Arc::clone(&advanced), cause };
+                let copier = Copier::start(memory.clone(), &domains, &copied, observer);
+                Some(Arc::new(copier.map_err(JobError::system("start a thread"))?))
             }
         };
         for order in options.kills.iter().filter(|order| order.is_random()) {
@@ -285,6 +294,7 @@ impl Job {
             memory: memory.clone(),
             domains: domains.clone(),
             writer,
+            copier,
             reaped: (0..ranks).map(|_| AtomicBool::new(true)).collect(),
         };
         Ok(Self {

@@ -3,17 +3,20 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use egida_core::gate::{Condition, Gate};
+use egida_core::binder::StoreUse;
+use egida_core::gate::{Condition, Gate, StoreId};
 use egida_core::ids::{Domain, Incarnation, Position, Rank};
 use egida_core::module::{CollectDeterminants, FailureDetector, MutedJournal, Network};
 use egida_core::recovery::{Action, Collected, Coordinator, Fate, Input, Note, RecoveryImage};
 use egida_core::stack::EventHandler;
+use egida_shm::JobMemory;
 use egida_spec::protocol::FailureUnit;
 use rustix::process::Signal;
 
 use super::collect::StepError;
 use super::news::{Death, Recovery, UNRECOVERABLE};
 use super::{Job, JobError, Phase};
+use crate::foreign::Foreign;
 use crate::sink::Replaying;
 use crate::storage::StorageError;
 
@@ -111,9 +114,11 @@ impl Job {
                     self.outputs.writer_died(rank);
                     if fate == Fate::Lost {
                         self.foreign.lost(self.domains.of(rank));
-                        self.outputs.lost_log_of(rank, self.memory.stable(rank));
+                        let stable = self.conditions().stable_on_all(rank);
+                        self.outputs.lost_log_of(rank, stable);
                     }
                 }
+                self.tell_of_missing_holders();
                 self.step = Some(tokio::spawn(async move { StepDone::Sealed(steps.seal(ranks).await) }));
             }
             Action::Announce { tokens } => {
@@ -170,8 +175,9 @@ impl Job {
                         return Ok(());
                     }
                 };
-                for (domain, determinant) in self.foreign.held() {
-                    collected.add_held(determinant.clone(), domain);
+                for held in self.foreign.held() {
+                    let (domain, determinant) = held?;
+                    collected.add_held(determinant, domain);
                 }
                 let mut depends = BTreeMap::new();
                 if self.discard_determinants {
@@ -206,6 +212,9 @@ impl Job {
         self.memory.set_recovery(rank, &bytes)?;
         let started = Instant::now();
         self.spawn(rank, image.incarnation)?;
+        if let Some(copier) = &self.steps.copier {
+            copier.up(self.domains.of(rank));
+        }
         // One that had left is executed again without having died: its messages were lost with its node.
         let death = self.deaths.remove(&rank).unwrap_or(Death { at: started, known: started, kill: None });
         let own = image.determinants.iter().filter(|held| held.determinant.owner == rank);
@@ -308,17 +317,17 @@ impl Job {
             let gate = self.gate(self.memory.journal_head(rank));
             self.outputs.renew(rank, &gate);
         }
-        let stable = self.memory.stable(rank);
         let mut is_unstable = false;
         let mut held = BTreeMap::<Domain, Position>::new();
         for condition in self.outputs.waiting_for(rank) {
             match condition {
-                Condition::Stable { position, .. } => is_unstable |= position > stable,
                 Condition::Held { domains, position } => {
                     let furthest = held.entry(domains).or_default();
                     *furthest = position.max(*furthest);
                 }
-                Condition::Other { rank, position } => is_unstable |= position > self.memory.stable(rank),
+                // Copies in the memory of others are made at once, whether somebody waits for them or not.
+                Condition::Stable { store, .. } if self.is_copied(store) => {}
+                condition => is_unstable |= !self.conditions().is_met(rank, &condition),
             }
         }
         if let Some(writer) = self.steps.writer.as_ref().filter(|_| is_unstable) {
@@ -330,15 +339,39 @@ impl Job {
                 self.replicate(rank, copies, position)?;
             }
         }
-        let (unit, foreign, memory) = (self.unit, &self.foreign, &self.memory);
-        self.outputs.release(rank, self.news.sink(), |condition| match *condition {
-            Condition::Stable { position, .. } => position <= stable,
-            Condition::Held { domains, position } => {
-                unit == FailureUnit::Process || foreign.is_held(rank, domains, position)
-            }
-            Condition::Other { rank, position } => position <= memory.stable(rank),
-        });
+        let conditions = Conditions {
+            unit: self.unit,
+            stores: &self.bound.stores,
+            memory: &self.memory,
+            foreign: &self.foreign,
+        };
+        self.outputs.release(rank, self.news.sink(), |condition| conditions.is_met(rank, condition));
         Ok(())
+    }
+
+    fn conditions(&self) -> Conditions<'_> {
+        let Self { unit, bound, memory, foreign, .. } = self;
+        Conditions { unit: *unit, stores: &bound.stores, memory, foreign }
+    }
+
+    /// Whether a store is the memory of other nodes.
+    fn is_copied(&self, store: StoreId) -> bool {
+        self.bound.stores.iter().any(|used| used.id == store && used.replicas.is_some())
+    }
+
+    /// Says that sends wait where fewer nodes are up than are to hold what is logged.
+    fn tell_of_missing_holders(&mut self) {
+        let copies = self.bound.stores.iter().filter_map(|store| Some(store.replicas?.copies)).max();
+        let (domains, coordinator) = (&self.domains, &self.coordinator);
+        let is_live = |&domain: &Domain| domains.members(domain).all(|rank| !coordinator.is_dead(rank));
+        let others = (0..domains.count()).filter(is_live).count().saturating_sub(1);
+        if let Some(copies) = copies.filter(|&copies| u64::from(copies) > others as u64)
+            && self.told.insert((0, HOLDERS_MISSING.to_owned()))
+        {
+            self.news.note(format!(
+                "sends wait until nodes are back: {copies} others are to hold what they depend on, and {others} are up"
+            ));
+        }
     }
 
     /// Has enough domains hold what output waits for, or says that there are not enough.
@@ -356,5 +389,34 @@ impl Job {
     }
 }
 
+/// What decides whether output may leave.
+struct Conditions<'a> {
+    unit: FailureUnit,
+    stores: &'a [StoreUse],
+    memory: &'a JobMemory,
+    foreign: &'a Foreign,
+}
+
+impl Conditions<'_> {
+    /// Whether a condition on the journal of `rank` is met.
+    fn is_met(&self, rank: Rank, condition: &Condition) -> bool {
+        match *condition {
+            Condition::Stable { store, position } => position <= self.memory.stable(rank, store),
+            Condition::Other { rank, position } => position <= self.stable_on_all(rank),
+            Condition::Held { domains, position } => {
+                self.unit == FailureUnit::Process || self.foreign.is_held(rank, domains, position)
+            }
+        }
+    }
+
+    /// The position of a journal below which every store holds all that is for it.
+    fn stable_on_all(&self, rank: Rank) -> Position {
+        let stable = |store: &StoreUse| self.memory.stable(rank, store.id);
+        self.stores.iter().map(stable).min().unwrap_or(Position::MAX)
+    }
+}
+
 /// Stands in what was told for a rank whose output waits for nodes.
 const WAITING: &str = "output waits";
+/// Stands in what was told for the whole job, once sends waited for nodes.
+const HOLDERS_MISSING: &str = "sends wait";

@@ -1,8 +1,10 @@
 //! Stable storage, the daemon's half: what writes entries of journals where a failure cannot reach them.
 //!
 //! A [`Backend`] is chosen by the phrase of the specification (`local disk`, `NFS disk`); a crate of a user registers
-//! another with [`Backends::register`]. The ranks never touch it: a [`Writer`] thread drains their journals into it.
+//! another with [`Backends::register`]. The ranks never touch it: a [`Writer`] thread drains their journals into it. Storage
+//! in the memory of other nodes has no backend; a [`Copier`] thread fills it.
 
+mod copier;
 mod disk;
 mod format;
 mod writer;
@@ -19,6 +21,7 @@ use egida_core::ids::{Domain, Domains, Position, Rank};
 use egida_spec::protocol::Params;
 use thiserror::Error;
 
+pub use copier::Copier;
 pub use disk::Disk;
 pub(crate) use disk::sync_dir;
 pub use format::TornTail;

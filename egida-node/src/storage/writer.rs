@@ -194,8 +194,8 @@ impl Thread {
     fn wait(&self) -> Duration {
         let Some(every) = self.every else { return Duration::ZERO };
         let is_asked = |rank| {
-            let stable = self.memory.stable(rank);
-            self.stores.iter().any(|(store, _)| self.memory.flush_requested(rank, store.id) > stable)
+            let is_behind = |id| self.memory.flush_requested(rank, id) > self.memory.stable(rank, id);
+            self.stores.iter().any(|(store, _)| is_behind(store.id))
         };
         if self.awaited.swap(false, Ordering::AcqRel) || (0..self.memory.ranks()).any(is_asked) {
             return Duration::ZERO;
@@ -253,8 +253,10 @@ impl Thread {
             store.backend.sync().await?;
             batch.clear();
         }
-        for &(rank, position) in &advanced {
-            self.memory.set_stable(rank, position);
+        for (store, _) in &self.stores {
+            for &(rank, position) in &advanced {
+                self.memory.set_stable(rank, store.id, position);
+            }
         }
         if !advanced.is_empty() {
             observer.advanced();
@@ -368,7 +370,7 @@ mod tests {
         let end = log(&mut zero, 0b11, "for both");
         log(&mut one, 0b10, "of another rank");
         run(writer.flush()).unwrap();
-        assert_eq!((memory.stable(0), memory.stable(1)), (end, 1));
+        assert_eq!((memory.stable(0, 1), memory.stable(1, 1)), (end, 1));
         let found = run(writer.read(vec![0])).unwrap();
         assert_eq!(texts(&found), [(0, 0, "for the store".to_owned()), (0, 3, "for both".to_owned())]);
     }
@@ -382,7 +384,7 @@ mod tests {
             let end = log(&mut zero, 0b10, "entry");
             assert_eq!(end, count);
             let begun = std::time::Instant::now();
-            while memory.stable(0) < end {
+            while memory.stable(0, 1) < end {
                 assert!(begun.elapsed() < Duration::from_secs(5), "entry {count} is not written");
                 std::thread::yield_now();
             }
@@ -396,9 +398,9 @@ mod tests {
         let writer = patient_writer(&memory, dir.path(), Some(Duration::from_secs(3600)));
         let end = log(&mut zero, 0b10, "patient");
         std::thread::sleep(Duration::from_millis(50));
-        assert_eq!(memory.stable(0), 0, "nobody asked, and the hour is not over");
+        assert_eq!(memory.stable(0, 1), 0, "nobody asked, and the hour is not over");
         let begun = Instant::now();
-        while memory.stable(0) < end {
+        while memory.stable(0, 1) < end {
             writer.nudge();
             assert!(begun.elapsed() < Duration::from_secs(5), "it was asked for");
             std::thread::yield_now();
@@ -416,7 +418,7 @@ mod tests {
         run(writer.lose(vec![0], vec![0])).unwrap();
         log(&mut zero, 0b10, "on its way");
         run(writer.flush()).unwrap();
-        assert_eq!(memory.stable(0), 1);
+        assert_eq!(memory.stable(0, 1), 1);
         assert_eq!(texts(&run(writer.read(vec![0, 1])).unwrap()), [(1, 0, "elsewhere".to_owned())]);
         drop(zero);
         memory.discard(0, |_| egida_shm::Blocked::Wait).unwrap();

@@ -121,7 +121,7 @@ impl ShmDriver {
     /// Makes known how far this process is.
     pub fn set_state(&self, state: RankState) {
         self.memory.rank(self.rank).status.state.store(state as u64, Ordering::Release);
-        self.ring_daemon();
+        self.ring_daemon(u8::MAX);
     }
 
     /// This process's rank.

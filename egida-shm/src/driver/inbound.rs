@@ -303,9 +303,9 @@ impl ShmDriver {
         any_source(memory, self.rank, |source| {
             self.inbound[source as usize].has_news(memory, memory.channel(source, self.rank))
         }) || self.watched.lanes_asked.iter().any(|&dest| self.has_notice(dest))
-            || self.watched.stable_asked.borrow().iter().any(|&rank| {
-                let position = memory.rank(rank).stable.load(Ordering::Acquire);
-                self.watched.stable[rank as usize].replace(Some(position)) != Some(position)
+            || self.watched.stable_asked.borrow().iter().any(|&(rank, store)| {
+                let position = memory.rank(rank).stable[store].load(Ordering::Acquire);
+                self.watched.stable[rank as usize][store].replace(Some(position)) != Some(position)
             })
     }
 

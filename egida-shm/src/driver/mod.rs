@@ -54,10 +54,10 @@ pub struct ShmDriver {
 /// What the engine asked for last and what could have changed since: the news that end a wait.
 #[derive(Debug)]
 struct Watched {
-    /// The stable position of each rank as it was told last, where it was asked for.
-    stable: Vec<Cell<Option<Position>>>,
-    /// The ranks whose stable position was asked for.
-    stable_asked: RefCell<Vec<Rank>>,
+    /// The stable positions of each rank as they were told last, where they were asked for.
+    stable: Vec<[Cell<Option<Position>>; MAX_STORES]>,
+    /// The journals and stores whose stable position was asked for.
+    stable_asked: RefCell<Vec<(Rank, usize)>>,
     /// The lanes that were asked for.
     lanes_asked: Vec<Rank>,
     /// The epoch of which news was given.
@@ -67,7 +67,7 @@ struct Watched {
 impl Watched {
     fn new(ranks: u32) -> Self {
         Self {
-            stable: (0..ranks).map(|_| Cell::new(None)).collect(),
+            stable: (0..ranks).map(|_| Default::default()).collect(),
             stable_asked: RefCell::default(),
             lanes_asked: Vec::new(),
             epoch: Cell::new(0),
@@ -159,10 +159,11 @@ impl Driver for ShmDriver {
         }
     }
 
-    fn stable(&self, rank: Rank) -> Position {
-        let position = self.memory.rank(rank).stable.load(Ordering::Acquire);
-        if self.watched.stable[rank as usize].replace(Some(position)).is_none() {
-            self.watched.stable_asked.borrow_mut().push(rank);
+    fn stable(&self, rank: Rank, store: StoreId) -> Position {
+        let store = usize::from(store) % MAX_STORES;
+        let position = self.memory.rank(rank).stable[store].load(Ordering::Acquire);
+        if self.watched.stable[rank as usize][store].replace(Some(position)).is_none() {
+            self.watched.stable_asked.borrow_mut().push((rank, store));
         }
         position
     }
@@ -194,7 +195,7 @@ impl Driver for ShmDriver {
         slot.journal_heads.head.store(self.journal_head, Ordering::Release);
         if entry.stores != 0 {
             slot.journal_heads.to_store.store(self.journal_head, Ordering::Release);
-            self.ring_daemon();
+            self.ring_daemon(entry.stores);
         }
         Ok(self.journal_head)
     }
@@ -217,7 +218,7 @@ impl Driver for ShmDriver {
         let asked = &self.memory.rank(self.rank).journal_heads.flush[usize::from(store) % MAX_STORES];
         if asked.load(Ordering::Relaxed) < position {
             asked.store(position, Ordering::Release);
-            self.ring_daemon();
+            self.ring_daemon(1 << (usize::from(store) % MAX_STORES));
         }
     }
 
@@ -231,9 +232,16 @@ impl Driver for ShmDriver {
 }
 
 impl ShmDriver {
-    fn ring_daemon(&self) {
+    /// Wakes whoever fills these stores.
+    fn ring_daemon(&self, stores: u8) {
         let header = self.memory.header();
-        header.bell.ring(&header.fences);
+        let copied = header.copied.load(Ordering::Relaxed) as u8;
+        if stores & copied != 0 {
+            header.copies_bell.ring(&header.fences);
+        }
+        if stores & !copied != 0 {
+            header.bell.ring(&header.fences);
+        }
     }
 
     fn ring_rank(&self, rank: Rank) {
