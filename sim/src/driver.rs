@@ -334,12 +334,12 @@ impl Driver for SimDriver {
         channel.reclaim(unneeded);
     }
 
-    fn stable(&self, rank: Rank) -> Position {
+    fn stable(&self, rank: Rank, store: StoreId) -> Position {
         let world = self.world.borrow();
         if rank == self.rank && world.is_fenced(rank, self.incarnation) {
             return self.head;
         }
-        world.stable_seen_by(self.rank, rank)
+        world.stable_seen_by(self.rank, rank, store)
     }
 
     fn notify_matched(&mut self, source: Rank, ssn: Ssn) -> Result<(), Fault> {

@@ -12,6 +12,7 @@
 //! yet: checkpoints, partitions, torn disk writes.
 
 pub mod application;
+pub mod copies;
 pub mod driver;
 pub mod job;
 pub mod observer;

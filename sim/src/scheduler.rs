@@ -58,6 +58,8 @@ pub enum Event {
         /// The position.
         position: Position,
     },
+    /// Some copies of what a rank logged reach the memory of the nodes that are to hold them.
+    Copy(Rank),
 }
 
 /// An event that waits for its time. Of two at the same time, the one that was put first is earlier.

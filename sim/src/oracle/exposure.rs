@@ -13,7 +13,7 @@ use egida_spec::protocol::FailureUnit;
 
 use crate::world::Entry;
 
-/// A dependency that one failure would turn into an orphan.
+/// A dependency that no more failures than are tolerated would turn into an orphan.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Exposed {
     /// Who depends.
@@ -31,6 +31,8 @@ pub struct Exposed {
 pub struct Exposure {
     domains: Domains,
     unit: FailureUnit,
+    /// How many domains may fail at once.
+    failures: u32,
     /// How many events of each rank each rank's state depends on.
     depends: Vec<Rc<VectorClock>>,
     /// Where the determinants of each rank's events lie.
@@ -40,7 +42,7 @@ pub struct Exposure {
 #[derive(Debug, Clone, Default)]
 struct Owned {
     places: Vec<Places>,
-    /// All events below this number could be found again if the owner's domain failed now.
+    /// All events below this number could be found again if as many domains failed now as may, the owner's among them.
     found: EventIndex,
 }
 
@@ -53,10 +55,11 @@ struct Places {
 impl Exposure {
     /// An observer of a job in which nothing has happened.
     #[must_use]
-    pub fn new(domains: Domains, unit: FailureUnit) -> Self {
+    pub fn new(domains: Domains, unit: FailureUnit, failures: u32) -> Self {
         let ranks = domains.ranks();
         Self {
             unit,
+            failures,
             depends: (0..ranks).map(|_| Rc::new(VectorClock::new(ranks))).collect(),
             owned: vec![Owned::default(); ranks as usize],
             domains,
@@ -106,7 +109,7 @@ impl Exposure {
         }
         note(&mut owned.places[at]);
         let lost = self.domains.of(owner);
-        owned.count(lost, self.unit);
+        owned.count(lost, self.unit, self.failures);
     }
 
     /// The memory of a domain is lost.
@@ -116,7 +119,7 @@ impl Exposure {
                 places.memory_of.retain(|&holder| holder != domain);
             }
             owned.found = 0;
-            owned.count(self.domains.of(owner), self.unit);
+            owned.count(self.domains.of(owner), self.unit, self.failures);
         }
     }
 
@@ -134,14 +137,19 @@ impl Exposure {
         }
     }
 
-    /// What a rank depends on that could not be found again if the domain of its owner failed now: an orphan to be.
+    /// What a rank depends on that could not be found again if as many domains as may failed now, that of its owner among
+    /// them and its own not: an orphan to be.
     #[must_use]
     pub fn of(&self, survivor: Rank) -> Option<Exposed> {
         let domain = self.domains.of(survivor);
         (0..).zip(&self.owned).find_map(|(owner, owned)| {
-            let (needed, found) = (self.depends[survivor as usize].of(owner), owned.found);
-            let exposed = needed > found && self.domains.of(owner) != domain;
-            exposed.then_some(Exposed { survivor, owner, needed, found })
+            let needed = self.depends[survivor as usize].of(owner);
+            if needed <= owned.found || self.domains.of(owner) == domain {
+                return None;
+            }
+            // What it holds itself is found as long as it is there to need it.
+            let found = owned.found_with(domain, self.domains.of(owner), self.unit, self.failures);
+            (needed > found).then_some(Exposed { survivor, owner, needed, found })
         })
     }
 
@@ -153,12 +161,30 @@ impl Exposure {
 }
 
 impl Owned {
-    fn count(&mut self, lost: Domain, unit: FailureUnit) {
-        let is_left = |domain: &Domain| unit == FailureUnit::Process || *domain != lost;
+    fn count(&mut self, lost: Domain, unit: FailureUnit, failures: u32) {
         let from = usize::try_from(self.found).unwrap_or(usize::MAX);
         let more = self.places.iter().skip(from);
-        self.found += more.take_while(|places| places.disk || places.memory_of.iter().any(is_left)).count()
-            as EventIndex;
+        self.found += more.take_while(|places| places.last(lost, unit, failures)).count() as EventIndex;
+    }
+
+    /// How many events could be found again where this domain does not fail.
+    fn found_with(&self, safe: Domain, lost: Domain, unit: FailureUnit, failures: u32) -> EventIndex {
+        let from = usize::try_from(self.found).unwrap_or(usize::MAX);
+        let is_found =
+            |places: &&Places| places.memory_of.contains(&safe) || places.last(lost, unit, failures);
+        self.found + self.places.iter().skip(from).take_while(is_found).count() as EventIndex
+    }
+}
+
+impl Places {
+    /// Whether it is found again whatever domains fail beside the owner's.
+    fn last(&self, lost: Domain, unit: FailureUnit, failures: u32) -> bool {
+        let others = self.memory_of.iter().filter(|&&domain| domain != lost).count();
+        let by_memory = match unit {
+            FailureUnit::Process => !self.memory_of.is_empty(),
+            FailureUnit::Node => others >= failures as usize,
+        };
+        self.disk || by_memory
     }
 }
 
@@ -183,7 +209,7 @@ mod tests {
 
     #[test]
     fn a_dependency_is_exposed_until_its_determinant_lies_elsewhere() {
-        let mut exposure = Exposure::new(Domains::blocks(3, 1), FailureUnit::Node);
+        let mut exposure = Exposure::new(Domains::blocks(3, 1), FailureUnit::Node, 1);
         exposure.logged(0, EntryKind::Own, &polls(0, 0));
         assert_eq!(exposure.of_any(), None, "nobody else depends on it");
         let past = exposure.past(0);
@@ -200,8 +226,22 @@ mod tests {
     }
 
     #[test]
+    fn as_many_copies_are_needed_as_domains_may_fail() {
+        let mut exposure = Exposure::new(Domains::blocks(4, 1), FailureUnit::Node, 2);
+        exposure.logged(0, EntryKind::Own, &polls(0, 0));
+        exposure.held(1, &polls(0, 0));
+        let past = exposure.past(0);
+        exposure.read(1, &past);
+        assert_eq!(exposure.of_any(), None, "it holds what it depends on");
+        exposure.read(3, &past);
+        assert_eq!(exposure.of(3), Some(Exposed { survivor: 3, owner: 0, needed: 1, found: 0 }));
+        exposure.held(2, &polls(0, 0));
+        assert_eq!(exposure.of_any(), None);
+    }
+
+    #[test]
     fn memory_survives_a_process() {
-        let mut exposure = Exposure::new(Domains::blocks(2, 1), FailureUnit::Process);
+        let mut exposure = Exposure::new(Domains::blocks(2, 1), FailureUnit::Process, 1);
         exposure.logged(0, EntryKind::Own, &polls(0, 0));
         exposure.read(1, &exposure.past(0));
         assert_eq!(exposure.of_any(), None);

@@ -23,6 +23,7 @@ use egida_core::module::{CollectDeterminants, FailureDetector};
 use egida_core::recovery::{Coordinator, Input, RecoveryImage};
 use egida_core::registry::Registry;
 
+use crate::copies::Copies;
 use crate::job::{Control, Ending, Job, Outcome};
 use crate::oracle::Exposure;
 use crate::schedule::{Mishap, Moment, Phase};
@@ -51,6 +52,7 @@ struct Simulation<'a> {
     images: BTreeMap<Rank, RecoveryImage>,
     /// How often recoveries came to each phase.
     phases: BTreeMap<Phase, u32>,
+    copies: Copies,
     copies_needed: u32,
     /// How long an entry may wait to be written out.
     write_out_after: Time,
@@ -102,17 +104,21 @@ impl<'a> Simulation<'a> {
         // The daemon's part, which is the same whatever rank it is bound for.
         let daemon = bind(job.protocol, registry, &job.setting, 0)?;
         let detects = daemon.detector.is_some();
-        // Whether nobody may ever depend on what one failure loses.
+        // Whether nobody may ever depend on what as many failures as may be lose.
         let protects =
             daemon.policy.recovers && !detects && job.control != Some(Control::DiscardDeterminants);
-        let every = daemon.stores.iter().map(|store| store.every).min().flatten();
+        let disks = daemon.stores.iter().filter(|store| store.replicas.is_none());
+        let every = disks.map(|store| store.every).min().flatten();
         let write_out_after = every
             .map_or(0, |every| Time::try_from(every.as_nanos()).unwrap_or(Time::MAX))
             .max(job.faults.disk_delay);
         let coordinator = Coordinator::new(daemon.policy, domains.clone()).detecting(daemon.detector);
-        let mut world = World::new(domains.clone());
+        let mut world = World::new(domains.clone(), &daemon.stores);
         world.network.longest = job.faults.network_delay;
-        world.exposure = (job.observed && protects).then(|| Exposure::new(domains.clone(), job.setting.unit));
+        // Where nothing is said, all may fail at once.
+        let failures = daemon.policy.tolerates.unwrap_or(u32::MAX);
+        world.exposure =
+            (job.observed && protects).then(|| Exposure::new(domains.clone(), job.setting.unit, failures));
         let mut agenda = Agenda::default();
         for (number, mishap) in job.schedule.0.iter().enumerate() {
             match mishap {
@@ -147,6 +153,7 @@ impl<'a> Simulation<'a> {
             collecting: None,
             images: BTreeMap::new(),
             phases: BTreeMap::new(),
+            copies: Copies::new(&daemon.stores, domains),
             copies_needed: daemon.policy.tolerates.unwrap_or(0),
             write_out_after,
             detects,
@@ -192,14 +199,23 @@ impl<'a> Simulation<'a> {
                 }
             }
             Event::Mishap(number) => self.go_wrong(number),
-            Event::Heal => self.world.borrow_mut().heal(),
+            Event::Heal => {
+                self.world.borrow_mut().heal();
+                for rank in 0..self.job.setting.domains.ranks() {
+                    self.copy_soon(rank);
+                }
+            }
             Event::Learn(rank, incarnation) => self.learn(rank, incarnation),
-            Event::Look(rank) => self.release(rank),
+            Event::Look(rank) => {
+                self.copy_soon(rank);
+                self.release(rank);
+            }
             Event::Replicate { rank, domain, position } => self.replicated(rank, domain, position),
+            Event::Copy(rank) => self.copy(rank),
         }
     }
 
-    /// While nobody is down, whatever a state depends on could be found again if any one domain failed now.
+    /// While nobody is down, whatever a state depends on could be found again if as many domains failed now as may.
     fn look_for_exposed(&mut self, rank: Rank) {
         let world = self.world.borrow();
         let Some(exposed) = world.exposure.as_ref().and_then(|exposure| exposure.of(rank)) else { return };

@@ -1,4 +1,4 @@
-//! What a rank writes, until the world may see it.
+//! What a rank logs, until it is where it is to be; what it writes, until the world may see it.
 
 use std::collections::BTreeSet;
 
@@ -16,17 +16,51 @@ use crate::scheduler::{Event, Time};
 /// How long it takes at most until a node has taken determinants into its memory.
 const REPLICATE: Time = 80;
 
+/// How many copies come to other nodes at once, at most: the network may stop with an entry at some of its holders.
+const COPIES_AT_ONCE: Time = 4;
+
 /// How long it takes at most until a node notices that output may be seen.
 const LOOK: Time = 5;
 
 impl Simulation<'_> {
     /// What is in the journal is written out some time, whether anybody asks for it or not.
     pub(super) fn write_out_soon(&mut self, rank: Rank, head: Position) {
-        let stable = self.world.borrow().journals[rank as usize].stable;
+        let written = self.world.borrow().journals[rank as usize].stable.written;
+        let has_disk = self.world.borrow().on_disk != 0;
         let life = &mut self.ranks[rank as usize];
-        if stable < head && life.write_out_due <= stable {
+        if has_disk && written < head && life.write_out_due <= written {
             life.write_out_due = head;
             self.after(self.write_out_after, Event::WriteOut(rank, head));
+        }
+    }
+
+    /// What is for the memory of other nodes is copied there as soon as it can be.
+    pub(super) fn copy_soon(&mut self, rank: Rank) {
+        let head = self.world.borrow().journals[rank as usize].head();
+        if self.copies.is_behind(rank, head) && !self.ranks[rank as usize].copying {
+            self.ranks[rank as usize].copying = true;
+            self.after(REPLICATE, Event::Copy(rank));
+        }
+    }
+
+    /// Some copies of what a rank logged come to where they are to be.
+    pub(super) fn copy(&mut self, rank: Rank) {
+        self.ranks[rank as usize].copying = false;
+        let is_lost = |rank: Rank| self.coordinator.is_dead(rank) || !self.has_memory(rank);
+        if is_lost(rank) {
+            return;
+        }
+        let domains = &self.job.setting.domains;
+        let own = domains.of(rank);
+        let reached: BTreeSet<Domain> = (0..domains.count())
+            .filter(|&domain| self.world.borrow().network.cut_until(own, domain).is_none())
+            .filter(|&domain| !domains.members(domain).any(is_lost))
+            .collect();
+        let budget = self.chooser.delay(COPIES_AT_ONCE);
+        let world = &mut self.world.borrow_mut();
+        // Where it came no further, it waits for a node.
+        if self.copies.advance(world, rank, budget, |domain| reached.contains(&domain)) {
+            self.agenda.put(world.now, Event::Look(rank));
         }
     }
 
@@ -125,11 +159,12 @@ impl Simulation<'_> {
             life.output.renew(&life.node.output(&mut MutedJournal, head, &world.heads()));
         }
         life.replicated.holds(world.domains.of(rank), head);
-        let stable = world.journals[rank as usize].stable;
         while let Some(bytes) = life.output.release(|condition| match *condition {
-            Condition::Stable { position, .. } => position <= stable,
+            Condition::Stable { store, position } => position <= world.stable_seen_by(rank, rank, store),
             Condition::Held { domains, position } => life.replicated.position_held_by(domains) >= position,
-            Condition::Other { rank: other, position } => world.stable_seen_by(rank, other) >= position,
+            Condition::Other { rank: other, position } => {
+                position <= world.stable_on_all_seen_by(rank, other)
+            }
         }) {
             life.released.extend(bytes);
         }
@@ -148,6 +183,8 @@ impl Simulation<'_> {
                     let others = (1..domains.count()).map(|step| (own + step) % domains.count());
                     copies.extend(others.take(missing as usize).map(|domain| (domain, position)));
                 }
+                // Copies are made at once, whether somebody waits for them or not.
+                Condition::Stable { store, .. } if self.world.borrow().of_copies & (1 << store) != 0 => {}
                 Condition::Stable { position, .. } => {
                     unstable.insert((rank, position));
                 }
@@ -157,9 +194,9 @@ impl Simulation<'_> {
             }
         }
         for (owner, position) in unstable {
-            let stable = self.world.borrow().journals[owner as usize].stable;
+            let written = self.world.borrow().journals[owner as usize].stable.written;
             let asked = &mut self.ranks[owner as usize].write_out_asked;
-            if stable < position && *asked < position {
+            if written < position && *asked < position {
                 *asked = position;
                 let until = self.world.borrow().network.cut_until(own, self.job.setting.domains.of(owner));
                 self.after_from(until, self.job.faults.disk_delay, Event::WriteOut(owner, position));

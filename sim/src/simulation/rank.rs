@@ -48,6 +48,8 @@ pub(super) struct Life {
     pub write_out_due: Position,
     /// Up to which position of its journal somebody waits for the disk.
     pub write_out_asked: Position,
+    /// Whether copies of its journal are on their way.
+    pub copying: bool,
     /// Whether the application has come to its end.
     pub over: bool,
     pub deaths: u32,
@@ -70,6 +72,7 @@ impl Life {
             replicating: BTreeSet::new(),
             write_out_due: 0,
             write_out_asked: 0,
+            copying: false,
             over: false,
             deaths: 0,
             idle: 0,
@@ -132,6 +135,7 @@ impl Simulation<'_> {
                 // Output that wanted this node's memory, and found it down, asks again.
                 for waiting in 0..ranks {
                     self.release(waiting);
+                    self.copy_soon(waiting);
                 }
                 self.after(PAUSE, Event::Run(rank, incarnation));
             }
@@ -158,6 +162,7 @@ impl Simulation<'_> {
                 let head = self.world.borrow().journals[rank as usize].head();
                 self.wrote(rank, head);
                 self.write_out_soon(rank, head);
+                self.copy_soon(rank);
                 self.look_for_exposed(rank);
                 if step == Step::Over {
                     self.over(rank);

@@ -132,13 +132,14 @@ impl Simulation<'_> {
 
     /// The memory charged to a rank is lost, and its disk stops where it is.
     fn lose(&mut self, lost: Rank) {
-        let stable = self.world.borrow().journals[lost as usize].stable;
+        let stable = self.world.borrow().stable_on_all_seen_by(lost, lost);
         if self.job.faults.torn_writes {
             let unsynced = self.world.borrow().journals[lost as usize].unstable().len() as Time;
             let whole = self.chooser.delay(unsynced + 1) - 1;
             self.world.borrow_mut().tear(lost, usize::try_from(whole).unwrap_or(usize::MAX));
         }
         self.world.borrow_mut().discard(lost);
+        self.copies.lost(&self.world.borrow(), lost);
         let domain = self.job.setting.domains.of(lost);
         self.ranks[lost as usize].replicated = Replicated::default();
         for life in &mut self.ranks {

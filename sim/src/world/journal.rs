@@ -1,6 +1,7 @@
 //! Journals, in the memory of nodes.
 
 use egida_core::driver::EntryKind;
+use egida_core::gate::MAX_STORES;
 use egida_core::ids::Position;
 
 /// An entry of a journal.
@@ -21,8 +22,17 @@ pub struct Journal {
     pub base: Position,
     /// The entries.
     pub entries: Vec<Entry>,
-    /// Entries below this position are on the disk.
-    pub stable: Position,
+    /// How far it has come to its stores.
+    pub stable: Watermarks,
+}
+
+/// How far a journal has come to its stores: a store has all that is for it below its position.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Watermarks {
+    /// The disk.
+    pub written: Position,
+    /// Each store that is made of copies in the memory of other nodes.
+    pub copied: [Position; MAX_STORES],
 }
 
 impl Journal {
@@ -32,16 +42,23 @@ impl Journal {
         self.base + self.entries.len() as Position
     }
 
+    /// The entry at a position.
+    #[must_use]
+    pub fn entry(&self, position: Position) -> Option<&Entry> {
+        self.entries.get(usize::try_from(position.checked_sub(self.base)?).ok()?)
+    }
+
     /// The entries that are not on the disk.
     #[must_use]
     pub fn unstable(&self) -> &[Entry] {
-        let written = usize::try_from(self.stable - self.base).unwrap_or(usize::MAX);
+        let written = usize::try_from(self.stable.written - self.base).unwrap_or(usize::MAX);
         self.entries.get(written..).unwrap_or_default()
     }
 
     /// The memory is lost.
     pub fn lose(&mut self) {
         let head = self.head();
-        *self = Self { base: head, entries: Vec::new(), stable: head };
+        let stable = Watermarks { written: head, copied: [head; MAX_STORES] };
+        *self = Self { base: head, entries: Vec::new(), stable };
     }
 }

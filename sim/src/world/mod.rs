@@ -8,13 +8,15 @@ mod network;
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap, VecDeque};
 
+use egida_core::binder::StoreUse;
 use egida_core::control::Control;
 use egida_core::driver::EntryKind;
+use egida_core::gate::{MAX_STORES, StoreId};
 use egida_core::ids::{Domain, Domains, Incarnation, Position, Rank, Ssn};
 
 pub use channel::{Channel, Record, Told};
 pub use disk::{Damaged, Disk, Full};
-pub use journal::{Entry, Journal};
+pub use journal::{Entry, Journal, Watermarks};
 pub use network::Network;
 
 use crate::oracle::Exposure;
@@ -36,7 +38,11 @@ pub struct World {
     pub journals: Vec<Journal>,
     /// What the disk holds, by rank.
     pub disks: Vec<Disk>,
-    /// Determinants that nodes hold for the output of others, by domain, encoded.
+    /// Which stores are on the disk, and which are copies in the memory of other nodes: bit s for store s.
+    pub on_disk: u8,
+    /// See [`World::on_disk`].
+    pub of_copies: u8,
+    /// Determinants that nodes hold for others, by domain, encoded.
     pub foreign: Vec<Vec<Vec<u8>>>,
     /// Control messages on their way to each rank.
     pub inbox: Vec<VecDeque<Letter>>,
@@ -53,7 +59,7 @@ pub struct World {
     /// Records on their way to each rank: when they become visible, and from whom.
     arriving: Vec<BinaryHeap<Reverse<(Time, Rank)>>>,
     /// How far journals were stable when the network was cut.
-    frozen_stable: Option<Vec<Position>>,
+    frozen_stable: Option<Vec<Watermarks>>,
 }
 
 /// A control message on its way.
@@ -70,7 +76,11 @@ pub struct Letter {
 impl World {
     /// A world in which nothing has happened.
     #[must_use]
-    pub fn new(domains: Domains) -> Self {
+    pub fn new(domains: Domains, stores: &[StoreUse]) -> Self {
+        let bits = |of_copies| {
+            let such = stores.iter().filter(|store| store.replicas.is_some() == of_copies);
+            such.fold(0, |bits, store| bits | (1 << store.id))
+        };
         let ranks = domains.ranks() as usize;
         let count = domains.count() as usize;
         Self {
@@ -78,6 +88,8 @@ impl World {
             network: Network::default(),
             journals: vec![Journal::default(); ranks],
             disks: vec![Disk::default(); ranks],
+            on_disk: bits(false),
+            of_copies: bits(true),
             foreign: vec![Vec::new(); count],
             inbox: vec![VecDeque::new(); ranks],
             born: vec![0; ranks],
@@ -141,14 +153,41 @@ impl World {
         }
     }
 
-    /// How far the journal of `owner` is stable, as far as `reader` can know.
+    /// How far a store has what is for it of the journal of `owner`, as far as `reader` can know.
     #[must_use]
-    pub fn stable_seen_by(&self, reader: Rank, owner: Rank) -> Position {
-        let stable = self.journals[owner as usize].stable;
+    pub fn stable_seen_by(&self, reader: Rank, owner: Rank, store: StoreId) -> Position {
+        let position = |stable: &Watermarks| match self.of_copies & (1 << store) != 0 {
+            true => stable.copied[usize::from(store) % MAX_STORES],
+            false => stable.written,
+        };
+        let stable = position(&self.journals[owner as usize].stable);
         match &self.frozen_stable {
-            Some(frozen) if self.are_cut(reader, owner) => stable.min(frozen[owner as usize]),
+            Some(frozen) if self.are_cut(reader, owner) => stable.min(position(&frozen[owner as usize])),
             _ => stable,
         }
+    }
+
+    /// The same for all stores together.
+    #[must_use]
+    pub fn stable_on_all_seen_by(&self, reader: Rank, owner: Rank) -> Position {
+        let used = self.on_disk | self.of_copies;
+        let stores = (0..MAX_STORES as StoreId).filter(|store| used & (1 << store) != 0);
+        stores.map(|store| self.stable_seen_by(reader, owner, store)).min().unwrap_or(Position::MAX)
+    }
+
+    /// A store that is made of copies has all that is for it of a rank's journal below a position. What was let through once
+    /// stays so, though copies may be lost.
+    pub fn copied(&mut self, rank: Rank, store: StoreId, position: Position) {
+        let copied = &mut self.journals[rank as usize].stable.copied[usize::from(store) % MAX_STORES];
+        *copied = position.max(*copied);
+    }
+
+    /// The node of a domain takes a determinant into its memory.
+    pub fn hold(&mut self, domain: Domain, determinant: Vec<u8>) {
+        if let Some(exposure) = &mut self.exposure {
+            exposure.held(domain, &determinant);
+        }
+        self.foreign[domain as usize].push(determinant);
     }
 
     /// Whether two ranks are cut off from each other now.
@@ -226,15 +265,15 @@ impl World {
     pub fn write_out(&mut self, rank: Rank, position: Position) -> Result<(), Full> {
         let journal = &mut self.journals[rank as usize];
         let to = position.min(journal.head());
-        while journal.stable < to {
-            let entry = &journal.entries[(journal.stable - journal.base) as usize];
-            if entry.stores != 0 {
+        while journal.stable.written < to {
+            let entry = &journal.entries[(journal.stable.written - journal.base) as usize];
+            if entry.stores & self.on_disk != 0 {
                 self.disks[rank as usize].write(entry)?;
                 if let Some(exposure) = &mut self.exposure {
                     exposure.written(entry);
                 }
             }
-            journal.stable += 1;
+            journal.stable.written += 1;
         }
         Ok(())
     }
@@ -243,7 +282,7 @@ impl World {
     /// the next in part.
     pub fn tear(&mut self, rank: Rank, whole: usize) {
         let journal = &self.journals[rank as usize];
-        let unsynced = journal.unstable().iter().filter(|entry| entry.stores != 0);
+        let unsynced = journal.unstable().iter().filter(|entry| entry.stores & self.on_disk != 0);
         let disk = &mut self.disks[rank as usize];
         for (number, entry) in unsynced.take(whole + 1).enumerate() {
             if number == whole {
@@ -259,14 +298,11 @@ impl World {
     /// The node of a domain takes into its memory the determinants of a rank's journal from one position to another.
     pub fn replicate(&mut self, rank: Rank, domain: Domain, from: Position, to: Position) {
         let journal = &self.journals[rank as usize];
-        for at in from.max(journal.base)..to.min(journal.head()) {
-            let entry = &journal.entries[(at - journal.base) as usize];
-            if entry.kind != EntryKind::Message {
-                self.foreign[domain as usize].push(entry.bytes.clone());
-                if let Some(exposure) = &mut self.exposure {
-                    exposure.held(domain, &entry.bytes);
-                }
-            }
+        let entries = (from.max(journal.base)..to.min(journal.head())).filter_map(|at| journal.entry(at));
+        let determinants = entries.filter(|entry| entry.kind != EntryKind::Message);
+        let bytes: Vec<Vec<u8>> = determinants.map(|entry| entry.bytes.clone()).collect();
+        for determinant in bytes {
+            self.hold(domain, determinant);
         }
     }
 
