@@ -31,6 +31,10 @@ fn main() {
         let name = format!("{}/node/ring/survivors-roll-back", protocol.name);
         trials.push(trial(name, move || survivors_roll_back(protocol)));
     }
+    for protocol in PROTOCOLS.iter().filter(|protocol| protocol.tolerates < usize::MAX) {
+        let name = format!("{}/node/ring/more-at-once-than-tolerated", protocol.name);
+        trials.push(trial(name, move || gives_up(protocol)));
+    }
     for (protocol, unit) in protocols_and_units() {
         for program in PROGRAMS {
             let name = format!("{}/{unit}/{}/undisturbed", protocol.name, program.name);
@@ -74,6 +78,19 @@ fn survivors_roll_back(protocol: &'static Protocol) -> Result<(), String> {
     match (0..program.ranks).any(|rank| rank != 1 && ended.report.rolled_back(rank)) {
         true => Ok(()),
         false => Err(told(&"nobody rolled back", &ended)),
+    }
+}
+
+/// One more node at once than the protocol tolerates: the job says so and ends, and never hangs or goes on wrongly.
+fn gives_up(protocol: &'static Protocol) -> Result<(), String> {
+    let program = PROGRAMS.iter().find(|program| program.name == "ring").ok_or("no `ring`")?;
+    let reference = reference(program, protocol, FailureUnit::Node)?;
+    let together: Vec<String> = (0..=protocol.tolerates).map(|rank| rank.to_string()).collect();
+    let kill = format!("{}@deliver:{}", together.join("+"), reference.counts[0].deliveries / 2);
+    let ended = Job::of(program).under(protocol, FailureUnit::Node).kill(&kill).run();
+    match verdict::gave_up(&ended) {
+        true => Ok(()),
+        false => Err(told(&"it did not give up", &ended)),
     }
 }
 

@@ -53,6 +53,9 @@ pub const PROTOCOLS: &[Protocol] = &[
         of_every_delivery: true,
         is_optimistic: true,
     },
+    Protocol { name: "pessimistic-replicated", tolerates: 2, of_every_delivery: true, is_optimistic: false },
+    Protocol { name: "pessimistic-sbml", tolerates: 1, of_every_delivery: true, is_optimistic: false },
+    Protocol { name: "replicated-hybrid", tolerates: 2, of_every_delivery: true, is_optimistic: false },
     // The paper's hybrid: causal, with an asynchronous log on disk and centralized retrieval.
     Protocol { name: "paper/fig3b", tolerates: 1, of_every_delivery: true, is_optimistic: false },
 ];

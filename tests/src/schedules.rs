@@ -70,6 +70,7 @@ pub const SCHEDULES: &[Schedule] = &[
         .replays()
         .dead_at_once(3),
     at("together-with-its-neighbour", "V+N@deliver:50%", Traffic).replays().dead_at_once(2),
+    at("together-with-both-neighbours", "V+N+M@deliver:50%", Traffic).replays().dead_at_once(3),
     at("while-its-neighbour-recovers", "N@deliver:40% N.2+V@point:replay.start", Traffic)
         .replays()
         .dead_at_once(2),
