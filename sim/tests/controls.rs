@@ -7,10 +7,12 @@ use egida_core::event::Determinant;
 use egida_core::fault::Fault;
 use egida_core::ids::{Domain, Domains, Rank, Ssn};
 use egida_core::module::{EntryId, PiggybackContext, PiggybackError, PiggybackLogging};
-use egida_core::registry::Registry;
+use egida_core::registry::{Build, Registry};
+use egida_core::replication::Placement;
 use egida_core::setting::Setting;
 use egida_modules::logging::Asynchronously;
 use egida_modules::piggyback::Determinants;
+use egida_modules::storage::MemoryOfOthers;
 use egida_sim::job::{Control, Ending, Job, Outcome};
 use egida_sim::oracle::judge;
 use egida_sim::program::{Op, Scripts};
@@ -72,12 +74,15 @@ fn simulate_with(
     run(&job, registry).unwrap_or_else(|errors| panic!("{errors:?}"))
 }
 
-const PROTOCOLS: [&str; 6] = [
+const PROTOCOLS: [&str; 9] = [
     "pessimistic-receiver.egd",
     "pessimistic-sender.egd",
     "pessimistic-sender-receive.egd",
     "causal.egd",
     "causal-receive.egd",
+    "pessimistic-replicated.egd",
+    "pessimistic-sbml.egd",
+    "replicated-hybrid.egd",
     "paper/fig3b.egd",
 ];
 
@@ -201,9 +206,27 @@ fn a_determinant_that_is_not_piggybacked_is_seen_before_anyone_dies() {
 fn a_send_that_does_not_wait_for_its_log_is_seen_before_anyone_dies() {
     let mut broken = egida_modules::registry();
     broken.how_to_log.register("synchronously", "Asynchronously", |_| Box::new(Asynchronously));
-    for specification in
-        ["pessimistic-sender.egd", "pessimistic-sender-receive.egd", "pessimistic-receiver.egd"]
-    {
+    for specification in [
+        "pessimistic-sender.egd",
+        "pessimistic-sender-receive.egd",
+        "pessimistic-receiver.egd",
+        "pessimistic-replicated.egd",
+        "pessimistic-sbml.egd",
+        "replicated-hybrid.egd",
+    ] {
+        assert_eq!(exposed_by(&egida_modules::registry(), specification), 0);
+        assert!(exposed_by(&broken, specification) >= 5, "{specification}");
+    }
+}
+
+#[test]
+fn one_copy_too_few_is_seen_before_anyone_dies() {
+    let mut broken = egida_modules::registry();
+    broken.volatile_storage.register("volatile memory of processes", "OneTooFew", |build| {
+        let too_few = Build { copies: build.copies - 1, ..*build };
+        Box::new(MemoryOfOthers::new(&too_few, Placement::Neighbours))
+    });
+    for specification in ["pessimistic-replicated.egd", "replicated-hybrid.egd"] {
         assert_eq!(exposed_by(&egida_modules::registry(), specification), 0);
         assert!(exposed_by(&broken, specification) >= 5, "{specification}");
     }
