@@ -67,7 +67,7 @@ fn survives(specification: &str, crashes: &[Crash], seed: u64, deaths: [u32; 4])
 #[test]
 fn an_owner_dies_with_its_determinant_at_some_of_its_holders() {
     for specification in SPECIFICATIONS {
-        for seed in 0..60 {
+        for seed in 0..25 {
             let time = 1 + (seed % 17) as u32;
             survives(specification, &[after_logging(0, 1, time)], seed, [1, 0, 0, 0]);
         }
@@ -79,7 +79,7 @@ fn an_owner_dies_with_its_determinant_at_some_of_its_holders() {
 #[test]
 fn holders_die_one_after_another_and_then_the_owner() {
     for specification in SPECIFICATIONS {
-        for seed in 0..60 {
+        for seed in 0..25 {
             let crashes = [at_delivery(1, 4), at_delivery(2, 10), at_delivery(0, 16)];
             survives(specification, &crashes, seed, [1, 1, 1, 0]);
         }
@@ -90,7 +90,7 @@ fn holders_die_one_after_another_and_then_the_owner() {
 #[test]
 fn an_owner_dies_again_before_its_copies_are_made_again() {
     for specification in SPECIFICATIONS {
-        for seed in 0..60 {
+        for seed in 0..25 {
             let start = CrashPoint::At(Failpoint::ReplayStart);
             let crashes = [
                 at_delivery(0, 7),
@@ -106,13 +106,13 @@ fn an_owner_dies_again_before_its_copies_are_made_again() {
 #[test]
 fn owner_and_holders_die_together() {
     for specification in ["pessimistic-replicated.egd", "replicated-hybrid.egd"] {
-        for seed in 0..60 {
+        for seed in 0..25 {
             let crashes = [at_delivery(0, 8), at_delivery(1, 7)];
             survives(specification, &crashes, seed, [1, 1, 0, 0]);
         }
     }
     let mut given_up = 0;
-    for seed in 0..60 {
+    for seed in 0..25 {
         let crashes = [at_delivery(0, 8), at_delivery(1, 7)];
         let outcome = simulate("pessimistic-sbml.egd", &crashes, seed);
         match outcome.end {

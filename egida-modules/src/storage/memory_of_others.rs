@@ -82,7 +82,8 @@ mod tests {
 
     fn storage(copies: Domain) -> MemoryOfOthers {
         let setting = Setting { domains: Domains::blocks(4, 1), unit: FailureUnit::Node };
-        let build = Build { phrase: None, rank: 0, setting: &setting, store: 2, mirrored: false, copies };
+        let (mirrored, lasting) = (false, true);
+        let build = Build { phrase: None, rank: 0, setting: &setting, store: 2, mirrored, lasting, copies };
         MemoryOfOthers::new(&build, Placement::Neighbours)
     }
 
