@@ -3,7 +3,7 @@
 mod support;
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use egida_core::driver::{Comparison, Driver, EntryKind, JournalEntry};
 use egida_core::fault::Fault;
@@ -380,6 +380,26 @@ fn the_daemon_sleeps_until_there_is_work() {
     assert_eq!(job.flush_requested(0, 1), 2);
     work_arrives(&job, || job.clone().interrupt());
     assert!(!job.wait_for_work(Duration::from_millis(5)));
+}
+
+#[test]
+fn who_makes_copies_is_woken_for_them() {
+    let job = job(2, 64 * MIB);
+    job.set_copied(0b10);
+    let mut driver = rank(&job, 0);
+    assert!(job.wait_to_copy(Duration::ZERO), "the first look is never in vain");
+    assert!(!job.wait_to_copy(Duration::from_millis(5)));
+    std::thread::scope(|scope| {
+        let begun = Instant::now();
+        scope.spawn(|| {
+            std::thread::sleep(Duration::from_millis(30));
+            driver.log(JournalEntry { kind: EntryKind::Own, stores: 0b10, bytes: b"for others" }).unwrap();
+        });
+        assert!(job.wait_to_copy(Duration::from_secs(20)));
+        assert!(begun.elapsed() < Duration::from_secs(10));
+    });
+    job.set_stable(0, 1, 1);
+    assert_eq!((job.stable(0, 0), job.stable(0, 1)), (0, 1), "each store has a watermark of its own");
 }
 
 #[test]
