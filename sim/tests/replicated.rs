@@ -2,15 +2,14 @@
 
 use std::path::Path;
 
-use egida_core::crash::{CrashPoint, Failpoint};
-use egida_core::ids::{Domains, Rank};
+use egida_core::ids::Domains;
 use egida_core::recovery::{End, Unrecoverable};
 use egida_core::setting::Setting;
-use egida_sim::driver::Crash;
 use egida_sim::job::{Ending, Job, Outcome};
 use egida_sim::oracle::judge;
 use egida_sim::program::{Op, Scripts};
 use egida_sim::run;
+use egida_sim::schedule::Schedule;
 use egida_spec::protocol::FailureUnit;
 
 const SPECIFICATIONS: [&str; 3] =
@@ -39,37 +38,29 @@ fn times(count: usize, script: &[Op]) -> Vec<Op> {
     (0..count).flat_map(|_| script.iter().cloned()).collect()
 }
 
-fn simulate(specification: &str, crashes: &[Crash], seed: u64) -> Outcome {
+fn simulate(specification: &str, schedule: &str, seed: u64) -> Outcome {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../specs").join(specification);
     let text = std::fs::read_to_string(path).unwrap();
     let protocol = egida_spec::load(specification, &text).protocol.unwrap();
     let setting = Setting { domains: Domains::blocks(WORKERS + 1, 1), unit: FailureUnit::Node };
-    let (model, crashes, discard_determinants) = (&scripts(), crashes.to_vec(), false);
-    let job = Job { protocol: &protocol, setting, model, crashes, seed, discard_determinants };
+    let (model, schedule) = (scripts(), schedule.parse::<Schedule>().unwrap());
+    let job = Job::new(&protocol, setting, &model, seed).with(schedule);
     run(&job, &egida_modules::registry()).unwrap_or_else(|errors| panic!("{errors:?}"))
 }
 
-fn at_delivery(rank: Rank, delivery: u64) -> Crash {
-    Crash { rank, incarnation: 1, point: CrashPoint::Deliver(delivery), time: 1 }
-}
-
-fn after_logging(rank: Rank, incarnation: u32, time: u32) -> Crash {
-    Crash { rank, incarnation, point: CrashPoint::At(Failpoint::DeterminantLogged), time }
-}
-
-fn survives(specification: &str, crashes: &[Crash], seed: u64, deaths: [u32; 4]) {
-    let outcome = simulate(specification, crashes, seed);
+fn survives(specification: &str, schedule: &str, seed: u64, deaths: [u32; 4]) {
+    let outcome = simulate(specification, schedule, seed);
     let trace = outcome.trace.join("\n");
-    assert_eq!(judge(&outcome), None, "{specification}, seed {seed}:\n{trace}");
-    assert_eq!(outcome.deaths, deaths, "{specification}, seed {seed}:\n{trace}");
+    assert_eq!(judge(&outcome), None, "{specification}, seed {seed}, {schedule}:\n{trace}");
+    assert_eq!(outcome.deaths, deaths, "{specification}, seed {seed}, {schedule}:\n{trace}");
 }
 
 #[test]
 fn an_owner_dies_with_its_determinant_at_some_of_its_holders() {
     for specification in SPECIFICATIONS {
         for seed in 0..25 {
-            let time = 1 + (seed % 17) as u32;
-            survives(specification, &[after_logging(0, 1, time)], seed, [1, 0, 0, 0]);
+            let schedule = format!("0@point:determinant.logged:{}", 1 + seed % 17);
+            survives(specification, &schedule, seed, [1, 0, 0, 0]);
         }
     }
 }
@@ -80,8 +71,7 @@ fn an_owner_dies_with_its_determinant_at_some_of_its_holders() {
 fn holders_die_one_after_another_and_then_the_owner() {
     for specification in SPECIFICATIONS {
         for seed in 0..25 {
-            let crashes = [at_delivery(1, 4), at_delivery(2, 10), at_delivery(0, 16)];
-            survives(specification, &crashes, seed, [1, 1, 1, 0]);
+            survives(specification, "1@deliver:4,2@deliver:10,0@deliver:16", seed, [1, 1, 1, 0]);
         }
     }
 }
@@ -91,34 +81,52 @@ fn holders_die_one_after_another_and_then_the_owner() {
 fn an_owner_dies_again_before_its_copies_are_made_again() {
     for specification in SPECIFICATIONS {
         for seed in 0..25 {
-            let start = CrashPoint::At(Failpoint::ReplayStart);
-            let crashes = [
-                at_delivery(0, 7),
-                Crash { rank: 0, incarnation: 2, point: start, time: 1 },
-                after_logging(0, 3, 1),
-            ];
-            survives(specification, &crashes, seed, [3, 0, 0, 0]);
+            let schedule = "0@deliver:7,0.2@point:replay.start,0.3@point:determinant.logged";
+            survives(specification, schedule, seed, [3, 0, 0, 0]);
         }
     }
 }
 
-/// As many as tolerated die while the first recovers; one more ends the job with a reason.
+/// An owner and one of two holders at once, at any moment; then the other holder, which has all that is left.
 #[test]
-fn owner_and_holders_die_together() {
+fn an_owner_and_a_holder_die_together_and_then_the_other_holder() {
     for specification in ["pessimistic-replicated.egd", "replicated-hybrid.egd"] {
         for seed in 0..25 {
-            let crashes = [at_delivery(0, 8), at_delivery(1, 7)];
-            survives(specification, &crashes, seed, [1, 1, 0, 0]);
+            let at = 200 + 40 * seed;
+            let schedule = format!("0+1@time:{at},2@time:{}", at + 4_000);
+            let outcome = simulate(specification, &schedule, seed);
+            let trace = outcome.trace.join("\n");
+            assert_eq!(judge(&outcome), None, "{specification}, seed {seed}, {schedule}:\n{trace}");
         }
     }
-    let mut given_up = 0;
-    for seed in 0..25 {
-        let crashes = [at_delivery(0, 8), at_delivery(1, 7)];
-        let outcome = simulate("pessimistic-sbml.egd", &crashes, seed);
-        match outcome.end {
-            Ending::Ended(End::Unrecoverable(Unrecoverable::TooMany { .. })) => given_up += 1,
-            _ => assert_eq!(judge(&outcome), None, "seed {seed}:\n{}", outcome.trace.join("\n")),
+}
+
+/// A node that is cut off cannot acknowledge: what its peers log goes to others, or waits until it is back.
+#[test]
+fn holders_that_are_cut_off_are_no_holders() {
+    for specification in SPECIFICATIONS {
+        for seed in 0..25 {
+            survives(specification, "cut:1+2@100..2000", seed, [0, 0, 0, 0]);
         }
     }
-    assert!(given_up > 0, "the two were never down at once");
+}
+
+/// One more at once than is tolerated: an end with its reason, always.
+#[test]
+fn one_more_than_is_tolerated() {
+    for (specification, who, tolerated) in [
+        ("pessimistic-replicated.egd", "0+1+2", 2),
+        ("pessimistic-sbml.egd", "0+1", 1),
+        ("replicated-hybrid.egd", "0+1+2", 2),
+    ] {
+        for seed in 0..25 {
+            let outcome = simulate(specification, &format!("{who}@time:{}", 100 + 20 * seed), seed);
+            let expected = Unrecoverable::TooMany { down: tolerated + 1, unit: "nodes", tolerated };
+            assert_eq!(
+                outcome.end,
+                Ending::Ended(End::Unrecoverable(expected)),
+                "{specification}, seed {seed}"
+            );
+        }
+    }
 }
