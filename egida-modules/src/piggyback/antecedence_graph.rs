@@ -51,16 +51,25 @@ impl AntecedenceGraph {
     /// Notes that `rank` has a node and all that it came from. The window is left in order: where a node has left it, all
     /// that it came from has left before.
     fn mark(&self, window: &mut Window, rank: Rank, from: (Rank, EventIndex)) {
-        let mut below = vec![from];
-        while let Some((owner, index)) = below.pop() {
-            let Some(id) = window.id_of(owner, index) else { continue };
-            // What is marked was marked with all below it, but for where this begins: it may have come in just now.
-            if window.add_holder(id, rank) || (owner, index) == from {
-                let before = index.checked_sub(1).map(|index| (owner, index));
-                let others = self.edges.get(&(owner, index)).into_iter().flatten();
-                below.extend(before.into_iter().chain(others.filter_map(last)));
+        let Some(id) = window.id_of(from.0, from.1) else { return };
+        window.add_holder(id, rank);
+        // What is marked was marked with all below it, but for where this begins: that may have come in just now.
+        let mut below: Vec<_> = self.antecedents(from).collect();
+        while let Some(node) = below.pop() {
+            if window.id_of(node.0, node.1).is_some_and(|id| window.add_holder(id, rank)) {
+                below.extend(self.antecedents(node));
             }
         }
+    }
+
+    /// What a node has edges from.
+    fn antecedents(
+        &self,
+        (owner, index): (Rank, EventIndex),
+    ) -> impl Iterator<Item = (Rank, EventIndex)> + '_ {
+        let before = index.checked_sub(1).map(|index| (owner, index));
+        let others = self.edges.get(&(owner, index)).into_iter().flatten();
+        before.into_iter().chain(others.filter_map(last))
     }
 
     fn mark_entry(&self, window: &mut Window, rank: Rank, id: EntryId) {
