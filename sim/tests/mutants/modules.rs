@@ -193,15 +193,13 @@ struct FaultyHistory {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum HistoryFault {
     NothingIsObsolete,
-    NothingIsPostponed,
     NobodyIsAnOrphan,
 }
 
 impl OrphanDetection for FaultyHistory {
     fn judge(&self, clock: &IncarnationClock) -> Standing {
         match (self.fault, self.right.judge(clock)) {
-            (HistoryFault::NothingIsObsolete, Standing::Obsolete)
-            | (HistoryFault::NothingIsPostponed, Standing::Undecided) => Standing::Valid,
+            (HistoryFault::NothingIsObsolete, Standing::Obsolete) => Standing::Valid,
             (_, standing) => standing,
         }
     }
@@ -227,10 +225,6 @@ fn faulty_history(registry: &mut Registry, fault: HistoryFault) {
 
 pub fn nothing_is_obsolete(registry: &mut Registry) {
     faulty_history(registry, HistoryFault::NothingIsObsolete);
-}
-
-pub fn nothing_is_postponed(registry: &mut Registry) {
-    faulty_history(registry, HistoryFault::NothingIsPostponed);
 }
 
 pub fn orphans_do_not_notice(registry: &mut Registry) {
