@@ -7,6 +7,7 @@ mod language;
 mod pages;
 mod relink;
 mod run;
+mod sim;
 mod specification;
 mod synth;
 
@@ -29,6 +30,7 @@ enum Command {
     Fmt(language::FmtArgs),
     Explain(language::ExplainArgs),
     Synth(synth::SynthArgs),
+    Sim(sim::SimArgs),
     Install(install::InstallArgs),
     /// Measure what protocols cost while nothing fails, side by side
     Bench(bench::BenchArgs),
@@ -43,6 +45,7 @@ fn main() -> ExitCode {
         Command::Fmt(args) => language::fmt(&args),
         Command::Explain(args) => language::explain(&args),
         Command::Synth(args) => synth::synth(&args, &registry),
+        Command::Sim(args) => sim::sim(&args, &registry),
         Command::Bench(args) => bench::bench(&args),
         Command::Install(args) => match install::run(&args) {
             Ok(()) => ExitCode::SUCCESS,

@@ -15,6 +15,7 @@ pub mod application;
 pub mod copies;
 pub mod driver;
 pub mod job;
+pub mod models;
 pub mod observer;
 pub mod oracle;
 pub mod program;
