@@ -67,8 +67,7 @@ pub fn registry() -> Registry {
         .register("vector clock", "piggyback::VectorClock", |build| Box::new(VectorClock::new(build)));
     let mut output_commit = Slot::<dyn HowToOutputCommit>::default();
     output_commit.register("independent", "output::Independent", |_| Box::new(Independent));
-    output_commit
-        .register("co-ordinated", "output::CoOrdinated", |build| Box::new(CoOrdinated::new(build.rank)));
+    output_commit.register("co-ordinated", "output::CoOrdinated", |_| Box::new(CoOrdinated));
     let mut orphan_detection = Slot::<dyn OrphanDetection>::default();
     orphan_detection.register("broadcast logical clock", "orphans::broadcast_logical_clock", |_| {
         Box::new(broadcast_logical_clock())

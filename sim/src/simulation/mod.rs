@@ -98,7 +98,8 @@ impl<'a> Simulation<'a> {
         let ranks = domains.ranks();
         let mut lives = Vec::new();
         for rank in 0..ranks {
-            let node = bind(job.protocol, registry, &job.setting, rank)?.stack;
+            // As in the daemon, which is bound once for the output of all ranks.
+            let node = bind(job.protocol, registry, &job.setting, 0)?.stack;
             lives.push(Life::new(job.model.start(rank, ranks), node));
         }
         // The daemon's part, which is the same whatever rank it is bound for.
