@@ -13,6 +13,7 @@ use crate::crash::CrashPoint;
 use crate::fault::Fault;
 use crate::gate::StoreId;
 use crate::ids::{Position, Rank, Ssn};
+use crate::trace::Event;
 use crate::wire::RecordHeader;
 
 /// Where a payload, or what is left of it, stands on a channel. Only the driver knows what the number means.
@@ -176,6 +177,17 @@ pub trait Driver {
 
     /// Makes known how far the rank has come, for whoever watches: a daemon that gates output, a report.
     fn note(&mut self, progress: Progress);
+
+    /// Whether [`Driver::trace`] is to be called: telling costs time.
+    fn is_traced(&self) -> bool {
+        false
+    }
+
+    /// Something happened at this rank that a trace tells of: sends, arrivals, deliveries, observations, input, tokens. What
+    /// happens to journals, disks and processes, the driver knows itself.
+    fn trace(&mut self, event: Event) {
+        let _ = event;
+    }
 
     /// Called at every place where a test may want the rank to die.
     ///

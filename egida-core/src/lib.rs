@@ -41,4 +41,5 @@ pub mod replay;
 pub mod replication;
 pub mod setting;
 pub mod stack;
+pub mod trace;
 pub mod wire;

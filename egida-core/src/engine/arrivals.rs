@@ -6,10 +6,11 @@ use crate::control::Control;
 use crate::crash::{CrashPoint, Failpoint};
 use crate::driver::Driver;
 use crate::fault::Fault;
-use crate::ids::Rank;
+use crate::ids::{Rank, Ssn};
 use crate::matching::Arrived;
 use crate::module::PiggybackError;
 use crate::stack::{EventHandler, Taken, Verdict};
+use crate::trace::{Event, Gated};
 use crate::wire::{Envelope, RecordHeader, SendMode};
 
 impl<D: Driver> Engine<D> {
@@ -38,14 +39,22 @@ impl<D: Driver> Engine<D> {
                 return Err(Fault::Bug("a channel's records are not numbered in order"));
             }
             if !self.is_stable(source, self.stack.awaited(), header.requires) {
+                self.kept_back(source, header.ssn, Some(Gated::Arrival));
                 break;
             }
             let Taken { verdict, clock } = self.take_in_piggyback(source, header)?;
             match verdict {
                 Verdict::Accept => any = true,
-                Verdict::Postpone => break,
-                Verdict::Drop(_) => {
+                Verdict::Postpone => {
+                    self.kept_back(source, header.ssn, None);
+                    break;
+                }
+                Verdict::Drop(reason) => {
                     any = true;
+                    if self.driver.is_traced() {
+                        let reason = reason.to_owned();
+                        self.driver.trace(Event::Drop { source, ssn: header.ssn, reason });
+                    }
                     self.driver.advance(source);
                     self.inbound[source as usize].next += 1;
                     continue;
@@ -55,6 +64,10 @@ impl<D: Driver> Engine<D> {
             let inbound = &mut self.inbound[source as usize];
             inbound.depends = inbound.depends.max(header.events);
             let repeated = inbound.is_known(header.ssn);
+            if self.driver.is_traced() {
+                self.trace_arrival(source, &header, repeated);
+            }
+            let inbound = &mut self.inbound[source as usize];
             if repeated && !inbound.repeat(&header, arrival.payload) {
                 let what = format!(
                     "the messages to rank {} up to number {} are not those that it sent before",
@@ -80,6 +93,31 @@ impl<D: Driver> Engine<D> {
         Ok(any)
     }
 
+    /// A message stays where it is. The trace tells of it once for each reason.
+    fn kept_back(&mut self, source: Rank, ssn: Ssn, before: Option<Gated>) {
+        if !self.driver.is_traced() {
+            return;
+        }
+        let inbound = &mut self.inbound[source as usize];
+        if inbound.kept_back.replace((ssn, before)) != Some((ssn, before)) {
+            self.driver.trace(match before {
+                Some(before) => Event::Closed { source, ssn, before },
+                None => Event::Postpone { source, ssn },
+            });
+        }
+    }
+
+    fn trace_arrival(&mut self, source: Rank, header: &RecordHeader, again: bool) {
+        let ssn = header.ssn;
+        if let Some((waited, Some(before))) = self.inbound[source as usize].kept_back.take()
+            && waited == ssn
+        {
+            self.driver.trace(Event::Open { source, ssn, before });
+        }
+        let (len, piggyback) = (header.len, header.piggyback_len);
+        self.driver.trace(Event::Arrive { source, ssn, len, piggyback, again });
+    }
+
     /// Takes in the tokens that came: finds out whether the rank is an orphan, and forgets messages that were never sent.
     ///
     /// # Errors
@@ -93,6 +131,9 @@ impl<D: Driver> Engine<D> {
         let any = !inbox.is_empty();
         for control in inbox.drain(..) {
             let Control::Token(token) = control;
+            if self.driver.is_traced() {
+                self.driver.trace(Event::Token { token });
+            }
             if self.stack.token(token) {
                 self.counts.orphan = true;
                 self.note();

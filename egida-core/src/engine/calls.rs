@@ -11,6 +11,7 @@ use crate::fault::Fault;
 use crate::ids::{Rank, Ssn};
 use crate::matching::{Arrived, Claim};
 use crate::stack::{EventHandler, Scope, Verdict};
+use crate::trace::{Event, Gated};
 use crate::wire::{Envelope, RecordHeader, SendMode};
 
 impl<D: Driver> Api for Engine<D> {
@@ -168,10 +169,16 @@ impl<D: Driver> Api for Engine<D> {
         if self.to_log.contains(&id) {
             self.log_delivered()?;
         }
-        let Some(message) = self.receives.remove(&id).and_then(|receive| receive.message) else {
+        let receive = self.receives.remove(&id);
+        let held = receive.as_ref().is_some_and(|receive| !receive.gate.is_open());
+        let Some(message) = receive.and_then(|receive| receive.message) else {
             return Err(Fault::Bug("a receive is finished that was not matched"));
         };
         self.leave();
+        if held && self.driver.is_traced() {
+            let (source, ssn) = (message.source, message.ssn);
+            self.driver.trace(Event::Open { source, ssn, before: Gated::Delivery });
+        }
         if message.source == self.rank {
             self.inbound[message.source as usize].finish(message.ssn);
             return Ok(());
@@ -250,8 +257,12 @@ impl<D: Driver> Api for Engine<D> {
         if self.stack.scope() == Scope::Nothing {
             return Ok(Observation::Live);
         }
-        match self.replay.observation(self.stack.observed()) {
+        let call = self.stack.observed();
+        match self.replay.observation(call) {
             Some(answer) => {
+                if self.driver.is_traced() {
+                    self.driver.trace(Event::observe(call, &answer, true));
+                }
                 self.stack.observation_completed();
                 self.unblock_if_over()?;
                 self.note();
@@ -262,6 +273,9 @@ impl<D: Driver> Api for Engine<D> {
     }
 
     fn observed(&mut self, answer: Answer) -> Result<(), Fault> {
+        if self.driver.is_traced() {
+            self.driver.trace(Event::observe(self.stack.observed(), &answer, false));
+        }
         if self.stack.scope() == Scope::Nothing {
             return Ok(());
         }
@@ -279,21 +293,33 @@ impl<D: Driver> Api for Engine<D> {
     }
 
     fn read(&mut self, live: &mut dyn FnMut() -> Vec<u8>) -> Result<Vec<u8>, Fault> {
-        if self.stack.scope() == Scope::Nothing {
-            return Ok(live());
-        }
         let call = self.reads;
         self.reads += 1;
+        if self.stack.scope() == Scope::Nothing {
+            let value = live();
+            self.trace_read(call, &value, false);
+            return Ok(value);
+        }
         if let Some(value) = self.replay.read(call) {
+            self.trace_read(call, &value, true);
             self.unblock_if_over()?;
             self.note();
             return Ok(value);
         }
         let value = live();
+        self.trace_read(call, &value, false);
         let what = Happened::Read { call, value: value.clone() };
         self.stack.non_deterministic(&mut JournalOf(&mut self.driver, self.rank), what, None)?;
         self.note();
         Ok(value)
+    }
+}
+
+impl<D: Driver> Engine<D> {
+    fn trace_read(&mut self, call: u64, value: &[u8], again: bool) {
+        if self.driver.is_traced() {
+            self.driver.trace(Event::Read { call, len: value.len() as u64, again });
+        }
     }
 }
 

@@ -11,6 +11,7 @@ use crate::clock::IncarnationClock;
 use crate::driver::Location;
 use crate::ids::{Position, Ssn};
 use crate::recovery::LoggedMessage;
+use crate::trace::Gated;
 use crate::wire::{RecordHeader, SendMode};
 
 /// Where a payload is.
@@ -65,6 +66,8 @@ pub(super) struct Inbound {
     pub depends: u64,
     /// Messages of an earlier incarnation's own log that are not yet known to this one.
     pub logged: BTreeMap<Ssn, LoggedMessage>,
+    /// The message at the read cursor that a trace was last told to be kept back, and before what.
+    pub kept_back: Option<(Ssn, Option<Gated>)>,
     /// Digest of the records read since the channel was last read from its very beginning.
     again: Option<u64>,
     /// Digest of the heads before the last one folded into `digest`.

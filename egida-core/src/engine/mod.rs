@@ -29,6 +29,7 @@ use crate::module::{Delivered, Journal};
 use crate::recovery::RecoveryImage;
 use crate::replay::Replay;
 use crate::stack::{EventHandler, Stack, Verdict, required_position};
+use crate::trace::{Event, Gated};
 use crate::wire::{Envelope, RecordHeader, SendMode};
 use inbound::{Inbound, Message, Place};
 use receive::Receive;
@@ -94,6 +95,11 @@ impl<D: Driver> Journal for JournalOf<'_, D> {
             self.0.crash_point(CrashPoint::At(Failpoint::DeterminantCreated))?;
         }
         let position = self.0.log(entry)?;
+        if self.0.is_traced() {
+            let stable = entry.stores != 0;
+            let len = entry.bytes.len() as u64;
+            self.0.trace(Event::Log { entry: entry.kind.into(), position, len, stable });
+        }
         if own {
             self.0.crash_point(CrashPoint::At(Failpoint::DeterminantLogged))?;
         }
@@ -305,6 +311,12 @@ impl<D: Driver> Engine<D> {
         };
         receive.message = Some(message);
         let post = receive.post;
+        if self.driver.is_traced() {
+            let (source, ssn, len) = (message.source, message.ssn, message.len);
+            let event = (receive.makes_determinant && receive.forced.is_none()).then(|| self.stack.events());
+            let again = self.counts.deliveries <= self.before.1;
+            self.driver.trace(Event::Deliver { source, ssn, len, event, again });
+        }
         if let Some((source, ssn)) = receive.forced {
             if (source, ssn) != (message.source, message.ssn) {
                 let what = format!(
@@ -340,6 +352,11 @@ impl<D: Driver> Engine<D> {
             Verdict::Hold(gate) => {
                 if let Some(receive) = self.receives.get_mut(&id) {
                     receive.gate.join(&gate);
+                    if let Some(Arrived { source, ssn, .. }) = receive.message
+                        && self.driver.is_traced()
+                    {
+                        self.driver.trace(Event::Closed { source, ssn, before: Gated::Delivery });
+                    }
                 }
                 for condition in gate.conditions() {
                     if let Condition::Stable { store, position } = condition {
@@ -462,6 +479,12 @@ impl<D: Driver> Engine<D> {
         let len = payload.len() as u64;
         let message = Message::new(mode, Place::Logged(payload.to_vec()));
         self.inbound[self.rank as usize].push(message);
+        if self.driver.is_traced() {
+            let again = self.counts.sends <= self.before.0;
+            let dest = self.rank;
+            let event = Event::Send { dest, ssn, len, piggyback: 0, requires: 0, again, skipped: false };
+            self.driver.trace(event);
+        }
         let arrived = Arrived { source: self.rank, ssn, envelope, len };
         if let Some(id) = self.matching.arrive(arrived) {
             self.matched_now(id, arrived)?;
@@ -486,6 +509,17 @@ impl<D: Driver> Engine<D> {
             limit_bytes: u64::from(u32::MAX),
             remedy: "a smaller f",
         })?;
+        if self.driver.is_traced() {
+            self.driver.trace(Event::Send {
+                dest,
+                ssn,
+                len: header.len,
+                piggyback: header.piggyback_len,
+                requires: header.requires,
+                again: self.counts.sends <= self.before.0,
+                skipped: !fresh,
+            });
+        }
         let written = if whole && ssn < extent.reclaimed {
             self.counts.skipped_sends += 1;
             Ok(())
