@@ -10,6 +10,7 @@ use egida_core::driver::{Arrival, Comparison, Driver, Extent, JournalEntry, Loca
 use egida_core::fault::Fault;
 use egida_core::gate::StoreId;
 use egida_core::ids::{Incarnation, Position, Rank, Ssn};
+use egida_core::trace::Event;
 use egida_core::wire::RecordHeader;
 
 use crate::schedule::Crash;
@@ -36,6 +37,7 @@ pub struct SimDriver {
     /// The journal's head as this process sees it.
     head: Position,
     epoch: u64,
+    is_traced: bool,
 }
 
 /// What a process knows of its channels from and to another.
@@ -84,6 +86,7 @@ impl SimDriver {
     #[must_use]
     pub fn new(rank: Rank, incarnation: Incarnation, world: Rc<RefCell<World>>, crashes: Vec<Crash>) -> Self {
         let head = world.borrow().journals[rank as usize].head();
+        let is_traced = world.borrow().lines.is_some();
         Self {
             rank,
             incarnation,
@@ -97,6 +100,7 @@ impl SimDriver {
             crashed: false,
             head,
             epoch: 0,
+            is_traced,
         }
     }
 
@@ -328,10 +332,14 @@ impl Driver for SimDriver {
         }
         let mut world = self.world.borrow_mut();
         let channel = world.channel(source, self.rank);
+        let is_news = below > channel.released;
         channel.released = channel.released.max(below);
         // A channel that began anew is still read over records that were released on the old one.
         let unneeded = channel.released.min(cursor);
         channel.reclaim(unneeded);
+        if is_news {
+            world.trace(Some(self.rank), Some(self.incarnation), Event::Release { source, below });
+        }
     }
 
     fn stable(&self, rank: Rank, store: StoreId) -> Position {
@@ -393,7 +401,22 @@ impl Driver for SimDriver {
     fn flush(&mut self, _: StoreId, _: Position) {}
 
     fn note(&mut self, progress: Progress) {
+        let catches_up = progress.caught_up && !self.progress.caught_up;
         self.progress = progress;
+        if catches_up && self.incarnation > 1 && self.is_traced {
+            self.trace(Event::CaughtUp);
+        }
+    }
+
+    fn is_traced(&self) -> bool {
+        self.is_traced
+    }
+
+    fn trace(&mut self, event: Event) {
+        let mut world = self.world.borrow_mut();
+        if !world.is_fenced(self.rank, self.incarnation) {
+            world.trace(Some(self.rank), Some(self.incarnation), event);
+        }
     }
 
     fn crash_point(&mut self, point: CrashPoint) -> Result<(), Fault> {

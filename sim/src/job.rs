@@ -1,5 +1,7 @@
 //! What to simulate, and how it went.
 
+use std::fmt;
+
 use egida_core::fault::Fault;
 use egida_core::ids::Rank;
 use egida_core::recovery::End;
@@ -27,7 +29,7 @@ pub struct Job<'a> {
     pub seed: u64,
     /// Whether the observer watches what depends on what: it costs memory of the square of the number of ranks.
     pub observed: bool,
-    /// Whether a line is written of every event.
+    /// Whether the outcome has a line for each event of note.
     pub traced: bool,
     /// A job that takes more events than this never ends.
     pub limit_events: u64,
@@ -88,7 +90,7 @@ pub struct Outcome {
     pub deaths: Vec<u32>,
     /// How many events happened.
     pub events: u64,
-    /// One line per event.
+    /// One line for each event of note: failures, recovery, beginnings and ends.
     pub trace: Vec<String>,
 }
 
@@ -107,4 +109,32 @@ pub enum Ending {
     Exposed(Exposed),
     /// Nothing could happen any more, or too much did.
     Stuck,
+}
+
+/// A sentence for people.
+impl fmt::Display for Ending {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Done | Self::Ended(End::Done(0)) => f.write_str("every rank came to its end"),
+            Self::Ended(End::Done(code)) => write!(f, "a rank left with status {code}"),
+            Self::Ended(End::Left { rank, code }) => {
+                write!(f, "rank {rank} left with status {code} before its end")
+            }
+            Self::Ended(End::Died { rank, .. }) => {
+                write!(f, "rank {rank} died, and the protocol does not recover")
+            }
+            Self::Ended(End::Unrecoverable(why)) => write!(f, "unrecoverable: {why}"),
+            Self::Ended(End::Hopeless { rank, deaths, .. }) => {
+                write!(f, "rank {rank} died {deaths} times at the same event")
+            }
+            Self::Failed(rank, fault) => write!(f, "rank {rank} cannot go on: {fault}"),
+            Self::Contradicted(rank) => write!(f, "rank {rank} contradicted output that the world has seen"),
+            Self::Exposed(Exposed { survivor, owner, needed, found }) => write!(
+                f,
+                "rank {survivor} depends on {needed} events of rank {owner}, of which {found} could be found again \
+                 if rank {owner} failed now"
+            ),
+            Self::Stuck => f.write_str("nothing could happen any more, or it went on without end"),
+        }
+    }
 }

@@ -24,4 +24,4 @@ pub mod scheduler;
 mod simulation;
 pub mod world;
 
-pub use simulation::{run, run_with};
+pub use simulation::{run, run_traced, run_with};

@@ -7,6 +7,7 @@ use egida_core::fault::Fault;
 use egida_core::ids::{Domain, Incarnation, Rank};
 use egida_core::module::FailureDetector;
 use egida_core::recovery::{Cause, Input};
+use egida_core::trace;
 use egida_spec::protocol::FailureUnit;
 
 use super::Simulation;
@@ -54,7 +55,7 @@ impl Simulation<'_> {
                 }
             }
             Some(Mishap::Cut { away, until, .. }) => {
-                self.tell(|| format!("domains {away:?} are cut off until {until}"));
+                self.record(None, None, || trace::Event::Cut { domains: away.clone(), until_ns: *until });
                 self.world.borrow_mut().cut(away.iter().copied().collect(), *until);
             }
             Some(Mishap::Suspect { domain, .. }) => self.suspect(*domain),
@@ -118,7 +119,7 @@ impl Simulation<'_> {
         if suspected.is_empty() {
             return;
         }
-        self.tell(|| format!("domain {domain} is declared dead"));
+        self.record(None, None, || trace::Event::Suspect { domain });
         let learns = self.world.borrow().network.away_until(domain);
         self.world.borrow_mut().moved(domain);
         let given_up: Vec<(Rank, Progress)> =
@@ -153,7 +154,7 @@ impl Simulation<'_> {
         };
         self.zombies.push(zombie);
         self.gone(rank);
-        self.tell(|| format!("rank {rank} is given up and lives on as incarnation {incarnation}"));
+        self.record_at(rank, || trace::Event::Crash { cause: trace::Ended::Suspected });
         self.after_from(learns, self.job.faults.control_delay, Event::Learn(rank, incarnation));
         at
     }
@@ -163,9 +164,7 @@ impl Simulation<'_> {
         let before = self.zombies.len();
         self.zombies.retain(|zombie| (zombie.rank, zombie.incarnation) != (rank, incarnation));
         if self.zombies.len() < before {
-            self.tell(|| {
-                format!("incarnation {incarnation} of rank {rank} learns that it was given up, and ends")
-            });
+            self.record(Some(rank), Some(incarnation), || trace::Event::Learn);
         }
     }
 

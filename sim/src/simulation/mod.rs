@@ -22,6 +22,7 @@ use egida_core::ids::{Domain, Incarnation, Rank};
 use egida_core::module::{CollectDeterminants, FailureDetector};
 use egida_core::recovery::{Coordinator, Input, RecoveryImage};
 use egida_core::registry::Registry;
+use egida_core::trace::{self, Line};
 
 use crate::copies::Copies;
 use crate::job::{Control, Ending, Job, Outcome};
@@ -59,7 +60,10 @@ struct Simulation<'a> {
     /// Whether survivors may be orphans.
     detects: bool,
     events: u64,
-    trace: Vec<String>,
+    /// What people read of the trace.
+    news: Vec<String>,
+    /// Who wants the whole trace.
+    sink: Option<&'a mut dyn FnMut(&Line)>,
     end: Option<Ending>,
 }
 
@@ -80,12 +84,23 @@ pub fn run_with(
     registry: &Registry,
     chooser: &mut dyn Chooser,
 ) -> Result<Outcome, Vec<BindError>> {
-    let mut simulation = Simulation::new(job, registry, chooser)?;
-    for rank in 0..job.setting.domains.ranks() {
-        simulation.begin(rank, RecoveryImage { incarnation: 1, ..RecoveryImage::default() })?;
-    }
-    simulation.go();
-    Ok(simulation.outcome())
+    Simulation::new(job, registry, chooser)?.run()
+}
+
+/// Simulates a job, with what its seed decides, and hands over each line of its trace as it happens.
+///
+/// # Errors
+/// Why the protocol could not be bound.
+pub fn run_traced(
+    job: &Job<'_>,
+    registry: &Registry,
+    sink: &mut dyn FnMut(&Line),
+) -> Result<Outcome, Vec<BindError>> {
+    let mut chooser = Seeded::new(job.seed);
+    let mut simulation = Simulation::new(job, registry, &mut chooser)?;
+    simulation.world.borrow_mut().lines = Some(Vec::new());
+    simulation.sink = Some(sink);
+    simulation.run()
 }
 
 impl<'a> Simulation<'a> {
@@ -159,13 +174,23 @@ impl<'a> Simulation<'a> {
             write_out_after,
             detects,
             events: 0,
-            trace: Vec::new(),
+            news: Vec::new(),
+            sink: None,
             end: None,
         })
     }
 
+    fn run(mut self) -> Result<Outcome, Vec<BindError>> {
+        for rank in 0..self.job.setting.domains.ranks() {
+            self.begin(rank, RecoveryImage { incarnation: 1, ..RecoveryImage::default() })?;
+        }
+        self.go();
+        Ok(self.outcome())
+    }
+
     fn go(&mut self) {
         while self.end.is_none() {
+            self.hand_over();
             self.events += 1;
             let next =
                 if self.events > self.job.limit_events { None } else { self.chooser.next(&mut self.agenda) };
@@ -177,6 +202,19 @@ impl<'a> Simulation<'a> {
             world.now = world.now.max(next.at);
             drop(world);
             self.happen(next.event);
+        }
+        let how = self.end.as_ref().unwrap_or(&Ending::Stuck).to_string();
+        self.record(None, None, || trace::Event::End { how });
+        self.hand_over();
+    }
+
+    /// Hands the lines of the trace to whoever wants them.
+    fn hand_over(&mut self) {
+        let Some(sink) = &mut self.sink else { return };
+        if let Some(lines) = &mut self.world.borrow_mut().lines {
+            for line in lines.drain(..) {
+                sink(&line);
+            }
         }
     }
 
@@ -201,6 +239,7 @@ impl<'a> Simulation<'a> {
             }
             Event::Mishap(number) => self.go_wrong(number),
             Event::Heal => {
+                self.record(None, None, || trace::Event::Heal);
                 self.world.borrow_mut().heal();
                 for rank in 0..self.job.setting.domains.ranks() {
                     self.copy_soon(rank);
@@ -244,10 +283,28 @@ impl<'a> Simulation<'a> {
         self.agenda.put(at, event);
     }
 
-    fn tell(&mut self, what: impl FnOnce() -> String) {
-        if self.job.traced {
-            let now = self.world.borrow().now;
-            self.trace.push(format!("{now:>9} {}", what()));
+    /// Notes an event of the present life of a rank.
+    fn record_at(&mut self, rank: Rank, event: impl FnOnce() -> trace::Event) {
+        let incarnation = self.ranks[rank as usize].incarnation;
+        self.record(Some(rank), Some(incarnation), event);
+    }
+
+    /// Notes an event.
+    fn record(
+        &mut self,
+        rank: Option<Rank>,
+        incarnation: Option<Incarnation>,
+        event: impl FnOnce() -> trace::Event,
+    ) {
+        if !self.job.traced && self.sink.is_none() {
+            return;
+        }
+        let line = Line { time_ns: self.world.borrow().now, rank, incarnation, event: event() };
+        if self.job.traced && line.event.is_news() {
+            self.news.push(format!("{:>9} {line}", line.time_ns));
+        }
+        if let Some(lines) = &mut self.world.borrow_mut().lines {
+            lines.push(line);
         }
     }
 
@@ -267,7 +324,7 @@ impl<'a> Simulation<'a> {
             released: lives.iter().map(|life| life.released.clone()).collect(),
             deaths: lives.iter().map(|life| life.deaths).collect(),
             events: self.events,
-            trace: self.trace,
+            trace: self.news,
         }
     }
 }

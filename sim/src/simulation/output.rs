@@ -7,6 +7,7 @@ use egida_core::gate::Condition;
 use egida_core::ids::{Domain, Position, Rank};
 use egida_core::module::MutedJournal;
 use egida_core::stack::EventHandler;
+use egida_core::trace;
 use egida_spec::protocol::FailureUnit;
 
 use super::Simulation;
@@ -81,7 +82,12 @@ impl Simulation<'_> {
 
     /// Writes a journal to its disk. Returns whether the disk took it: else the job ends, and says whose disk is full.
     pub(super) fn write_out(&mut self, rank: Rank, position: Position) -> bool {
+        let before = self.world.borrow().journals[rank as usize].stable;
         let written = self.world.borrow_mut().write_out(rank, position);
+        let position = self.world.borrow().journals[rank as usize].stable;
+        if position > before {
+            self.world.borrow_mut().trace(Some(rank), None, trace::Event::Stable { position });
+        }
         if let Err(full) = &written {
             let fault = Fault::OverLimit {
                 what: format!("the log of rank {rank} on its disk"),
@@ -107,6 +113,8 @@ impl Simulation<'_> {
         }
         let bytes = written[life.read..].to_vec();
         life.read = written.len();
+        let len = bytes.len() as u64;
+        self.record_at(rank, || trace::Event::Write { len });
         let heads = self.world.borrow().heads();
         let life = &mut self.ranks[rank as usize];
         let gate = life.node.output(&mut MutedJournal, head, &heads);
@@ -152,6 +160,7 @@ impl Simulation<'_> {
 
     fn release_open(&mut self, rank: Rank) {
         let is_told = self.is_told(rank);
+        let mut released = Vec::new();
         let world = self.world.borrow();
         let head = world.journals[rank as usize].head();
         let life = &mut self.ranks[rank as usize];
@@ -166,7 +175,15 @@ impl Simulation<'_> {
                 position <= world.stable_on_all_seen_by(rank, other)
             }
         }) {
-            life.released.extend(bytes);
+            life.released.extend_from_slice(&bytes);
+            released.push(bytes);
+        }
+        drop(world);
+        for bytes in released {
+            let len = bytes.len() as u64;
+            self.record_at(rank, || {
+                trace::Event::Output { text: String::from_utf8_lossy(&bytes).into_owned(), len }
+            });
         }
     }
 
@@ -233,6 +250,7 @@ impl Simulation<'_> {
         let known = self.ranks[rank as usize].replicated.position(domain);
         self.world.borrow_mut().replicate(rank, domain, known, position);
         self.ranks[rank as usize].replicated.holds(domain, position);
+        self.record_at(rank, || trace::Event::Copied { domain, position });
         self.after(LOOK, Event::Look(rank));
     }
 }

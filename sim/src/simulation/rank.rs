@@ -10,6 +10,7 @@ use egida_core::ids::{Domain, EventIndex, Incarnation, Position, Rank};
 use egida_core::output::{OutputGate, Replicated, Stream};
 use egida_core::recovery::{Cause, RecoveryImage};
 use egida_core::stack::Stack;
+use egida_core::trace;
 
 use super::Simulation;
 use crate::application::{Application, Step, mix};
@@ -122,8 +123,8 @@ impl Simulation<'_> {
         life.incarnation = incarnation;
         life.read = 0;
         life.idle = 0;
+        self.record_at(rank, || trace::Event::Begin);
         let engine = Engine::new(rank, domains, driver, bound.stack, Some(image), OnDivergence::Stop);
-        self.tell(|| format!("rank {rank} begins as incarnation {incarnation}"));
         match engine {
             Ok(engine) => {
                 self.ranks[rank as usize].engine = Some(engine);
@@ -185,7 +186,7 @@ impl Simulation<'_> {
         if !life.over {
             life.over = true;
             self.over += 1;
-            self.tell(|| format!("rank {rank} comes to its end"));
+            self.record_at(rank, || trace::Event::Finish);
         }
         let told = self.world.borrow().inbox[rank as usize].back().map(|letter| letter.at);
         if let Some(at) = told {
@@ -202,7 +203,7 @@ impl Simulation<'_> {
         let engine = self.ranks[rank as usize].engine.take();
         let at = engine.map_or_else(Default::default, |engine| engine.driver_ref().progress());
         self.gone(rank);
-        self.tell(|| format!("rank {rank} dies: {cause:?}"));
+        self.record_at(rank, || trace::Event::Crash { cause: ended(&cause) });
         self.report(rank, cause, at);
     }
 
@@ -227,5 +228,15 @@ impl Simulation<'_> {
         if self.images.remove(&rank).is_some_and(|image| self.begin(rank, image).is_err()) {
             self.end = Some(Ending::Stuck);
         }
+    }
+}
+
+/// Why an incarnation ended, in the words of a trace.
+fn ended(cause: &Cause) -> trace::Ended {
+    match cause {
+        Cause::Signal(_) => trace::Ended::Failed,
+        Cause::Fenced => trace::Ended::Fenced,
+        Cause::RolledBack => trace::Ended::RolledBack,
+        Cause::Suspected => trace::Ended::Suspected,
     }
 }

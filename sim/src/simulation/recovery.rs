@@ -12,7 +12,8 @@ use egida_core::gate::Condition;
 use egida_core::ids::Rank;
 use egida_core::module::{FailureDetector, Network, Question, Step as Collection, Timer};
 use egida_core::output::Replicated;
-use egida_core::recovery::{Action, Cause, Collected, Coordinator, Fate, Input};
+use egida_core::recovery::{Action, Cause, Collected, Coordinator, Fate, Input, Note};
+use egida_core::trace;
 use egida_core::wire::Reader;
 
 use super::Simulation;
@@ -45,20 +46,28 @@ impl Network for Simulation<'_> {
     fn perform(&mut self, action: Action) {
         match action {
             Action::Fence { ranks } => {
+                self.record(None, None, || trace::Event::Fence { ranks: ranks.clone() });
                 for rank in ranks {
                     self.fence(rank);
                 }
             }
             Action::Seal { ranks } => {
+                let sealed = ranks.iter().map(|&(rank, _)| rank).collect();
+                self.record(None, None, || trace::Event::Seal { ranks: sealed });
                 self.seal(&ranks);
                 self.reach(Phase::Seal);
             }
-            Action::Announce { tokens } => self.announce(&tokens),
+            Action::Announce { tokens } => {
+                self.announce(&tokens);
+                self.record(None, None, || trace::Event::Announce { tokens });
+            }
             Action::Persist { round, .. } => {
+                self.record(None, None, || trace::Event::Persist { round });
                 self.after(PERSIST, Event::Durable(round));
                 self.reach(Phase::Persist);
             }
             Action::Quiesce { round } => {
+                self.record(None, None, || trace::Event::Quiesce { round });
                 // Those that are cut off must have seen it too.
                 let domains = &self.job.setting.domains;
                 let reached = (0..domains.count())
@@ -68,17 +77,29 @@ impl Network for Simulation<'_> {
                 self.reach(Phase::Quiesce);
             }
             Action::Collect { round, ranks, witnesses } => {
+                self.record(None, None, || trace::Event::Collect { round, ranks: ranks.clone() });
                 self.collect(round, ranks, witnesses);
                 self.reach(Phase::Collect);
             }
             Action::Start { rank, image } => {
                 let incarnation = image.incarnation;
+                self.record(None, None, || trace::Event::Start {
+                    of: rank,
+                    next: incarnation,
+                    determinants: image.determinants.len() as u64,
+                    messages: image.messages.len() as u64,
+                });
                 self.images.insert(rank, image);
                 let domain = self.job.setting.domains.of(rank);
                 self.after_message(domain, START, Event::Start(rank, incarnation));
                 self.reach(Phase::Start);
             }
-            Action::Tell(note) => self.tell(|| format!("{note:?}")),
+            Action::Tell(Note::Death { rank, incarnation, .. }) => {
+                self.record(None, None, || trace::Event::Death { of: rank, lost: incarnation });
+            }
+            Action::Tell(Note::Recovered { rank, incarnation }) => {
+                self.record(None, None, || trace::Event::Recovered { of: rank, next: incarnation });
+            }
             Action::End(end) => self.end = self.end.take().or(Some(Ending::Ended(end))),
         }
     }
@@ -112,6 +133,7 @@ impl Simulation<'_> {
         for &(rank, fate) in ranks {
             // A rank that had come to its end is executed again with the rest of its domain.
             if self.ranks[rank as usize].engine.take().is_some() {
+                self.record_at(rank, || trace::Event::Crash { cause: trace::Ended::Fenced });
                 self.gone(rank);
             }
             if self.job.control != Some(Experiment::Unfenced) {

@@ -13,6 +13,7 @@ use egida_core::control::Control;
 use egida_core::driver::EntryKind;
 use egida_core::gate::{MAX_STORES, StoreId};
 use egida_core::ids::{Domain, Domains, Incarnation, Position, Rank, Ssn};
+use egida_core::trace::{Event, Line};
 
 pub use channel::{Channel, Record, Told};
 pub use disk::{Damaged, Disk, Full};
@@ -52,6 +53,8 @@ pub struct World {
     pub fences: Vec<Incarnation>,
     /// Changes whenever channels may have begun anew.
     pub epoch: u64,
+    /// What happened since it was last taken, where somebody wants to know.
+    pub lines: Option<Vec<Line>>,
     /// For the observer: who depends on what, and what could be found again.
     pub exposure: Option<Exposure>,
     /// Channels by sender, then receiver.
@@ -95,11 +98,19 @@ impl World {
             born: vec![0; ranks],
             fences: vec![1; ranks],
             epoch: 1,
+            lines: None,
             exposure: None,
             channels: vec![BTreeMap::new(); ranks],
             arriving: vec![BinaryHeap::new(); ranks],
             frozen_stable: None,
             domains,
+        }
+    }
+
+    /// Notes an event for the trace.
+    pub fn trace(&mut self, rank: Option<Rank>, incarnation: Option<Incarnation>, event: Event) {
+        if let Some(lines) = &mut self.lines {
+            lines.push(Line { time_ns: self.now, rank, incarnation, event });
         }
     }
 
