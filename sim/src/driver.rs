@@ -383,6 +383,12 @@ impl Driver for SimDriver {
         let journal = &mut world.journals[self.rank as usize];
         journal.entries.push(Entry { kind: entry.kind, stores: entry.stores, bytes: entry.bytes.to_vec() });
         self.head = journal.head();
+        if self.is_traced {
+            let place = world.place_of(entry.stores);
+            let (kind, position, len) = (entry.kind.into(), self.head, entry.bytes.len() as u64);
+            let event = Event::Log { entry: kind, position, len, place };
+            world.trace(Some(self.rank), Some(self.incarnation), event);
+        }
         Ok(self.head)
     }
 

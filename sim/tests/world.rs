@@ -112,7 +112,7 @@ fn a_death_behind_a_partition_is_heard_of_when_it_is_healed() {
             let outcome = simulate(name, FailureUnit::Node, "cut:1@300..4000,1@time:600", seed, None);
             assert_eq!(judge(&outcome), None, "{name}, {seed}: {}", outcome.trace.join("\n"));
             assert!(time_of(&outcome, "rank 1 dies") == 600);
-            assert!(time_of(&outcome, "Death { rank: 1") > 4000);
+            assert!(time_of(&outcome, "the death of incarnation 1 of rank 1 is known") > 4000);
         }
     }
 }

@@ -95,11 +95,6 @@ impl<D: Driver> Journal for JournalOf<'_, D> {
             self.0.crash_point(CrashPoint::At(Failpoint::DeterminantCreated))?;
         }
         let position = self.0.log(entry)?;
-        if self.0.is_traced() {
-            let stable = entry.stores != 0;
-            let len = entry.bytes.len() as u64;
-            self.0.trace(Event::Log { entry: entry.kind.into(), position, len, stable });
-        }
         if own {
             self.0.crash_point(CrashPoint::At(Failpoint::DeterminantLogged))?;
         }

@@ -224,11 +224,13 @@ pub enum Event {
         position: Position,
         /// How many bytes.
         len: u64,
-        /// Whether it is to come to stable storage, beside the node's memory.
-        stable: bool,
+        /// Where it is to come to.
+        place: Place,
     },
-    /// Everything below a position of the rank's journal that is to be on stable storage is.
+    /// Everything below a position of the rank's journal that is to come to a place is there.
     Stable {
+        /// The place.
+        place: Place,
         /// The position.
         position: Position,
     },
@@ -390,6 +392,18 @@ pub enum Logged {
     Message,
     /// A word about the log itself.
     Mark,
+}
+
+/// Where what is logged is to come to, beside the memory of the rank's own node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Place {
+    /// Nowhere.
+    Memory,
+    /// To the memory of other failure domains.
+    Copies,
+    /// To stable storage.
+    Disk,
 }
 
 impl Event {

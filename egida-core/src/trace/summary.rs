@@ -5,7 +5,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Ended, Event, Gated, Line, Logged};
+use super::{Ended, Event, Gated, Line, Logged, Place};
 use crate::ids::{Incarnation, Rank, Ssn};
 
 /// Costs of a run, while nothing fails and of what failed.
@@ -27,7 +27,7 @@ pub struct Summary {
     pub determinants_held: u64,
     /// What ranks logged for stable storage.
     pub stable_log_bytes: u64,
-    /// What ranks logged in memory alone.
+    /// What ranks logged in memory alone, their own or that of others.
     pub volatile_log_bytes: u64,
     /// The most bytes of delivered messages that senders kept at one time, because their receivers might ask for them again.
     pub sent_log_peak_bytes: u64,
@@ -141,10 +141,14 @@ impl Summary {
             }
             Event::Observe { again, .. } | Event::Read { again, .. } => self.events_again += u64::from(again),
             Event::Release { source, below } => self.let_go(source, rank, below),
-            Event::Log { entry, len, stable, .. } => {
+            Event::Log { entry, len, place, .. } => {
                 self.determinants += u64::from(entry == Logged::Own);
                 self.determinants_held += u64::from(entry == Logged::Held);
-                *if stable { &mut self.stable_log_bytes } else { &mut self.volatile_log_bytes } += len;
+                let bytes = match place {
+                    Place::Disk => &mut self.stable_log_bytes,
+                    Place::Copies | Place::Memory => &mut self.volatile_log_bytes,
+                };
+                *bytes += len;
             }
             Event::Write { len } => self.open.output.entry(rank).or_default().write(len, now),
             Event::Output { ref text, len } => {
@@ -371,11 +375,11 @@ mod tests {
 
     #[test]
     fn logs_are_told_apart_by_their_place() {
-        let log = |entry, stable| Event::Log { entry, position: 1, len: 10, stable };
+        let log = |entry, place| Event::Log { entry, position: 1, len: 10, place };
         let summary = summary([
-            (1, 0, log(Logged::Own, true)),
-            (1, 0, log(Logged::Held, false)),
-            (1, 0, log(Logged::Message, true)),
+            (1, 0, log(Logged::Own, Place::Disk)),
+            (1, 0, log(Logged::Held, Place::Memory)),
+            (1, 0, log(Logged::Message, Place::Disk)),
         ]);
         assert_eq!((summary.determinants, summary.determinants_held), (1, 1));
         assert_eq!((summary.stable_log_bytes, summary.volatile_log_bytes), (20, 10));

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::{Ended, Event, Gated, Line, Logged};
+use super::{Ended, Event, Gated, Line, Logged, Place};
 
 impl fmt::Display for Line {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -73,11 +73,12 @@ impl fmt::Display for Event {
             Self::Read { len, again: repeats, .. } => {
                 write!(f, "reads {len} bytes from outside{}", again(*repeats))
             }
-            Self::Log { entry, position, len, stable } => {
-                let place = if *stable { "for stable storage" } else { "in memory" };
-                write!(f, "logs {} of {len} bytes {place}, up to position {position}", entry.name())
+            Self::Log { entry, position, len, place } => {
+                write!(f, "logs {} of {len} bytes {}, up to position {position}", entry.name(), place.name())
             }
-            Self::Stable { position } => write!(f, "has its log stable up to position {position}"),
+            Self::Stable { place, position } => {
+                write!(f, "has its log up to position {position} {}", place.name())
+            }
             Self::Copied { domain, position } => {
                 write!(f, "has its log up to position {position} in the memory of domain {domain}")
             }
@@ -139,6 +140,16 @@ impl Gated {
         match self {
             Self::Arrival => "arrival",
             Self::Delivery => "delivery",
+        }
+    }
+}
+
+impl Place {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Memory => "in memory",
+            Self::Copies => "in the memory of other domains",
+            Self::Disk => "on stable storage",
         }
     }
 }

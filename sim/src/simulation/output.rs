@@ -82,11 +82,12 @@ impl Simulation<'_> {
 
     /// Writes a journal to its disk. Returns whether the disk took it: else the job ends, and says whose disk is full.
     pub(super) fn write_out(&mut self, rank: Rank, position: Position) -> bool {
-        let before = self.world.borrow().journals[rank as usize].stable;
+        let before = self.world.borrow().journals[rank as usize].stable.written;
         let written = self.world.borrow_mut().write_out(rank, position);
-        let position = self.world.borrow().journals[rank as usize].stable;
+        let position = self.world.borrow().journals[rank as usize].stable.written;
         if position > before {
-            self.world.borrow_mut().trace(Some(rank), None, trace::Event::Stable { position });
+            let event = trace::Event::Stable { place: trace::Place::Disk, position };
+            self.world.borrow_mut().trace(Some(rank), None, event);
         }
         if let Err(full) = &written {
             let fault = Fault::OverLimit {

@@ -13,7 +13,7 @@ use egida_core::control::Control;
 use egida_core::driver::EntryKind;
 use egida_core::gate::{MAX_STORES, StoreId};
 use egida_core::ids::{Domain, Domains, Incarnation, Position, Rank, Ssn};
-use egida_core::trace::{Event, Line};
+use egida_core::trace::{Event, Line, Place};
 
 pub use channel::{Channel, Record, Told};
 pub use disk::{Damaged, Disk, Full};
@@ -114,6 +114,16 @@ impl World {
         }
     }
 
+    /// Where entries for these stores are to come to.
+    #[must_use]
+    pub fn place_of(&self, stores: u8) -> Place {
+        match (stores & self.on_disk != 0, stores & self.of_copies != 0) {
+            (true, _) => Place::Disk,
+            (false, true) => Place::Copies,
+            (false, false) => Place::Memory,
+        }
+    }
+
     /// How far the journals of all ranks have come.
     #[must_use]
     pub fn heads(&self) -> Vec<Position> {
@@ -190,7 +200,10 @@ impl World {
     /// stays so, though copies may be lost.
     pub fn copied(&mut self, rank: Rank, store: StoreId, position: Position) {
         let copied = &mut self.journals[rank as usize].stable.copied[usize::from(store) % MAX_STORES];
-        *copied = position.max(*copied);
+        if position > *copied {
+            *copied = position;
+            self.trace(Some(rank), None, Event::Stable { place: Place::Copies, position });
+        }
     }
 
     /// The node of a domain takes a determinant into its memory.
