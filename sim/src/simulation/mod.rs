@@ -241,8 +241,10 @@ impl<'a> Simulation<'a> {
             Event::Heal => {
                 self.record(None, None, || trace::Event::Heal);
                 self.world.borrow_mut().heal();
+                // What reached the stores meanwhile becomes known now, and a rank at its end may see nothing else happen.
                 for rank in 0..self.job.setting.domains.ranks() {
                     self.copy_soon(rank);
+                    self.release(rank);
                 }
             }
             Event::Learn(rank, incarnation) => self.learn(rank, incarnation),
