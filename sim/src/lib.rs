@@ -8,10 +8,13 @@
 //!   Coordinator, OutputGate        ──> actions             ┘      Agenda: what waits to happen <── Chooser: what does
 //! ```
 //!
-//! The seed decides every delay and every choice; the same seed gives the same [`Outcome`](job::Outcome). What is not here
-//! yet: checkpoints, partitions, torn disk writes.
+//! The seed decides every delay and every choice; the same seed gives the same [`Outcome`](job::Outcome) and the same trace,
+//! byte for byte. What ranks do is one of the [`models`], a script ([`program`]), or your own async function
+//! ([`asynchronous`]).
 
 pub mod application;
+pub mod asynchronous;
+mod calls;
 pub mod copies;
 pub mod driver;
 pub mod job;

@@ -1,16 +1,13 @@
 //! Scripted ranks: what the simulated applications do.
 
-use egida_core::api::{Api, Observation, Pattern, ReceiveId, SendId};
-use egida_core::event::Answer;
+use egida_core::api::{Api, ReceiveId};
 use egida_core::fault::Fault;
 use egida_core::ids::Rank;
-use egida_core::wire::{Envelope, SendMode};
+use egida_core::wire::SendMode;
 use serde::{Deserialize, Serialize};
 
 use crate::application::{Application, Model, Step, digest, mix};
-
-/// The one communicator of a script.
-const CONTEXT: u32 = 1;
+use crate::calls::{Calls, Looked, Message};
 
 /// One step of a script. Every outcome is folded into the rank's state, and every message and output is made of that
 /// state, so that whatever went otherwise is seen further on.
@@ -78,16 +75,8 @@ struct Place {
     at: usize,
     tried: u32,
     state: u64,
-    requests: Vec<Request>,
-    sending: Option<SendId>,
-    observing: Option<Observation>,
+    calls: Calls,
     written: Vec<u8>,
-}
-
-#[derive(Debug, Serialize, Deserialize)]
-struct Request {
-    id: ReceiveId,
-    payload: Vec<u8>,
 }
 
 impl Application for Program {
@@ -97,7 +86,6 @@ impl Application for Program {
         if done {
             self.place.at += 1;
             self.place.tried = 0;
-            self.place.sending = None;
         }
         Ok(if done { Step::Moved } else { Step::Waiting })
     }
@@ -129,9 +117,7 @@ impl Program {
             at: 0,
             tried: 0,
             state: mix(1, u64::from(rank)),
-            requests: Vec::new(),
-            sending: None,
-            observing: None,
+            calls: Calls::default(),
             written: Vec::new(),
         };
         Self { script, place }
@@ -142,21 +128,43 @@ impl Place {
     /// Performs an operation as far as it goes now; whether it is done.
     fn perform(&mut self, op: &Op, api: &mut dyn Api, live: u64) -> Result<bool, Fault> {
         match *op {
-            Op::Send { to, tag, len, synchronous } => return self.send(api, to, tag, len, synchronous),
+            Op::Send { to, tag, len, synchronous } => {
+                let mode = if synchronous { SendMode::Synchronous } else { SendMode::Standard };
+                let state = &mut self.state;
+                return self.calls.send(api, to, tag, mode, || {
+                    *state = mix(*state, 17);
+                    let words = (0..len.div_ceil(8) as u64).flat_map(|word| mix(*state, word).to_le_bytes());
+                    words.take(len).collect()
+                });
+            }
             Op::Post { from, tag } => {
-                let id = api.post(Pattern { source: from, context: CONTEXT, tag: Some(tag) })?;
-                self.requests.push(Request { id, payload: Vec::new() });
+                self.calls.post(api, from, Some(tag))?;
             }
-            Op::WaitFirst => return Ok(self.requests.is_empty() || self.complete(api, 0)?),
+            Op::WaitFirst => {
+                return match self.calls.posted().first() {
+                    None => Ok(true),
+                    Some(&first) => self.receive(api, first),
+                };
+            }
             Op::WaitAll => {
-                while !self.requests.is_empty() && self.complete(api, 0)? {}
-                return Ok(self.requests.is_empty());
+                for id in self.calls.posted() {
+                    if !self.receive(api, id)? {
+                        return Ok(false);
+                    }
+                }
             }
-            Op::WaitAny => return Ok(self.requests.is_empty() || self.test(api, 1, None)?),
-            Op::TestSome(times) => {
-                return Ok(self.requests.is_empty() || self.test(api, usize::MAX, Some(times))?);
+            Op::WaitAny => return self.test(api, 1, None),
+            Op::TestSome(times) => return self.test(api, usize::MAX, Some(times)),
+            Op::Probe { tag, times } => {
+                return Ok(match self.calls.probe(api, None, Some(tag))? {
+                    Looked::Waiting => false,
+                    Looked::Nothing => self.failed(times),
+                    Looked::Found((source, ssn)) => {
+                        self.state = mix(mix(self.state, u64::from(source)), ssn);
+                        true
+                    }
+                });
             }
-            Op::Probe { tag, times } => return self.probe(api, tag, times),
             Op::Read => {
                 let value = api.read(&mut || live.to_le_bytes().to_vec())?;
                 self.state = mix(self.state, digest(&value));
@@ -169,139 +177,38 @@ impl Place {
         Ok(true)
     }
 
-    fn send(
-        &mut self,
-        api: &mut dyn Api,
-        to: Rank,
-        tag: i32,
-        len: usize,
-        synchronous: bool,
-    ) -> Result<bool, Fault> {
-        if self.sending.is_none() {
-            self.state = mix(self.state, 17);
-            let payload: Vec<u8> = (0..len.div_ceil(8) as u64)
-                .flat_map(|word| mix(self.state, word).to_le_bytes())
-                .take(len)
-                .collect();
-            let mode = if synchronous { SendMode::Synchronous } else { SendMode::Standard };
-            let id = api.send(to, Envelope { context: CONTEXT, tag }, mode, &payload)?;
-            self.sending = Some(id);
-        }
-        Ok(self.sending.is_none_or(|id| api.sent(id)))
+    /// Takes a message in, once it is there.
+    fn receive(&mut self, api: &mut dyn Api, id: ReceiveId) -> Result<bool, Fault> {
+        let message = self.calls.receive(api, id)?;
+        let is_there = message.is_some();
+        message.into_iter().for_each(|message| self.take(&message));
+        Ok(is_there)
     }
 
-    /// Reads what is there of a request's payload; whether the request is complete.
-    fn is_complete(&mut self, api: &mut dyn Api, request: usize) -> Result<bool, Fault> {
-        let request = &mut self.requests[request];
-        if api.matched(request.id).is_none() {
-            return Ok(false);
-        }
-        while let Some(piece) = api.piece(request.id)? {
-            request.payload.extend_from_slice(piece);
-        }
-        Ok(api.deliverable(request.id))
+    fn take(&mut self, message: &Message) {
+        self.state = mix(mix(self.state, u64::from(message.source)), digest(&message.payload));
     }
 
-    fn complete(&mut self, api: &mut dyn Api, request: usize) -> Result<bool, Fault> {
-        let complete = self.is_complete(api, request)?;
-        if complete {
-            self.take(api, request)?;
-        }
-        Ok(complete)
-    }
-
-    /// Takes a complete request out of the list.
-    fn take(&mut self, api: &mut dyn Api, request: usize) -> Result<(), Fault> {
-        let request = self.requests.remove(request);
-        let message = api.matched(request.id).ok_or(Fault::Bug("a complete receive has no message"))?;
-        api.finish(request.id)?;
-        self.state = mix(mix(self.state, u64::from(message.source)), digest(&request.payload));
-        Ok(())
-    }
-
-    /// Tests the requests once; at most `most` are reported. A test gives up after `times` failures, a wait never does.
+    /// Tests all requests once; at most `most` are reported. A test gives up after `times` failures, a wait never does.
     fn test(&mut self, api: &mut dyn Api, most: usize, times: Option<u32>) -> Result<bool, Fault> {
-        let observation = match self.observing.take() {
-            Some(observation) => observation,
-            None => api.observe()?,
-        };
-        let indices = match &observation {
-            Observation::Replayed(Answer::Nothing) => return Ok(self.failed(times)),
-            Observation::Replayed(Answer::Message { .. }) => {
-                return Err(Fault::Bug("a test was answered with a message"));
-            }
-            Observation::Replayed(Answer::Requests(indices)) => {
-                for &index in indices {
-                    if !self.is_complete(api, index as usize)? {
-                        self.observing = Some(observation);
-                        return Ok(false);
-                    }
-                }
-                indices.clone()
-            }
-            Observation::Live => {
-                let mut complete = Vec::new();
-                for index in 0..self.requests.len() {
-                    if complete.len() < most && self.is_complete(api, index)? {
-                        complete.push(index as u32);
-                    }
-                }
-                if complete.is_empty() && times.is_none() {
-                    self.observing = Some(observation);
-                    return Ok(false);
-                }
-                let answer =
-                    if complete.is_empty() { Answer::Nothing } else { Answer::Requests(complete.clone()) };
-                api.observed(answer)?;
-                if complete.is_empty() {
-                    return Ok(self.failed(times));
-                }
-                complete
-            }
-        };
-        let ids: Vec<ReceiveId> = indices.iter().map(|&index| self.requests[index as usize].id).collect();
-        for id in ids {
-            if let Some(at) = self.requests.iter().position(|request| request.id == id) {
-                self.take(api, at)?;
-            }
+        let posted = self.calls.posted();
+        if posted.is_empty() {
+            return Ok(true);
         }
-        Ok(true)
-    }
-
-    fn probe(&mut self, api: &mut dyn Api, tag: i32, times: u32) -> Result<bool, Fault> {
-        let observation = match self.observing.take() {
-            Some(observation) => observation,
-            None => api.observe()?,
-        };
-        let seen = match observation {
-            Observation::Replayed(Answer::Nothing) => return Ok(self.failed(Some(times))),
-            Observation::Replayed(Answer::Message { source, ssn }) => {
-                if api.arrived(source, ssn).is_none() {
-                    self.observing = Some(observation);
-                    return Ok(false);
-                }
-                (source, ssn)
+        Ok(match self.calls.test(api, &posted, most, times.is_none())? {
+            Looked::Waiting => false,
+            Looked::Nothing => times.is_some_and(|times| self.failed(times)),
+            Looked::Found(messages) => {
+                messages.iter().for_each(|(_, message)| self.take(message));
+                true
             }
-            Observation::Replayed(Answer::Requests(_)) => {
-                return Err(Fault::Bug("a probe was answered with requests"));
-            }
-            Observation::Live => {
-                let Some(seen) = api.peek(Pattern { source: None, context: CONTEXT, tag: Some(tag) }) else {
-                    api.observed(Answer::Nothing)?;
-                    return Ok(self.failed(Some(times)));
-                };
-                api.observed(Answer::Message { source: seen.source, ssn: seen.ssn })?;
-                (seen.source, seen.ssn)
-            }
-        };
-        self.state = mix(mix(self.state, u64::from(seen.0)), seen.1);
-        Ok(true)
+        })
     }
 
     /// A failed test or probe: the count of failures goes into the state. Whether to give up.
-    fn failed(&mut self, times: Option<u32>) -> bool {
+    fn failed(&mut self, times: u32) -> bool {
         self.state = mix(self.state, 3);
         self.tried += 1;
-        times.is_some_and(|times| self.tried >= times)
+        self.tried >= times
     }
 }

@@ -54,9 +54,11 @@ mod tests {
             Event::Send { dest: 1, ssn: 0, len: 8, piggyback: 2, requires: 0, again: false, skipped: false },
         );
         let clock = clocks.stamp(&sent);
-        assert_eq!(entry(&sent, &clock), "rank0 {\"rank0\": 1}\n7 rank 0 sends message 0 to rank 1: 8+2 bytes\n");
-        let arrived =
-            line(Some(1), Event::Arrive { source: 0, ssn: 0, len: 8, piggyback: 2, again: false });
+        assert_eq!(
+            entry(&sent, &clock),
+            "rank0 {\"rank0\": 1}\n7 rank 0 sends message 0 to rank 1: 8+2 bytes\n"
+        );
+        let arrived = line(Some(1), Event::Arrive { source: 0, ssn: 0, len: 8, piggyback: 2, again: false });
         let clock = clocks.stamp(&arrived);
         assert!(entry(&arrived, &clock).starts_with("rank1 {\"rank0\": 1, \"rank1\": 1}\n7 "));
         let note = line(None, Event::Note { text: "two\nlines".to_owned() });

@@ -259,7 +259,10 @@ impl fmt::Display for Summary {
             "piggybacks",
             format!("{} bytes, {:.1} a message", self.piggyback_bytes, self.piggyback_per_message()),
         )?;
-        line("determinants", format!("{} made, {} held for others", self.determinants, self.determinants_held))?;
+        line(
+            "determinants",
+            format!("{} made, {} held for others", self.determinants, self.determinants_held),
+        )?;
         line(
             "logs",
             format!(
@@ -284,7 +287,10 @@ impl fmt::Display for Summary {
         )?;
         line(
             "ended",
-            format!("{} failed, {} with their domain, {} rolled back", self.deaths, self.fenced, self.rollbacks),
+            format!(
+                "{} failed, {} with their domain, {} rolled back",
+                self.deaths, self.fenced, self.rollbacks
+            ),
         )?;
         line(
             "work lost",
@@ -295,7 +301,10 @@ impl fmt::Display for Summary {
         )?;
         line(
             "recovery",
-            format!("{} ranks, {} ns at most, {} in sum", self.recoveries, self.recovery_longest_ns, self.recovery_ns),
+            format!(
+                "{} ranks, {} ns at most, {} in sum",
+                self.recoveries, self.recovery_longest_ns, self.recovery_ns
+            ),
         )
     }
 }
@@ -322,7 +331,8 @@ mod tests {
 
     #[test]
     fn messages_are_counted_once_and_piggybacks_as_written() {
-        let summary = summary([(1, 0, send(false, false)), (5, 0, send(true, true)), (9, 0, send(true, false))]);
+        let summary =
+            summary([(1, 0, send(false, false)), (5, 0, send(true, true)), (9, 0, send(true, false))]);
         assert_eq!((summary.messages, summary.message_bytes), (1, 100));
         assert_eq!((summary.messages_again, summary.piggyback_bytes, summary.events_again), (1, 14, 2));
         assert!((summary.piggyback_per_message() - 7.0).abs() < 1e-9);
@@ -341,7 +351,8 @@ mod tests {
     #[test]
     fn a_recovery_lasts_from_the_first_death_until_the_rank_is_there_again() {
         let died = || Event::Crash { cause: Ended::Failed };
-        let summary = summary([(10, 2, died()), (20, 2, died()), (50, 2, Event::CaughtUp), (60, 2, Event::Finish)]);
+        let summary =
+            summary([(10, 2, died()), (20, 2, died()), (50, 2, Event::CaughtUp), (60, 2, Event::Finish)]);
         assert_eq!((summary.deaths, summary.recoveries, summary.recovery_longest_ns), (2, 1, 40));
     }
 

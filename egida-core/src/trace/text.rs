@@ -110,7 +110,11 @@ impl fmt::Display for Event {
             Self::Announce { tokens } => {
                 f.write_str("announced:")?;
                 tokens.iter().try_for_each(|token| {
-                    write!(f, " version {} of rank {} ended with {} events", token.version, token.rank, token.events)
+                    write!(
+                        f,
+                        " version {} of rank {} ended with {} events",
+                        token.version, token.rank, token.events
+                    )
                 })
             }
             Self::Start { of, next, determinants, messages } => write!(

@@ -182,8 +182,9 @@ impl Simulation<'_> {
         drop(world);
         for bytes in released {
             let len = bytes.len() as u64;
-            self.record_at(rank, || {
-                trace::Event::Output { text: String::from_utf8_lossy(&bytes).into_owned(), len }
+            self.record_at(rank, || trace::Event::Output {
+                text: String::from_utf8_lossy(&bytes).into_owned(),
+                len,
             });
         }
     }
