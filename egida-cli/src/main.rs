@@ -10,6 +10,7 @@ mod run;
 mod sim;
 mod specification;
 mod synth;
+mod trace;
 
 use std::process::ExitCode;
 
@@ -31,6 +32,7 @@ enum Command {
     Explain(language::ExplainArgs),
     Synth(synth::SynthArgs),
     Sim(sim::SimArgs),
+    Trace(trace::TraceArgs),
     Install(install::InstallArgs),
     /// Measure what protocols cost while nothing fails, side by side
     Bench(bench::BenchArgs),
@@ -46,6 +48,7 @@ fn main() -> ExitCode {
         Command::Explain(args) => language::explain(&args),
         Command::Synth(args) => synth::synth(&args, &registry),
         Command::Sim(args) => sim::sim(&args, &registry),
+        Command::Trace(args) => trace::trace(&args),
         Command::Bench(args) => bench::bench(&args),
         Command::Install(args) => match install::run(&args) {
             Ok(()) => ExitCode::SUCCESS,

@@ -62,6 +62,11 @@ pub struct RunArgs {
     #[arg(long, value_name = "FILE")]
     report: Option<PathBuf>,
 
+    /// Write every event of every rank to this file, one JSON object per line, as `egida sim --trace` does; it slows the job
+    /// down
+    #[arg(long, value_name = "FILE")]
+    trace: Option<PathBuf>,
+
     /// Begin each line of output with the rank that wrote it
     #[arg(long)]
     tag_output: bool,
@@ -146,6 +151,7 @@ fn plan(args: RunArgs, linked: impl FnOnce(&Path) -> Option<String>) -> Result<P
         kills: kills.collect::<Result<_, _>>()?,
         state_dir: args.state_dir,
         report: args.report,
+        trace: args.trace,
         tag_output: args.tag_output,
         quiet: args.quiet,
         diverging_is_fine: args.on_divergence == OnDivergence::Warn,

@@ -189,6 +189,43 @@ fn a_trace_that_cannot_be_written_is_an_error_by_name() {
     assert_eq!(output.status.code(), Some(2), "a full disk is no success");
 }
 
+#[test]
+fn a_trace_that_was_written_tells_the_same_summary_and_drawing() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let (trace, drawing) = (dir.path().join("run.jsonl"), dir.path().join("run.shiviz"));
+    let line = ["causal.egd", "--seed", "7", "--crash", "2@deliver:20", "-q"];
+    let (trace, drawing) = (trace.to_str().expect("text"), drawing.to_str().expect("text"));
+    let ran = said(&sim(&[&line[..], &["--trace", trace, "--shiviz", drawing]].concat()));
+    let read = |arguments: &[&str]| {
+        Command::new(env!("CARGO_BIN_EXE_egida")).arg("trace").args(arguments).output().expect("it runs")
+    };
+    let summary = said(&read(&[trace]));
+    let (_, summary) = summary.split_once('\n').expect("a first line");
+    assert!(ran.contains(summary), "{summary} in {ran}");
+    assert_eq!(said(&read(&[trace, "--shiviz", "-"])), std::fs::read_to_string(drawing).expect("a drawing"));
+    let news = said(&read(&[trace, "--news"]));
+    assert!(news.contains("rank 2 dies: it failed") && !news.contains("sends message"), "{news}");
+    let of_2 = said(&read(&[trace, "--events", "--rank", "2"]));
+    assert!(of_2.contains("rank 2 sends message") && !of_2.contains("rank 1 sends message"), "{of_2}");
+    for (text, why) in [
+        ("{}\n", "no trace"),
+        (
+            "{\"format\":\"egida-trace\",\"version\":99,\"specification\":\"\",\"ranks\":1,\"options\":{}}\n",
+            "version 99",
+        ),
+        (
+            "{\"format\":\"egida-trace\",\"version\":1,\"specification\":\"\",\"ranks\":1,\"options\":{}}\n{\"time\n",
+            "line 2",
+        ),
+    ] {
+        std::fs::write(trace, text).expect("written");
+        let output = read(&[trace]);
+        assert_eq!(output.status.code(), Some(2));
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(said.contains(why), "{said}");
+    }
+}
+
 /// A trace of every kind of trouble, under protocols of every class.
 #[test]
 fn every_kind_of_event_is_documented() {

@@ -29,5 +29,6 @@ pub mod report;
 pub mod sink;
 pub mod state_dir;
 pub mod storage;
+mod trace;
 
 pub use job::{JobError, Options, Plan, PlanError, Shape, run};

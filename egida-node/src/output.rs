@@ -73,10 +73,17 @@ impl Outputs {
     }
 
     /// Releases all pieces of a rank whose conditions are met.
-    pub fn release(&mut self, rank: Rank, sink: &Sink, mut is_met: impl FnMut(&Condition) -> bool) {
+    pub fn release(
+        &mut self,
+        rank: Rank,
+        sink: &Sink,
+        mut is_met: impl FnMut(&Condition) -> bool,
+        mut seen: impl FnMut(Stream, &[u8]),
+    ) {
         let RankOutput { streams, windows } = &mut self.ranks[rank as usize];
         for output in streams {
             while let Some(bytes) = output.gate.release(&mut is_met) {
+                seen(output.stream, &bytes);
                 sink.output(rank, output.stream, bytes, Arc::clone(windows));
             }
         }
@@ -206,12 +213,12 @@ mod tests {
         let closed = || Gate::on(Condition::Stable { store: 0, position: 9 });
         outputs.take(chunk("one\n", 4), Gate::open()).unwrap();
         outputs.take(chunk("two\n", 8), closed()).unwrap();
-        outputs.release(0, &sink, |_| false);
+        outputs.release(0, &sink, |_| false, |_, _| unreachable!("nothing is seen"));
         assert!(outputs.is_waiting(0));
         assert_eq!(outputs.observed(0), 4);
         outputs.writer_died(0);
         outputs.take(chunk("one\ntwo\n", 8), closed()).unwrap();
-        outputs.release(0, &sink, |_| true);
+        outputs.release(0, &sink, |_| true, |_, _| {});
         assert_eq!(outputs.owes(0), None);
         drop(sink);
         assert_eq!(*shared.0.lock().unwrap(), b"one\ntwo\n");
@@ -231,7 +238,7 @@ mod tests {
         .unwrap();
         let mut outputs = Outputs::new(1);
         outputs.take(chunk("one\n", 0), Gate::open()).unwrap();
-        outputs.release(0, &sink, |_| true);
+        outputs.release(0, &sink, |_| true, |_, _| {});
         outputs.writer_died(0);
         assert_eq!(outputs.owes(0), Some(Stream::Out));
         let error = outputs.take(chunk("eno\n", 0), Gate::open()).unwrap_err().to_string();

@@ -24,12 +24,14 @@ mod layout;
 mod log;
 mod record;
 mod stretch;
+mod trace;
 mod writer;
 
 pub use driver::{Attached, ShmDriver};
 pub use job::{Blocked, JobConfig, JobMemory, RankState, ScannedRecord};
 pub use journal::{JournalItem, JournalReader};
 pub use kill::{Death, KillSwitch};
+pub use trace::{monotonic_ns, trace_file};
 
 /// Environment variable: which rank a spawned process is.
 pub const ENV_RANK: &str = "EGIDA_RANK";
@@ -39,3 +41,5 @@ pub const ENV_JOB_FD: &str = "EGIDA_JOB_FD";
 pub const ENV_INCARNATION: &str = "EGIDA_INCARNATION";
 /// Environment variable: where a spawned process is to kill itself, as in `send:1000;point:match:3`.
 pub const ENV_KILL: &str = "EGIDA_KILL";
+/// Environment variable: the directory into which a spawned process writes what happens to it, where somebody wants to know.
+pub const ENV_TRACE: &str = "EGIDA_TRACE";

@@ -7,6 +7,7 @@ use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use egida_core::trace::{self, Header, Stamped};
 use egida_e2e::installation::installation;
 use egida_e2e::job::{Job, Running};
 use egida_e2e::processes::{descendants, named_shared_memory, outlive, signal};
@@ -287,4 +288,44 @@ fn a_wrong_option_is_an_error_of_usage() {
     }
     let output = egida().args(["--spec", "no-such.egd"]).arg(&ring).output().expect("starts");
     assert_eq!(output.status.code(), Some(2));
+}
+
+/// The same form as a simulation's, though it is put together from what many processes wrote.
+#[test]
+fn a_trace_tells_of_every_rank_in_an_order_in_which_it_may_have_happened() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let path = dir.path().join("trace.jsonl");
+    let ended = Job::of(&Program::named("workers"))
+        .under(&CAUSAL, FailureUnit::Node)
+        .option("--trace", &path)
+        .kill("2@deliver:30")
+        .run();
+    assert_eq!(ended.code(), Some(0), "{}", ended.stderr_tail());
+    let text = std::fs::read_to_string(&path).expect("a trace");
+    let mut lines = text.lines();
+    let header: Header = serde_json::from_str(lines.next().expect("a header")).expect("the header");
+    assert_eq!((header.specification.as_str(), header.ranks), ("causal", 4));
+    let mut sent = BTreeSet::new();
+    let (mut now, mut deliveries, mut output) = (0, 0, String::new());
+    for line in lines {
+        let Stamped { line, .. } =
+            serde_json::from_str(line).unwrap_or_else(|error| panic!("{line}: {error}"));
+        assert!(line.time_ns >= now, "{line} is before {now}");
+        now = line.time_ns;
+        match (line.event, line.rank) {
+            (trace::Event::Send { dest, ssn, .. }, Some(rank)) => drop(sent.insert((rank, dest, ssn))),
+            (trace::Event::Arrive { source, ssn, .. }, Some(rank)) => {
+                assert!(sent.contains(&(source, rank, ssn)))
+            }
+            (trace::Event::Deliver { .. }, Some(2)) if line.incarnation == Some(1) => deliveries += 1,
+            (trace::Event::Output { text, .. }, Some(_)) => output.push_str(&text),
+            _ => {}
+        }
+    }
+    assert!(
+        deliveries == 29 || deliveries == 30,
+        "{deliveries} deliveries of the rank that died at its 30th"
+    );
+    let sorted = |text: &str| text.lines().map(str::to_owned).collect::<BTreeSet<_>>();
+    assert_eq!(sorted(&output), sorted(&ended.stdout));
 }

@@ -23,6 +23,7 @@ use crate::clock::Token;
 use crate::driver::EntryKind;
 use crate::event::Answer;
 use crate::ids::{Domain, EventIndex, Incarnation, Position, Rank, Ssn};
+use crate::recovery::Cause;
 
 pub use clocks::{Clock, Clocks, Stamped};
 pub use summary::Summary;
@@ -368,6 +369,17 @@ pub enum Ended {
     RolledBack,
     /// It was taken for dead; it may live on.
     Suspected,
+}
+
+impl From<&Cause> for Ended {
+    fn from(cause: &Cause) -> Self {
+        match cause {
+            Cause::Signal(_) => Self::Failed,
+            Cause::Fenced => Self::Fenced,
+            Cause::RolledBack => Self::RolledBack,
+            Cause::Suspected => Self::Suspected,
+        }
+    }
 }
 
 /// Where a message is kept back.

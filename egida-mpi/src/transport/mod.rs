@@ -4,11 +4,13 @@ use std::ffi::c_int;
 
 use egida_core::binder::bind;
 use egida_core::crash::Failpoint;
+use egida_core::driver::Driver;
 use egida_core::engine::{Engine, OnDivergence};
 use egida_core::fault::Fault;
 use egida_core::recovery::RecoveryImage;
 use egida_core::setting::Setting;
 use egida_core::stack::Scope;
+use egida_core::trace::Event;
 use egida_shm::{Attached, RankState, ShmDriver};
 use egida_spec::protocol::FailureUnit;
 
@@ -63,6 +65,9 @@ fn tell_warnings(engine: &mut Engine<ShmDriver>) {
     for warning in engine.take_warnings() {
         end::note(&end::told(&warning));
     }
+    if let Some(error) = engine.driver().take_trace_trouble() {
+        end::note(&format!("the trace of this rank ends here, because it cannot be written: {error}"));
+    }
 }
 
 /// A rank among others.
@@ -81,6 +86,7 @@ impl World for Engine<ShmDriver> {
     fn finalize(&mut self) -> Result<(), Fault> {
         self.failpoint(Failpoint::FinalizeEnter)?;
         self.finished();
+        self.driver().trace(Event::Finish);
         tell_warnings(self);
         self.driver().set_state(RankState::Finalized);
         self.failpoint(Failpoint::FinalizeExit)

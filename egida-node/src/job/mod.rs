@@ -18,7 +18,7 @@ mod run;
 mod watch;
 
 use std::collections::{BTreeMap, BTreeSet, HashSet, VecDeque};
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::io::{self, IsTerminal};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -28,6 +28,7 @@ use egida_core::binder::Bound;
 use egida_core::fault::Fault;
 use egida_core::ids::{Domains, Rank};
 use egida_core::recovery::{Action, Coordinator};
+use egida_core::trace::Header;
 use egida_shm::{JobConfig, JobMemory};
 use egida_spec::protocol::FailureUnit;
 use rustix::process::Signal;
@@ -43,6 +44,7 @@ use crate::report::Report;
 use crate::sink::{Outlets, Sink};
 use crate::state_dir::{StateDir, StateDirError};
 use crate::storage::{Copier, Observer, Place, StorageError, Store, Writer};
+use crate::trace::Trace;
 use collect::{StepError, Steps};
 use kills::Kills;
 pub use news::{DIVERGENCE, FAILED, TIMEOUT, UNRECOVERABLE};
@@ -77,6 +79,14 @@ pub enum JobError {
     /// The report cannot be written.
     #[error("cannot write the report to `{path}`: {error}")]
     Report {
+        /// Where to.
+        path: String,
+        /// Why not.
+        error: io::Error,
+    },
+    /// The trace cannot be written.
+    #[error("cannot write the trace to `{path}`: {error}")]
+    Trace {
         /// Where to.
         path: String,
         /// Why not.
@@ -171,6 +181,7 @@ struct Job {
     discard_determinants: bool,
     timeout: Option<Duration>,
     news: News,
+    trace: Trace,
     kills: Kills,
     /// Whether survivors may be orphans.
     detects: bool,
@@ -226,6 +237,7 @@ impl Job {
             ..
         } = plan;
         let ranks = domains.ranks();
+        let header = header(&bound, &domains, unit, ranks_per_domain, &program);
         let (cause, trouble) = mpsc::unbounded_channel();
         let sink = {
             let cause = cause.clone();
@@ -239,6 +251,11 @@ impl Job {
         };
         let news = News::new(sink, report, options.quiet);
         let state_dir = StateDir::open(options.state_dir.as_deref())?;
+        let trace = match &options.trace {
+            None => Trace::default(),
+            Some(path) => Trace::create(path, state_dir.path().join("trace"), header)
+                .map_err(|error| JobError::Trace { path: path.display().to_string(), error })?,
+        };
         let memory = JobMemory::create(&JobConfig {
             ranks,
             ranks_per_domain,
@@ -305,6 +322,7 @@ impl Job {
             discard_determinants: options.discard_determinants,
             timeout: options.timeout,
             news,
+            trace,
             kills: Kills::new(options.kills),
             detects: bound.detector.is_some(),
             coordinator: Coordinator::new(bound.policy, domains.clone()).detecting(bound.detector.take()),
@@ -354,6 +372,25 @@ impl Job {
             target.signal(signal);
         }
     }
+}
+
+/// What a trace of the job says of it.
+fn header(
+    bound: &Bound,
+    domains: &Domains,
+    unit: FailureUnit,
+    ranks_per_node: u32,
+    program: &OsStr,
+) -> Header {
+    let mut header = Header::new(&bound.protocol.name.value, domains.ranks());
+    header.options = [
+        ("program", program.to_string_lossy().into_owned()),
+        ("failure-unit", unit.to_string()),
+        ("ranks-per-node", ranks_per_node.to_string()),
+    ]
+    .map(|(name, value)| (name.to_owned(), value))
+    .into();
+    header
 }
 
 struct Watcher {

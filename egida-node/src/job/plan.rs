@@ -109,6 +109,8 @@ pub struct Options {
     pub state_dir: Option<PathBuf>,
     /// Where the report goes.
     pub report: Option<PathBuf>,
+    /// Where the trace goes.
+    pub trace: Option<PathBuf>,
     /// Whether lines of output begin with their rank.
     pub tag_output: bool,
     /// Whether the launcher says only what went wrong.

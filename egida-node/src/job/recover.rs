@@ -7,8 +7,10 @@ use egida_core::binder::StoreUse;
 use egida_core::gate::{Condition, Gate, StoreId};
 use egida_core::ids::{Domain, Incarnation, Position, Rank};
 use egida_core::module::{CollectDeterminants, FailureDetector, MutedJournal, Network};
+use egida_core::output::Stream;
 use egida_core::recovery::{Action, Collected, Coordinator, Fate, Input, Note, RecoveryImage};
 use egida_core::stack::EventHandler;
+use egida_core::trace::Event;
 use egida_shm::JobMemory;
 use egida_spec::protocol::FailureUnit;
 use rustix::process::Signal;
@@ -19,6 +21,7 @@ use super::{Job, JobError, Phase};
 use crate::foreign::Foreign;
 use crate::sink::Replaying;
 use crate::storage::StorageError;
+use crate::trace::Trace;
 
 /// A replay is shown once it takes longer than this, and then so often.
 const SHOW_AFTER: Duration = Duration::from_secs(1);
@@ -58,6 +61,7 @@ impl Network for Job {
     fn perform(&mut self, action: Action) {
         match action {
             Action::Fence { ranks } => {
+                self.trace.tell(None, None, || Event::Fence { ranks: ranks.clone() });
                 for rank in ranks {
                     let process = self.process(rank);
                     process.is_fenced = true;
@@ -67,12 +71,16 @@ impl Network for Job {
                 }
             }
             Action::Tell(Note::Death { rank, incarnation, cause }) => {
+                self.trace.tell(Some(rank), Some(incarnation), || Event::Crash { cause: (&cause).into() });
+                self.trace.tell(None, None, || Event::Death { of: rank, lost: incarnation });
                 if let Some(death) = self.deaths.get(&rank) {
                     self.news.death(rank, incarnation, &cause, death);
                 }
             }
             // It holds again what it held; that it has caught up is told when it has.
-            Action::Tell(Note::Recovered { .. }) => {}
+            Action::Tell(Note::Recovered { rank, incarnation }) => {
+                self.trace.tell(None, None, || Event::Recovered { of: rank, next: incarnation });
+            }
             Action::End(end) => self.end(&end),
             Action::Seal { .. } => {
                 // A new round seals all that an unfinished one was about.
@@ -108,8 +116,13 @@ impl Job {
 
     fn begin(&mut self, action: Action) -> Result<(), JobError> {
         let steps = self.steps.clone();
+        if let Action::Collect { round, ranks, .. } = &action {
+            self.trace.tell(None, None, || Event::Collect { round: *round, ranks: ranks.clone() });
+        }
         match action {
             Action::Seal { ranks } => {
+                let sealed = || ranks.iter().map(|&(rank, _)| rank).collect();
+                self.trace.tell(None, None, || Event::Seal { ranks: sealed() });
                 for &(rank, fate) in &ranks {
                     self.outputs.writer_died(rank);
                     if fate == Fate::Lost {
@@ -124,12 +137,15 @@ impl Job {
             Action::Announce { tokens } => {
                 self.incarnations.announce(&tokens)?;
                 self.memory.announce(&tokens)?;
+                self.trace.tell(None, None, || Event::Announce { tokens });
             }
             Action::Persist { round, incarnations } => {
+                self.trace.tell(None, None, || Event::Persist { round });
                 self.incarnations.set(&incarnations)?;
                 self.detected(Input::Durable { round });
             }
             Action::Quiesce { round } => {
+                self.trace.tell(None, None, || Event::Quiesce { round });
                 self.step =
                     Some(tokio::spawn(
                         async move { StepDone::Quiesced { round, result: steps.quiesce().await } },
@@ -211,6 +227,12 @@ impl Job {
         let bytes = image.to_bytes().map_err(egida_core::fault::Fault::Driver)?;
         self.memory.set_recovery(rank, &bytes)?;
         let started = Instant::now();
+        self.trace.tell(None, None, || Event::Start {
+            of: rank,
+            next: image.incarnation,
+            determinants: image.determinants.len() as u64,
+            messages: image.messages.len() as u64,
+        });
         self.spawn(rank, image.incarnation)?;
         if let Some(copier) = &self.steps.copier {
             copier.up(self.domains.of(rank));
@@ -304,7 +326,15 @@ impl Job {
                 // Nothing will be executed again, so nothing can be taken back any more.
                 Phase::Ending { holds_back: false, .. } => {
                     self.outputs.renew(rank, &Gate::open());
-                    self.outputs.release(rank, self.news.sink(), |_| true);
+                    let trace = &mut self.trace;
+                    self.outputs.release(
+                        rank,
+                        self.news.sink(),
+                        |_| true,
+                        |stream, bytes| {
+                            tell_output(trace, rank, stream, bytes);
+                        },
+                    );
                 }
                 Phase::Ending { holds_back: true, .. } => {}
             }
@@ -345,7 +375,13 @@ impl Job {
             memory: &self.memory,
             foreign: &self.foreign,
         };
-        self.outputs.release(rank, self.news.sink(), |condition| conditions.is_met(rank, condition));
+        let trace = &mut self.trace;
+        self.outputs.release(
+            rank,
+            self.news.sink(),
+            |condition| conditions.is_met(rank, condition),
+            |stream, bytes| tell_output(trace, rank, stream, bytes),
+        );
         Ok(())
     }
 
@@ -386,6 +422,16 @@ impl Job {
             ));
         }
         Ok(())
+    }
+}
+
+/// What the world sees of a rank's standard output.
+fn tell_output(trace: &mut Trace, rank: Rank, stream: Stream, bytes: &[u8]) {
+    if stream == Stream::Out {
+        trace.tell(Some(rank), None, || Event::Output {
+            text: String::from_utf8_lossy(bytes).into_owned(),
+            len: bytes.len() as u64,
+        });
     }
 }
 

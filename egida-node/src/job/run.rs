@@ -3,8 +3,11 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use egida_core::binder::Bound;
+use egida_core::gate::StoreId;
 use egida_core::ids::Rank;
 use egida_core::recovery::{Cause, End};
+use egida_core::trace::{Event, Place};
 use rustix::process::Signal;
 use tokio::signal::unix::{Signal as Incoming, SignalKind, signal};
 use tokio::task::{JoinError, JoinHandle};
@@ -53,6 +56,14 @@ async fn step_of(step: &mut Option<JoinHandle<StepDone>>) -> Option<Result<StepD
     }
 }
 
+/// Where what is logged for each store comes to.
+fn places(bound: &Bound) -> impl Iterator<Item = (StoreId, Place)> + '_ {
+    bound.stores.iter().map(|used| match used.replicas {
+        Some(_) => (used.id, Place::Copies),
+        None => (used.id, Place::Disk),
+    })
+}
+
 impl Job {
     /// Runs until no process is left.
     pub(super) async fn run(&mut self, signals: &mut Signals) -> Result<i32, JobError> {
@@ -71,7 +82,8 @@ impl Job {
                 return Ok(code);
             }
             let wake_at = self.wake_at().unwrap_or_else(|| Instant::now() + IDLE);
-            let is_waiting = self.is_output_waiting();
+            self.trace.tell_stable(&self.memory, places(&self.bound));
+            let is_waiting = self.is_output_waiting() || self.trace.dir().is_some();
             let advanced = Arc::clone(&self.advanced);
             tokio::select! {
                 biased;
@@ -203,6 +215,10 @@ impl Job {
             Ok(code) => *code,
             Err(error) => error.exit_code(),
         };
+        self.trace.tell(None, None, || Event::End { how: format!("exit code {code}") });
+        if let Err(error) = std::mem::take(&mut self.trace).finish() {
+            self.news.warn(format!("the trace cannot be written: {error}"));
+        }
         self.news.over(code, signals.next()).await;
         ended
     }

@@ -10,7 +10,8 @@ use egida_core::ids::{Incarnation, Rank};
 use egida_core::module::FailureDetector;
 use egida_core::output::Stream;
 use egida_core::recovery::{Action, Cause, Input};
-use egida_shm::{JobMemory, RankState};
+use egida_core::trace;
+use egida_shm::{ENV_TRACE, JobMemory, RankState};
 use egida_spec::protocol::FailureUnit;
 use rustix::process::Signal;
 
@@ -38,6 +39,9 @@ impl Job {
         let mut environment = JobMemory::environment(fd.as_raw_fd(), rank, incarnation, kill.as_deref());
         let on_divergence = if self.diverging_is_fine { "warn" } else { "stop" };
         environment.push((ENV_ON_DIVERGENCE, on_divergence.to_owned()));
+        if let Some(dir) = self.trace.dir() {
+            environment.push((ENV_TRACE, dir.display().to_string()));
+        }
         let (program, args) = (&self.program, &self.args);
         let mut spawned = Launch { program, args, environment, memory: fd, fed: rank == 0 }
             .spawn()
@@ -65,6 +69,10 @@ impl Job {
         match happened {
             Happened::Wrote(chunk) => {
                 let rank = chunk.rank;
+                if chunk.stream == Stream::Out {
+                    let len = chunk.bytes.len() as u64;
+                    self.trace.tell(Some(rank), None, || trace::Event::Write { len });
+                }
                 let gate = self.gate(chunk.head);
                 if let Err(contradiction) = self.outputs.take(chunk, gate) {
                     self.diverged(rank, &contradiction.to_string());

@@ -1,11 +1,14 @@
 //! How a rank's process finds its job's memory.
 
 use std::os::fd::{BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use egida_core::driver::Driver;
 use egida_core::fault::Fault;
 use egida_core::ids::{Domains, Incarnation, Position, Rank};
+use egida_core::trace::Event;
 use rustix::io::{FdFlags, fcntl_getfd, fcntl_setfd};
 
 use super::{ShmDriver, Watched};
@@ -15,8 +18,9 @@ use crate::kill::{Death, KillSwitch};
 use crate::layout::{LogName, Memory};
 use crate::log::Cursor;
 use crate::stretch::Stretch;
+use crate::trace::TraceFile;
 use crate::writer::LogWriter;
-use crate::{ENV_INCARNATION, ENV_JOB_FD, ENV_KILL, ENV_RANK};
+use crate::{ENV_INCARNATION, ENV_JOB_FD, ENV_KILL, ENV_RANK, ENV_TRACE};
 
 /// What a rank's process finds in its job's memory.
 #[derive(Debug)]
@@ -39,6 +43,23 @@ pub struct Attached {
     pub recovery: Vec<u8>,
 }
 
+impl Attached {
+    /// The same, writing what happens to it into a directory.
+    fn traced(mut self, dir: &Path) -> Result<Self, Fault> {
+        let file = TraceFile::create(dir, self.rank, self.incarnation).map_err(|error| {
+            Fault::Driver(format!(
+                "the trace of rank {} cannot be written into `{}`: {error}",
+                self.rank,
+                dir.display()
+            ))
+        })?;
+        self.driver.trace = Some(file);
+        self.driver.caught_up = self.incarnation == 1;
+        self.driver.trace(Event::Begin);
+        Ok(self)
+    }
+}
+
 impl ShmDriver {
     /// Attaches the process that a daemon spawned; `None` where none did. The environment is read once: it is cleared, so
     /// that a process spawned by the application is no rank.
@@ -47,9 +68,13 @@ impl ShmDriver {
     /// As for [`ShmDriver::attach`], and [`Fault::Driver`] for an environment that names no rank.
     #[must_use]
     pub fn attach_from_env() -> Option<Result<Attached, Fault>> {
-        let [rank, fd, incarnation, kill] =
-            [ENV_RANK, ENV_JOB_FD, ENV_INCARNATION, ENV_KILL].map(take_variable);
-        Some(attach_by(&rank?, fd, incarnation, kill.as_deref()))
+        let [rank, fd, incarnation, kill, trace] =
+            [ENV_RANK, ENV_JOB_FD, ENV_INCARNATION, ENV_KILL, ENV_TRACE].map(take_variable);
+        let attached = attach_by(&rank?, fd, incarnation, kill.as_deref());
+        Some(attached.and_then(|attached| match trace {
+            Some(dir) => attached.traced(Path::new(&dir)),
+            None => Ok(attached),
+        }))
     }
 
     /// Attaches as a rank to the memory behind a descriptor.
@@ -114,6 +139,8 @@ impl ShmDriver {
             tokens_read: 0,
             watched: Watched::new(ranks),
             spins,
+            trace: None,
+            caught_up: true,
             memory,
         })
     }
@@ -122,6 +149,11 @@ impl ShmDriver {
     pub fn set_state(&self, state: RankState) {
         self.memory.rank(self.rank).status.state.store(state as u64, Ordering::Release);
         self.ring_daemon(u8::MAX);
+    }
+
+    /// Why the trace ends here, where it could not be written, once.
+    pub fn take_trace_trouble(&mut self) -> Option<std::io::Error> {
+        self.trace.as_mut().and_then(TraceFile::take_trouble)
     }
 
     /// This process's rank.

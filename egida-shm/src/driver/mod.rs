@@ -16,6 +16,7 @@ use egida_core::driver::{Arrival, Comparison, Driver, Extent, JournalEntry, Loca
 use egida_core::fault::Fault;
 use egida_core::gate::{MAX_STORES, StoreId};
 use egida_core::ids::{Position, Rank, Ssn, Version};
+use egida_core::trace::{Event, Place};
 use egida_core::wire::RecordHeader;
 
 pub use attach::{Attached, journal_end};
@@ -24,6 +25,7 @@ use crate::kill::KillSwitch;
 use crate::layout::{LogName, Memory};
 use crate::log::FrameKind;
 use crate::stretch::Stretch;
+use crate::trace::TraceFile;
 use crate::writer::{Log, LogWriter};
 use inbound::{Inbound, NoticesIn};
 use outbound::{NoticesOut, Outbound};
@@ -49,6 +51,9 @@ pub struct ShmDriver {
     watched: Watched,
     /// Whether there is a processor for every rank, so that waiting may spin.
     spins: bool,
+    trace: Option<TraceFile>,
+    /// Whether the trace says that this incarnation has caught up, or need not.
+    caught_up: bool,
 }
 
 /// What the engine asked for last and what could have changed since: the news that end a wait.
@@ -156,6 +161,9 @@ impl Driver for ShmDriver {
         let released = &self.memory.channel(source, self.rank).reader.released;
         if released.load(Ordering::Relaxed) < below {
             released.store(below, Ordering::Release);
+            if self.trace.is_some() {
+                self.trace(Event::Release { source, below });
+            }
         }
     }
 
@@ -197,6 +205,11 @@ impl Driver for ShmDriver {
             slot.journal_heads.to_store.store(self.journal_head, Ordering::Release);
             self.ring_daemon(entry.stores);
         }
+        if self.trace.is_some() {
+            let (entry, len, place) =
+                (entry.kind.into(), entry.bytes.len() as u64, self.place_of(entry.stores));
+            self.trace(Event::Log { entry, position: self.journal_head, len, place });
+        }
         Ok(self.journal_head)
     }
 
@@ -224,10 +237,24 @@ impl Driver for ShmDriver {
 
     fn note(&mut self, progress: Progress) {
         self.memory.rank(self.rank).note(&progress);
+        if progress.caught_up && !self.caught_up {
+            self.caught_up = true;
+            self.trace(Event::CaughtUp);
+        }
     }
 
     fn crash_point(&mut self, point: CrashPoint) -> Result<(), Fault> {
         self.kill.pass(point)
+    }
+
+    fn is_traced(&self) -> bool {
+        self.trace.is_some()
+    }
+
+    fn trace(&mut self, event: Event) {
+        if let Some(file) = &mut self.trace {
+            file.write(event);
+        }
     }
 }
 
@@ -241,6 +268,16 @@ impl ShmDriver {
         }
         if stores & !copied != 0 {
             header.bell.ring(&header.fences);
+        }
+    }
+
+    /// Where entries for these stores are to come to.
+    fn place_of(&self, stores: u8) -> Place {
+        let copied = self.memory.header().copied.load(Ordering::Relaxed) as u8;
+        match (stores & !copied != 0, stores & copied != 0) {
+            (true, _) => Place::Disk,
+            (false, true) => Place::Copies,
+            (false, false) => Place::Memory,
         }
     }
 

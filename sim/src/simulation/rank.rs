@@ -203,7 +203,7 @@ impl Simulation<'_> {
         let engine = self.ranks[rank as usize].engine.take();
         let at = engine.map_or_else(Default::default, |engine| engine.driver_ref().progress());
         self.gone(rank);
-        self.record_at(rank, || trace::Event::Crash { cause: ended(&cause) });
+        self.record_at(rank, || trace::Event::Crash { cause: trace::Ended::from(&cause) });
         self.report(rank, cause, at);
     }
 
@@ -228,15 +228,5 @@ impl Simulation<'_> {
         if self.images.remove(&rank).is_some_and(|image| self.begin(rank, image).is_err()) {
             self.end = Some(Ending::Stuck);
         }
-    }
-}
-
-/// Why an incarnation ended, in the words of a trace.
-fn ended(cause: &Cause) -> trace::Ended {
-    match cause {
-        Cause::Signal(_) => trace::Ended::Failed,
-        Cause::Fenced => trace::Ended::Fenced,
-        Cause::RolledBack => trace::Ended::RolledBack,
-        Cause::Suspected => trace::Ended::Suspected,
     }
 }
