@@ -5,6 +5,7 @@ use egida_core::event::{Determinant, Happened};
 use egida_core::gate::StoreId;
 use egida_core::ids::{Domain, Domains, Position, Rank};
 use egida_core::replication::Replication;
+use egida_core::trace::Event;
 use egida_core::wire::Reader;
 
 use crate::world::World;
@@ -63,8 +64,10 @@ impl Copies {
                 budget = left.get();
                 any |= !holders.is_empty();
                 let bytes = entry.bytes.clone();
+                let position = replication.complete() + u64::from(!is_complete);
                 for domain in holders {
                     world.hold(domain, bytes.clone());
+                    world.trace(Some(rank), None, Event::Copied { domain, position });
                 }
                 if !is_complete {
                     break;

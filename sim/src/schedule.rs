@@ -6,18 +6,23 @@
 //!   1@point:match:4       rank 1 dies when it passes the failpoint `match` for the fourth time
 //!   0+1@time:900          ranks 0 and 1 die at time 900, whatever they do or wait for
 //!   1@recovery:collect:2  rank 1 dies when determinants are collected for the second time
+//!   0@after:copied.2:3    rank 0 dies right after the trace told of `copied` at rank 2 for the third time
+//!   0@after:announce      rank 0 dies right after tokens are announced, of whatever rank
 //!   cut:1+2@100..900      domains 1 and 2 are cut off from the others from time 100 to time 900
 //!   suspect:1@300         domain 1 is declared dead at time 300, and lives on
 //!   full:2@4096           the disk of rank 2 takes 4096 bytes of log
+//!   late:1>2#3@5000       message 3 from rank 1 to rank 2 takes 5000 longer than others, and all behind it wait for it
+//!   news:2@5000           what recovery has to tell takes 5000 longer to rank 2 than to others
 //! ```
 //!
-//! A schedule is such items, separated by commas.
+//! A schedule is such items, separated by commas. The names behind `after` are the kinds of [`egida_core::trace::Event`].
 
 use std::fmt;
 use std::str::FromStr;
 
 use egida_core::crash::{CrashPoint, Failpoint};
-use egida_core::ids::{Domain, Domains, Incarnation, Rank};
+use egida_core::ids::{Domain, Domains, Incarnation, Rank, Ssn};
+use egida_core::trace;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use thiserror::Error;
@@ -76,6 +81,8 @@ pub enum Moment {
     Time(Time),
     /// When a recovery comes to this phase for the n-th time in the job, from 1.
     Recovery(Phase, u32),
+    /// Right after the n-th event of this kind (at this rank) in the trace, from 1, before anything else happens.
+    After(&'static str, Option<Rank>, u32),
 }
 
 /// One thing that goes wrong.
@@ -112,6 +119,24 @@ pub enum Mishap {
         rank: Rank,
         /// Bytes of log.
         capacity_bytes: u64,
+    },
+    /// A message takes longer than others, each time that it is sent.
+    Late {
+        /// From whom.
+        source: Rank,
+        /// To whom.
+        dest: Rank,
+        /// Its number on the channel.
+        ssn: Ssn,
+        /// How much longer.
+        by: Time,
+    },
+    /// What recovery has to tell takes longer to a rank than to others.
+    LateNews {
+        /// To whom.
+        rank: Rank,
+        /// How much longer.
+        by: Time,
     },
 }
 
@@ -165,9 +190,16 @@ impl fmt::Display for Mishap {
             Self::Kill { ranks, at: Moment::Recovery(phase, nth) } => {
                 write!(f, "{}@recovery:{}:{nth}", sum(ranks), phase.name())
             }
+            Self::Kill { ranks, at: Moment::After(kind, rank, nth) } => {
+                write!(f, "{}@after:{kind}", sum(ranks))?;
+                rank.map_or(Ok(()), |rank| write!(f, ".{rank}"))?;
+                if *nth == 1 { Ok(()) } else { write!(f, ":{nth}") }
+            }
             Self::Cut { away, from, until } => write!(f, "cut:{}@{from}..{until}", sum(away)),
             Self::Suspect { domain, at } => write!(f, "suspect:{domain}@{at}"),
             Self::Full { rank, capacity_bytes } => write!(f, "full:{rank}@{capacity_bytes}"),
+            Self::Late { source, dest, ssn, by } => write!(f, "late:{source}>{dest}#{ssn}@{by}"),
+            Self::LateNews { rank, by } => write!(f, "news:{rank}@{by}"),
         }
     }
 }
@@ -224,6 +256,15 @@ fn parse(item: &str) -> Result<Mishap, String> {
     if let Some(rank) = who.strip_prefix("full:") {
         return Ok(Mishap::Full { rank: number(rank)?, capacity_bytes: number(when)? });
     }
+    if let Some(message) = who.strip_prefix("late:") {
+        let (source, rest) = message.split_once('>').ok_or("a late message is `FROM>TO#NUMBER`")?;
+        let (dest, ssn) = rest.split_once('#').ok_or("a late message is `FROM>TO#NUMBER`")?;
+        let (source, dest, ssn) = (number(source)?, number(dest)?, number(ssn)?);
+        return Ok(Mishap::Late { source, dest, ssn, by: number(when)? });
+    }
+    if let Some(rank) = who.strip_prefix("news:") {
+        return Ok(Mishap::LateNews { rank: number(rank)?, by: number(when)? });
+    }
     let (kind, rest) = when.split_once(':').ok_or("when it happens is `KIND:NUMBER`")?;
     match kind {
         "time" => Ok(Mishap::Kill { ranks: numbers(who)?, at: Moment::Time(number(rest)?) }),
@@ -233,6 +274,16 @@ fn parse(item: &str) -> Result<Mishap, String> {
             let names: Vec<_> = Phase::ALL.iter().map(|phase| phase.name()).collect();
             let phase = phase.ok_or_else(|| format!("a recovery has {}", names.join(", ")))?;
             Ok(Mishap::Kill { ranks: numbers(who)?, at: Moment::Recovery(*phase, number(nth)?) })
+        }
+        "after" => {
+            let (event, nth) = rest.split_once(':').unwrap_or((rest, "1"));
+            let (name, rank) = match event.split_once('.') {
+                Some((name, rank)) => (name, Some(number(rank)?)),
+                None => (event, None),
+            };
+            let kind = trace::Event::KINDS.iter().find(|kind| **kind == name);
+            let kind = kind.ok_or_else(|| format!("no event of a trace is named `{name}`"))?;
+            Ok(Mishap::Kill { ranks: numbers(who)?, at: Moment::After(kind, rank, number(nth)?) })
         }
         "send" | "deliver" | "point" => {
             let (rank, life) = who.split_once('.').unwrap_or((who, "1"));
@@ -247,7 +298,7 @@ fn parse(item: &str) -> Result<Mishap, String> {
             };
             Ok(Mishap::Crash(Crash { rank, incarnation, point, time }))
         }
-        _ => Err(format!("`{kind}` is none of send, deliver, point, time, recovery")),
+        _ => Err(format!("`{kind}` is none of send, deliver, point, time, recovery, after")),
     }
 }
 
@@ -394,10 +445,11 @@ mod tests {
     #[test]
     fn a_schedule_is_what_its_text_says() {
         let text = "2@send:3,2.2@deliver:1,1@point:match:4,0@point:init,0+1@time:900,1@recovery:collect:2,\
-                    cut:1+2@100..900,suspect:1@300,full:2@4096";
+                    2@after:announce,0+1@after:copied.2:3,cut:1+2@100..900,suspect:1@300,full:2@4096,\
+                    late:1>2#3@5000,news:2@700";
         let schedule: Schedule = text.parse().unwrap();
         assert_eq!(schedule.to_string(), text);
-        assert_eq!(schedule.0.len(), 9);
+        assert_eq!(schedule.0.len(), 13);
         assert_eq!("".parse::<Schedule>().unwrap(), Schedule::default());
         assert_eq!(schedule.crashes(2, 2).count(), 1);
     }
@@ -422,6 +474,8 @@ mod tests {
             ("2@lunch:3", "none of send"),
             ("x@time:3", "`x` is not a number"),
             ("1@recovery:tea:1", "a recovery has seal"),
+            ("1@after:lunch", "no event of a trace"),
+            ("late:1@5", "`FROM>TO#NUMBER`"),
             ("cut:1@9..3", "ends after it begins"),
             ("1@point:mach", "nearest is `match`"),
         ] {

@@ -322,6 +322,11 @@ pub enum Event {
         /// For these ranks.
         ranks: Vec<Rank>,
     },
+    /// The node of the rank answers a question of a collection, with all that it holds.
+    Answer {
+        /// Which of the failed ranks asks.
+        asker: Rank,
+    },
     /// Ends of versions are told to everyone.
     Announce {
         /// Which.
@@ -430,6 +435,91 @@ impl Event {
         Self::Observe { call, requests, message, again }
     }
 
+    /// All that the field `kind` may say.
+    pub const KINDS: &[&str] = &[
+        "begin",
+        "caught_up",
+        "finish",
+        "crash",
+        "send",
+        "closed",
+        "open",
+        "postpone",
+        "arrive",
+        "drop",
+        "deliver",
+        "release",
+        "observe",
+        "read",
+        "log",
+        "stable",
+        "copied",
+        "write",
+        "output",
+        "checkpoint",
+        "token",
+        "cut",
+        "heal",
+        "suspect",
+        "learn",
+        "death",
+        "fence",
+        "seal",
+        "persist",
+        "quiesce",
+        "collect",
+        "answer",
+        "announce",
+        "start",
+        "recovered",
+        "end",
+        "note",
+    ];
+
+    /// What the field `kind` says of it.
+    #[must_use]
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Begin => "begin",
+            Self::CaughtUp => "caught_up",
+            Self::Finish => "finish",
+            Self::Crash { .. } => "crash",
+            Self::Send { .. } => "send",
+            Self::Closed { .. } => "closed",
+            Self::Open { .. } => "open",
+            Self::Postpone { .. } => "postpone",
+            Self::Arrive { .. } => "arrive",
+            Self::Drop { .. } => "drop",
+            Self::Deliver { .. } => "deliver",
+            Self::Release { .. } => "release",
+            Self::Observe { .. } => "observe",
+            Self::Read { .. } => "read",
+            Self::Log { .. } => "log",
+            Self::Stable { .. } => "stable",
+            Self::Copied { .. } => "copied",
+            Self::Write { .. } => "write",
+            Self::Output { .. } => "output",
+            Self::Checkpoint { .. } => "checkpoint",
+            Self::Token { .. } => "token",
+            Self::Cut { .. } => "cut",
+            Self::Heal => "heal",
+            Self::Suspect { .. } => "suspect",
+            Self::Learn => "learn",
+            Self::Death { .. } => "death",
+            Self::Fence { .. } => "fence",
+            Self::Seal { .. } => "seal",
+            Self::Persist { .. } => "persist",
+            Self::Quiesce { .. } => "quiesce",
+            Self::Collect { .. } => "collect",
+            Self::Answer { .. } => "answer",
+            Self::Announce { .. } => "announce",
+            Self::Start { .. } => "start",
+            Self::Recovered { .. } => "recovered",
+            Self::End { .. } => "end",
+            Self::Note { .. } => "note",
+        }
+    }
+
     /// Whether it tells of failures and recovery, or of the beginning and end of things: what a reader wants to know first.
     #[must_use]
     pub fn is_news(&self) -> bool {
@@ -450,6 +540,7 @@ impl Event {
                 | Self::Copied { .. }
                 | Self::Write { .. }
                 | Self::Output { .. }
+                | Self::Answer { .. }
         )
     }
 }

@@ -107,6 +107,7 @@ impl fmt::Display for Event {
             Self::Collect { round, ranks } => {
                 write!(f, "round {round}: determinants of ranks {ranks:?} are collected")
             }
+            Self::Answer { asker } => write!(f, "answers what recovery asks for rank {asker}"),
             Self::Announce { tokens } => {
                 f.write_str("announced:")?;
                 tokens.iter().try_for_each(|token| {

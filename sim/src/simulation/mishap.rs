@@ -7,14 +7,14 @@ use egida_core::fault::Fault;
 use egida_core::ids::{Domain, Incarnation, Rank};
 use egida_core::module::FailureDetector;
 use egida_core::recovery::{Cause, Input};
-use egida_core::trace;
+use egida_core::trace::{self, Line};
 use egida_spec::protocol::FailureUnit;
 
 use super::Simulation;
 use crate::application::{Application, Step};
 use crate::driver::SimDriver;
 use crate::job::Control;
-use crate::schedule::{Mishap, Moment, Phase};
+use crate::schedule::{Mishap, Moment, Phase, Schedule};
 use crate::scheduler::Event;
 
 /// An incarnation that was given up while it lived. Nothing that it does has an effect, until it learns of it and ends.
@@ -33,6 +33,29 @@ pub(super) struct Unreported {
     incarnation: Incarnation,
     cause: Cause,
     at: Progress,
+}
+
+/// What goes wrong right after an event of the trace.
+pub(super) struct AfterEvent {
+    /// Its place in the schedule.
+    mishap: usize,
+    kind: &'static str,
+    rank: Option<Rank>,
+    /// How many such events are still to come.
+    left: u32,
+}
+
+impl AfterEvent {
+    /// Those of a schedule.
+    pub fn of(schedule: &Schedule) -> Vec<Self> {
+        let after = |(mishap, what): (usize, &Mishap)| match *what {
+            Mishap::Kill { at: Moment::After(kind, rank, left), .. } => {
+                Some(Self { mishap, kind, rank, left })
+            }
+            _ => None,
+        };
+        schedule.0.iter().enumerate().filter_map(after).collect()
+    }
 }
 
 impl Zombie {
@@ -59,7 +82,8 @@ impl Simulation<'_> {
                 self.world.borrow_mut().cut(away.iter().copied().collect(), *until);
             }
             Some(Mishap::Suspect { domain, .. }) => self.suspect(*domain),
-            Some(Mishap::Crash(_) | Mishap::Full { .. }) | None => {}
+            Some(Mishap::Crash(_) | Mishap::Full { .. } | Mishap::Late { .. } | Mishap::LateNews { .. })
+            | None => {}
         }
     }
 
@@ -72,6 +96,22 @@ impl Simulation<'_> {
             if matches!(mishap, Mishap::Kill { at, .. } if *at == now) {
                 let at = self.world.borrow().now;
                 self.agenda.put(at, Event::Mishap(number));
+            }
+        }
+    }
+
+    /// The trace tells of an event: what is to go wrong right after it does so.
+    pub(super) fn look_at(&mut self, line: &Line) {
+        for number in 0..self.moments.len() {
+            let moment = &mut self.moments[number];
+            let is_it = |rank: Option<Rank>| rank.is_none() || rank == line.rank;
+            if moment.left == 0 || moment.kind != line.event.kind() || !is_it(moment.rank) {
+                continue;
+            }
+            moment.left -= 1;
+            if moment.left == 0 {
+                let mishap = moment.mishap;
+                self.go_wrong(mishap);
             }
         }
     }

@@ -30,7 +30,7 @@ use crate::oracle::Exposure;
 use crate::schedule::{Mishap, Moment, Phase};
 use crate::scheduler::{Agenda, Chooser, Event, Seeded, Time};
 use crate::world::World;
-use mishap::{Unreported, Zombie};
+use mishap::{AfterEvent, Unreported, Zombie};
 use rank::Life;
 use recovery::Collecting;
 
@@ -51,6 +51,8 @@ struct Simulation<'a> {
     collector: Option<Box<dyn CollectDeterminants>>,
     collecting: Option<Collecting>,
     images: BTreeMap<Rank, RecoveryImage>,
+    /// What goes wrong right after events of the trace.
+    moments: Vec<AfterEvent>,
     /// How often recoveries came to each phase.
     phases: BTreeMap<Phase, u32>,
     copies: Copies,
@@ -135,6 +137,10 @@ impl<'a> Simulation<'a> {
         let failures = daemon.policy.tolerates.unwrap_or(u32::MAX);
         world.exposure =
             (job.observed && protects).then(|| Exposure::new(domains.clone(), job.setting.unit, failures));
+        let moments = AfterEvent::of(&job.schedule);
+        if !moments.is_empty() {
+            world.lines = Some(Vec::new());
+        }
         let mut agenda = Agenda::default();
         for (number, mishap) in job.schedule.0.iter().enumerate() {
             match mishap {
@@ -150,7 +156,12 @@ impl<'a> Simulation<'a> {
                         disk.limit(*capacity_bytes);
                     }
                 }
-                Mishap::Crash(_) | Mishap::Kill { at: Moment::Recovery(..), .. } => {}
+                Mishap::Late { source, dest, ssn, by } => {
+                    world.network.late.push((*source, *dest, *ssn, *by));
+                }
+                Mishap::Crash(_)
+                | Mishap::Kill { at: Moment::Recovery(..) | Moment::After(..), .. }
+                | Mishap::LateNews { .. } => {}
             }
         }
         Ok(Self {
@@ -168,6 +179,7 @@ impl<'a> Simulation<'a> {
             collector: daemon.collector,
             collecting: None,
             images: BTreeMap::new(),
+            moments,
             phases: BTreeMap::new(),
             copies: Copies::new(&daemon.stores, domains),
             copies_needed: daemon.policy.tolerates.unwrap_or(0),
@@ -208,13 +220,14 @@ impl<'a> Simulation<'a> {
         self.hand_over();
     }
 
-    /// Hands the lines of the trace to whoever wants them.
+    /// Hands the lines of the trace to whoever wants them, and lets go wrong what is to right after them.
     fn hand_over(&mut self) {
-        let Some(sink) = &mut self.sink else { return };
-        if let Some(lines) = &mut self.world.borrow_mut().lines {
-            for line in lines.drain(..) {
+        let lines = self.world.borrow_mut().lines.as_mut().map(std::mem::take);
+        for line in lines.unwrap_or_default() {
+            if let Some(sink) = &mut self.sink {
                 sink(&line);
             }
+            self.look_at(&line);
         }
     }
 
@@ -298,7 +311,7 @@ impl<'a> Simulation<'a> {
         incarnation: Option<Incarnation>,
         event: impl FnOnce() -> trace::Event,
     ) {
-        if !self.job.traced && self.sink.is_none() {
+        if !self.job.traced && self.sink.is_none() && self.moments.is_empty() {
             return;
         }
         let line = Line { time_ns: self.world.borrow().now, rank, incarnation, event: event() };

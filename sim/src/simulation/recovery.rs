@@ -18,7 +18,7 @@ use egida_core::wire::Reader;
 
 use super::Simulation;
 use crate::job::{Control as Experiment, Ending};
-use crate::schedule::Phase;
+use crate::schedule::{Mishap, Phase};
 use crate::scheduler::{Event, Time};
 use crate::world::{Letter, World};
 
@@ -158,7 +158,11 @@ impl Simulation<'_> {
         if self.job.faults.torn_writes {
             let unsynced = self.world.borrow().journals[lost as usize].unstable().len() as Time;
             let whole = self.chooser.delay(unsynced + 1) - 1;
-            self.world.borrow_mut().tear(lost, usize::try_from(whole).unwrap_or(usize::MAX));
+            let whole = usize::try_from(whole).unwrap_or(usize::MAX);
+            if self.world.borrow_mut().tear(lost, whole) {
+                let text = format!("{whole} entries that were not synced are on disk, and the next in part");
+                self.record(Some(lost), None, || trace::Event::Note { text });
+            }
         }
         self.world.borrow_mut().discard(lost);
         self.copies.lost(&self.world.borrow(), lost);
@@ -175,7 +179,11 @@ impl Simulation<'_> {
     /// Tokens come to each rank when they come, in order, some twice.
     fn announce(&mut self, tokens: &[Token]) {
         for rank in 0..self.job.setting.domains.ranks() {
-            let delay = self.chooser.delay(self.job.faults.control_delay);
+            let late = self.job.schedule.0.iter().find_map(|mishap| match *mishap {
+                Mishap::LateNews { rank: late, by } if late == rank => Some(by),
+                _ => None,
+            });
+            let delay = self.chooser.delay(self.job.faults.control_delay) + late.unwrap_or(0);
             let copies = 1 + usize::from(self.chooser.chance(self.job.faults.duplicates_percent));
             let mut world = self.world.borrow_mut();
             let last = world.inbox[rank as usize].back().map_or(0, |letter| letter.at);
@@ -239,6 +247,7 @@ impl Simulation<'_> {
         {
             return;
         }
+        self.record_at(holder, || trace::Event::Answer { asker });
         self.add_memory_of(holder);
         let step =
             self.collector.as_mut().map_or(Collection::Done, |collector| collector.on_message(asker, holder));

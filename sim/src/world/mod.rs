@@ -148,7 +148,7 @@ impl World {
 
     /// Appends a record whose payload is still to be published, on its way across the network.
     pub fn append(&mut self, source: Rank, dest: Rank, mut record: Record) {
-        let delay = self.network.delay(dest, record.header.ssn);
+        let delay = self.network.delay(source, dest, record.header.ssn);
         let cut = self.network.cut_until(self.domains.of(source), self.domains.of(dest));
         let earliest = cut.unwrap_or(self.now).max(self.now) + delay;
         // What a recovery has to tell is there before anything that a rank restarted by it writes. What is told later may be
@@ -303,20 +303,22 @@ impl World {
     }
 
     /// The node of a rank dies while its disk writes: of what was not synced, so many records are there all the same, and
-    /// the next in part.
-    pub fn tear(&mut self, rank: Rank, whole: usize) {
+    /// the next in part, if there is one. Returns whether there is.
+    pub fn tear(&mut self, rank: Rank, whole: usize) -> bool {
         let journal = &self.journals[rank as usize];
         let unsynced = journal.unstable().iter().filter(|entry| entry.stores & self.on_disk != 0);
         let disk = &mut self.disks[rank as usize];
         for (number, entry) in unsynced.take(whole + 1).enumerate() {
             if number == whole {
                 disk.tear(entry);
+                return true;
             } else if disk.write(entry).is_err() {
                 break;
             } else if let Some(exposure) = &mut self.exposure {
                 exposure.written(entry);
             }
         }
+        false
     }
 
     /// The node of a domain takes into its memory the determinants of a rank's journal from one position to another.

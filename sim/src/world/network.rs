@@ -17,6 +17,8 @@ pub struct Network {
     pub longest: Time,
     /// Drawn by the scheduler before each step; every message of the step takes its delay from it.
     pub draw: u64,
+    /// Messages that take longer than others: from whom, to whom, number, how much longer.
+    pub late: Vec<(Rank, Rank, Ssn, Time)>,
     cut: Option<Cut>,
 }
 
@@ -29,8 +31,10 @@ struct Cut {
 impl Network {
     /// How long this message takes.
     #[must_use]
-    pub fn delay(&self, dest: Rank, ssn: Ssn) -> Time {
-        1 + mix(self.draw, (u64::from(dest) << 32) ^ ssn) % self.longest.max(1)
+    pub fn delay(&self, source: Rank, dest: Rank, ssn: Ssn) -> Time {
+        let late = self.late.iter().find(|late| (late.0, late.1, late.2) == (source, dest, ssn));
+        let usual = 1 + mix(self.draw, (u64::from(dest) << 32) ^ ssn) % self.longest.max(1);
+        usual + late.map_or(0, |late| late.3)
     }
 
     /// Cuts these domains off from the others, and from whoever coordinates.
