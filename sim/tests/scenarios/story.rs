@@ -1,0 +1,202 @@
+//! The form of a scenario, and how it is judged.
+
+use std::ops::Range;
+
+use egida_core::ids::{Incarnation, Rank};
+use egida_core::recovery::{End, Unrecoverable};
+use egida_core::trace::{Ended, Event, Line, Logged};
+use egida_sim::job::{Ending, Job, Outcome};
+use egida_sim::oracle::judge;
+use egida_sim::program::{Op, Scripts};
+use egida_sim::run_traced;
+use egida_sim::schedule::{Faults, Schedule};
+
+use crate::facts::{Facts, registry, setting};
+
+/// A crash schedule that breaks naive implementations, as a story.
+pub struct Scenario {
+    /// Its number in the list of such schedules.
+    pub number: u32,
+    /// Its name, in words joined by dashes.
+    pub name: &'static str,
+    /// Which protocols it concerns, in words.
+    pub concerned: &'static str,
+    /// Which it concerns.
+    pub concerns: fn(&Facts) -> bool,
+    /// What is asserted besides the oracles, in words.
+    pub asserted: &'static str,
+    /// What happens, one story or several.
+    pub stories: fn(&Facts) -> Vec<Story>,
+}
+
+/// A program, what goes wrong in it, and what must have been seen.
+pub struct Story {
+    /// What the ranks do.
+    pub scripts: Vec<Vec<Op>>,
+    /// What goes wrong.
+    pub schedule: String,
+    /// How bad the world is beside that.
+    pub faults: Faults,
+    /// How many ranks are down at once at most.
+    pub overlap: u32,
+    /// What the trace must tell: else the schedule did not happen.
+    pub seen: fn(&Told<'_>) -> bool,
+    /// Whether every run must tell so, or one of them at least.
+    pub always: bool,
+}
+
+impl Story {
+    /// A story in the usual world, in which one rank is down at a time, and that every run must tell.
+    pub fn of(scripts: Vec<Vec<Op>>, schedule: &str, seen: fn(&Told<'_>) -> bool) -> Self {
+        let (schedule, faults) = (schedule.to_owned(), Faults::default());
+        Self { scripts, schedule, faults, overlap: 1, seen, always: true }
+    }
+
+    /// The same with so many down at once.
+    pub fn down_at_once(self, overlap: u32) -> Self {
+        Self { overlap, ..self }
+    }
+
+    /// The same where chance decides whether it comes to that.
+    pub fn sometimes(self) -> Self {
+        Self { always: false, ..self }
+    }
+
+    /// The same where chance decides, if this is so.
+    pub fn sometimes_if(self, chance: bool) -> Self {
+        Self { always: self.always && !chance, ..self }
+    }
+
+    /// The same where a disk may take so long.
+    pub fn with_disk_delay(self, disk_delay: u64) -> Self {
+        Self { faults: Faults { disk_delay, ..self.faults }, ..self }
+    }
+
+    /// Runs it under a protocol with each of the seeds.
+    ///
+    /// A run must come to its end and be found right by the oracles, and have told what the story says; or more domains are
+    /// down at once than the protocol tolerates, and the run says so in words.
+    pub fn happens(&self, facts: &Facts, seeds: Range<u64>) -> Result<(), String> {
+        let schedule: Schedule = self.schedule.parse().map_err(|bad| format!("{bad}"))?;
+        let model = Scripts(self.scripts.clone());
+        let (mut recovered, mut seen) = (0, 0);
+        for seed in seeds {
+            let job = Job {
+                faults: self.faults.clone(),
+                ..Job::new(&facts.protocol, setting(facts.unit), &model, seed).with(schedule.clone())
+            };
+            let mut lines = Vec::new();
+            let outcome = run_traced(&job, &registry(), &mut |line| lines.push(line.clone()))
+                .map_err(|errors| format!("{errors:?}"))?;
+            let told = Told { lines: &lines, outcome: &outcome, facts };
+            let wrong = |why: &str| {
+                let trace: Vec<String> =
+                    lines.iter().map(|line| format!("{:>9} {line}", line.time_ns)).collect();
+                format!("{why}\nseed {seed}, schedule `{schedule}`, {}\n{}", self.faults, trace.join("\n"))
+            };
+            if let Ending::Ended(End::Unrecoverable(Unrecoverable::TooMany { down, tolerated, .. })) =
+                outcome.end
+            {
+                if down <= tolerated || down > self.overlap {
+                    return Err(wrong(&format!("{down} are not down at once by this schedule")));
+                }
+                continue;
+            }
+            if let Some(why) = judge(&outcome) {
+                return Err(wrong(&why));
+            }
+            recovered += 1;
+            match (self.seen)(&told) {
+                true => seen += 1,
+                false if self.always => return Err(wrong("the schedule did not happen")),
+                false => {}
+            }
+        }
+        match recovered > 0 && seen == 0 {
+            true => {
+                Err(format!("of {recovered} runs with the schedule `{}` none told the story", self.schedule))
+            }
+            false => Ok(()),
+        }
+    }
+}
+
+/// What a run told.
+pub struct Told<'a> {
+    /// Its whole trace.
+    pub lines: &'a [Line],
+    /// How it went.
+    pub outcome: &'a Outcome,
+    /// The protocol.
+    pub facts: &'a Facts,
+}
+
+impl Told<'_> {
+    /// Where the trace first tells of something.
+    pub fn first(&self, is_it: impl Fn(&Line) -> bool) -> Option<usize> {
+        self.lines.iter().position(is_it)
+    }
+
+    /// Where the trace first tells of something behind a place.
+    pub fn after(&self, from: usize, is_it: impl Fn(&Line) -> bool) -> Option<usize> {
+        self.lines[from + 1..].iter().position(is_it).map(|at| from + 1 + at)
+    }
+
+    /// How often it tells of something before a place.
+    pub fn count_before(&self, to: usize, is_it: impl Fn(&Line) -> bool) -> usize {
+        self.lines[..to].iter().filter(|line| is_it(line)).count()
+    }
+
+    /// Where this life of a rank ended by failure.
+    pub fn crash(&self, rank: Rank, life: Incarnation) -> Option<usize> {
+        self.first(|line| at(line, rank, life) && matches!(line.event, Event::Crash { cause: Ended::Failed }))
+    }
+
+    /// Where a rank that survived rolled back: it found that it is an orphan, or recovery found it for it.
+    pub fn rollback(&self, rank: Rank, life: Incarnation) -> Option<usize> {
+        self.first(|line| {
+            let cause = match line.event {
+                Event::Crash { cause } => cause,
+                _ => return false,
+            };
+            at(line, rank, life) && matches!(cause, Ended::RolledBack | Ended::Fenced)
+        })
+    }
+
+    /// Where this life of a rank was started and loaded.
+    pub fn recovered(&self, rank: Rank, life: Incarnation) -> Option<usize> {
+        self.first(|line| matches!(line.event, Event::Recovered { of, next } if (of, next) == (rank, life)))
+    }
+
+    /// Where this life of a rank delivered a message of another.
+    pub fn delivery(&self, rank: Rank, life: Incarnation, from: Rank) -> Option<usize> {
+        self.first(|line| {
+            at(line, rank, life) && matches!(line.event, Event::Deliver { source, .. } if source == from)
+        })
+    }
+
+    /// Where a rank took in the n-th message of another.
+    pub fn arrival(&self, rank: Rank, from: Rank, number: u64) -> Option<usize> {
+        self.first(|line| {
+            line.rank == Some(rank)
+                && matches!(line.event, Event::Arrive { source, ssn, .. } if (source, ssn) == (from, number))
+        })
+    }
+
+    /// How many determinants of its own this life of a rank had logged before a place.
+    pub fn logged_before(&self, to: usize, rank: Rank, life: Incarnation) -> usize {
+        self.count_before(to, |line| {
+            at(line, rank, life) && matches!(line.event, Event::Log { entry: Logged::Own, .. })
+        })
+    }
+
+    /// Whether things happened in this order.
+    pub fn in_order(&self, places: &[Option<usize>]) -> bool {
+        places.iter().all(Option::is_some) && places.is_sorted_by(|one, next| one < next)
+    }
+}
+
+/// Whether a line is told of this life of a rank.
+pub fn at(line: &Line, rank: Rank, life: Incarnation) -> bool {
+    line.rank == Some(rank) && line.incarnation == Some(life)
+}
