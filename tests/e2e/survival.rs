@@ -7,6 +7,8 @@
 
 use std::collections::HashMap;
 use std::env;
+use std::fs;
+use std::io::Write;
 use std::process::Command;
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
@@ -19,6 +21,7 @@ use egida_e2e::protocols::{FailureUnit, NONE, PROTOCOLS, Protocol};
 use egida_e2e::schedules::{CONTROLS, SCHEDULES};
 use egida_e2e::verdict::{self, Undisturbed};
 use libtest_mimic::{Arguments, Failed, Trial};
+use tempfile::NamedTempFile;
 
 fn main() {
     let mut trials = vec![Trial::test("every-failpoint-is-killed-at", every_failpoint_is_killed_at)];
@@ -28,7 +31,7 @@ fn main() {
         }));
     }
     for protocol in PROTOCOLS.iter().filter(|protocol| protocol.is_optimistic) {
-        let name = format!("{}/node/ring/survivors-roll-back", protocol.name);
+        let name = format!("{}/node/cg/survivors-roll-back", protocol.name);
         trials.push(trial(name, move || survivors_roll_back(protocol)));
     }
     for protocol in PROTOCOLS.iter().filter(|protocol| protocol.tolerates < usize::MAX) {
@@ -68,12 +71,24 @@ fn survives(run: &Run) -> Result<(), String> {
         .map_err(|failure| told(&failure, &ended))
 }
 
-/// Where a node loses what it had not written yet, survivors that depend on it roll back; and no line is shown twice.
+/// Where a node loses what it had not written yet, survivors that depend on it roll back; and no line is shown twice. The logs
+/// are let wait for longer than the run takes, and nobody writes before its end, so that nothing is written before the death.
 fn survivors_roll_back(protocol: &'static Protocol) -> Result<(), String> {
-    let program = PROGRAMS.iter().find(|program| program.name == "ring").ok_or("no `ring`")?;
+    let program = PROGRAMS.iter().find(|program| program.name == "cg").ok_or("no `cg`")?;
     let reference = reference(program, protocol, FailureUnit::Node)?;
+    let text = fs::read_to_string(installation().spec(protocol.name)).map_err(|error| error.to_string())?;
+    let patient = text.replace("every = 10 ms", "every = 3600 s");
+    if patient == text {
+        return Err(format!("{} does not say how long its log may wait", protocol.name));
+    }
+    let mut file = NamedTempFile::with_suffix(".egd").map_err(|error| error.to_string())?;
+    file.write_all(patient.as_bytes()).map_err(|error| error.to_string())?;
     let kill = format!("1@deliver:{}", reference.counts[1].deliveries / 2);
-    let ended = Job::of(program).under(protocol, FailureUnit::Node).kill(&kill).run();
+    let ended = Job::of(program)
+        .option("--spec", file.path())
+        .option("--failure-unit", FailureUnit::Node.to_string())
+        .kill(&kill)
+        .run();
     verdict::same_result(program, &ended, &reference).map_err(|failure| told(&failure, &ended))?;
     match (0..program.ranks).any(|rank| rank != 1 && ended.report.rolled_back(rank)) {
         true => Ok(()),
