@@ -11,6 +11,7 @@ mod sim;
 mod specification;
 mod synth;
 mod trace;
+mod verify;
 
 use std::process::ExitCode;
 
@@ -33,6 +34,7 @@ enum Command {
     Synth(synth::SynthArgs),
     Sim(sim::SimArgs),
     Trace(trace::TraceArgs),
+    Verify(verify::VerifyArgs),
     Install(install::InstallArgs),
     /// Measure what protocols cost while nothing fails, side by side
     Bench(bench::BenchArgs),
@@ -49,6 +51,7 @@ fn main() -> ExitCode {
         Command::Synth(args) => synth::synth(&args, &registry),
         Command::Sim(args) => sim::sim(&args, &registry),
         Command::Trace(args) => trace::trace(&args),
+        Command::Verify(args) => verify::run(&args, &registry),
         Command::Bench(args) => bench::bench(&args),
         Command::Install(args) => match install::run(&args) {
             Ok(()) => ExitCode::SUCCESS,

@@ -135,56 +135,106 @@ pub fn bind(
     setting: &Setting,
     rank: Rank,
 ) -> Result<Bound, Vec<BindError>> {
-    let protocol = complete_for(protocol, setting.unit, &registry.vocabulary);
-    let mut binder = Binder {
-        registry,
-        setting,
-        rank,
-        copies: copies(&protocol, setting.unit),
-        mirrored: protocol.dependency_generating.iter().flat_map(|stmt| &stmt.piggyback).any(|phrase| {
-            registry.vocabulary.piggyback.get(&phrase.text).is_some_and(|value| value.traits.determinants)
-        }),
-        lasting: determinants_last(&protocol, setting.unit, &registry.vocabulary),
-        stores: Vec::new(),
-        table: Vec::new(),
-        errors: Vec::new(),
-    };
-    let judgement = egida_spec::check_with(&protocol, setting.unit, &registry.vocabulary);
-    binder
-        .errors
-        .extend(judgement.diagnostics.into_iter().filter(Diagnostic::is_error).map(BindError::Unsound));
-    let classification = classify(&protocol, setting.unit, &registry.vocabulary);
-    binder.check_shape(&protocol);
-    binder.refuse_what_is_missing(&protocol);
-    let slots = binder.slots(&protocol);
-    // An optimistic protocol replays from the logs of each rank alone.
-    let retrieve = protocol.recovery.retrieve.as_ref().filter(|_| classification.class != Class::Optimistic);
-    let collector = retrieve.and_then(|phrase| {
-        binder.make(&registry.retrieval, "CollectDeterminants", "protocol to retrieve determinants", phrase)
-    });
-    let detector = match slots.as_ref().and_then(|slots| slots.orphans.as_ref()) {
-        Some(_) => binder.detector(&protocol),
-        None => None,
-    };
-    let Some(slots) = slots.filter(|_| binder.errors.is_empty()) else { return Err(binder.errors) };
-    let scope = scope(&protocol, classification.class);
-    let strict = protocol.non_deterministic.iter().any(NonDetStmt::before_delivery);
-    let policy = Policy {
-        unit: setting.unit,
-        recovers: scope != Scope::Nothing,
-        tolerates: tolerates(&protocol, registry, setting.unit),
-        deaths_at_one_event: DEATHS_AT_ONE_EVENT,
-    };
-    Ok(Bound {
-        stack: Stack::new(rank, scope, strict, slots),
-        stores: binder.stores,
-        policy,
-        collector,
-        detector,
-        classification,
-        table: binder.table,
-        protocol,
-    })
+    Judged::new(protocol, registry, setting).bind(rank)
+}
+
+/// A protocol that was completed and judged for a job: binding it for a rank is little work then, and can be done over and
+/// over.
+pub struct Judged<'a> {
+    registry: &'a Registry,
+    setting: &'a Setting,
+    protocol: Protocol,
+    classification: Classification,
+    policy: Policy,
+    objections: Vec<Diagnostic>,
+}
+
+impl<'a> Judged<'a> {
+    /// Completes and judges a protocol.
+    #[must_use]
+    pub fn new(protocol: &Protocol, registry: &'a Registry, setting: &'a Setting) -> Self {
+        let protocol = complete_for(protocol, setting.unit, &registry.vocabulary);
+        let judgement = egida_spec::check_with(&protocol, setting.unit, &registry.vocabulary);
+        let classification = classify(&protocol, setting.unit, &registry.vocabulary);
+        let policy = Policy {
+            unit: setting.unit,
+            recovers: scope(&protocol, classification.class) != Scope::Nothing,
+            tolerates: tolerates(&protocol, registry, setting.unit),
+            deaths_at_one_event: DEATHS_AT_ONE_EVENT,
+        };
+        let objections = judgement.diagnostics.into_iter().filter(Diagnostic::is_error).collect();
+        Self { registry, setting, protocol, classification, policy, objections }
+    }
+
+    /// What the checker says against it.
+    #[must_use]
+    pub fn objections(&self) -> &[Diagnostic] {
+        &self.objections
+    }
+
+    /// The same whatever the checker says against it: for whoever wants to see what goes wrong.
+    #[must_use]
+    pub fn despite_objections(self) -> Self {
+        Self { objections: Vec::new(), ..self }
+    }
+
+    /// What recovery may do.
+    #[must_use]
+    pub fn policy(&self) -> Policy {
+        self.policy
+    }
+
+    /// Binds it for one rank.
+    ///
+    /// # Errors
+    /// Everything that stands against it, collected.
+    pub fn bind(&self, rank: Rank) -> Result<Bound, Vec<BindError>> {
+        let Self { registry, setting, ref protocol, .. } = *self;
+        let mut binder = Binder {
+            registry,
+            setting,
+            rank,
+            copies: copies(protocol, setting.unit),
+            mirrored: protocol.dependency_generating.iter().flat_map(|stmt| &stmt.piggyback).any(|phrase| {
+                let value = registry.vocabulary.piggyback.get(&phrase.text);
+                value.is_some_and(|value| value.traits.determinants)
+            }),
+            lasting: determinants_last(protocol, setting.unit, &registry.vocabulary),
+            stores: Vec::new(),
+            table: Vec::new(),
+            errors: self.objections.iter().cloned().map(BindError::Unsound).collect(),
+        };
+        let class = self.classification.class;
+        binder.check_shape(protocol);
+        binder.refuse_what_is_missing(protocol);
+        let slots = binder.slots(protocol, class);
+        // An optimistic protocol replays from the logs of each rank alone.
+        let retrieve = protocol.recovery.retrieve.as_ref().filter(|_| class != Class::Optimistic);
+        let collector = retrieve.and_then(|phrase| {
+            binder.make(
+                &registry.retrieval,
+                "CollectDeterminants",
+                "protocol to retrieve determinants",
+                phrase,
+            )
+        });
+        let detector = match slots.as_ref().and_then(|slots| slots.orphans.as_ref()) {
+            Some(_) => binder.detector(protocol),
+            None => None,
+        };
+        let Some(slots) = slots.filter(|_| binder.errors.is_empty()) else { return Err(binder.errors) };
+        let strict = protocol.non_deterministic.iter().any(NonDetStmt::before_delivery);
+        Ok(Bound {
+            stack: Stack::new(rank, scope(protocol, class), strict, slots),
+            stores: binder.stores,
+            policy: self.policy,
+            collector,
+            detector,
+            classification: self.classification.clone(),
+            table: binder.table,
+            protocol: protocol.clone(),
+        })
+    }
 }
 
 fn scope(protocol: &Protocol, class: Class) -> Scope {
@@ -334,7 +384,7 @@ impl<'a> Binder<'a> {
         self.errors.push(BindError::NotImplemented { slot, value: value.to_owned(), nearest: None, span });
     }
 
-    fn slots(&mut self, protocol: &Protocol) -> Option<Slots> {
+    fn slots(&mut self, protocol: &Protocol, class: Class) -> Option<Slots> {
         let registry = self.registry;
         let unnamed = self.build(None, 0);
         let determinant = (registry.determinant.make)(&unnamed);
@@ -371,8 +421,7 @@ impl<'a> Binder<'a> {
             self.make(&registry.output_commit, "HowToOutputCommit", "output commit", &stmt.proto)
         });
         // A protocol whose survivors are never orphans has no use for it, as the checker says.
-        let is_optimistic =
-            classify(protocol, self.setting.unit, &registry.vocabulary).class == Class::Optimistic;
+        let is_optimistic = class == Class::Optimistic;
         let orphans = protocol.recovery.orphans.as_ref().filter(|_| is_optimistic).and_then(|phrase| {
             self.make(&registry.orphan_detection, "OrphanDetection", "protocol to detect orphans", phrase)
         });

@@ -1,6 +1,6 @@
 //! The simulator's driver: the world of one rank in tables.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::rc::Rc;
 
@@ -13,8 +13,9 @@ use egida_core::ids::{Incarnation, Position, Rank, Ssn};
 use egida_core::trace::Event;
 use egida_core::wire::RecordHeader;
 
+use crate::fingerprint::Fingerprint;
 use crate::schedule::Crash;
-use crate::world::{Entry, PIECE_BYTES, Record, World};
+use crate::world::{Entry, PIECE_BYTES, Record, World, fold_record};
 
 /// The driver of one incarnation of a rank.
 ///
@@ -38,6 +39,11 @@ pub struct SimDriver {
     head: Position,
     epoch: u64,
     is_traced: bool,
+    /// While the world is explored: a digest of all that the engine was told, in order. An engine is deterministic, so what
+    /// it was told is its state.
+    told: Option<Cell<Fingerprint>>,
+    /// How far it was told that journals are stable.
+    stable_told: RefCell<BTreeMap<(Rank, StoreId), Position>>,
 }
 
 /// What a process knows of its channels from and to another.
@@ -87,6 +93,7 @@ impl SimDriver {
     pub fn new(rank: Rank, incarnation: Incarnation, world: Rc<RefCell<World>>, crashes: Vec<Crash>) -> Self {
         let head = world.borrow().journals[rank as usize].head();
         let is_traced = world.borrow().lines.is_some();
+        let told = world.borrow().explored.is_some().then(Cell::default);
         Self {
             rank,
             incarnation,
@@ -101,6 +108,23 @@ impl SimDriver {
             head,
             epoch: 0,
             is_traced,
+            told,
+            stable_told: RefCell::default(),
+        }
+    }
+
+    /// A digest of all that the engine was told.
+    #[must_use]
+    pub fn told(&self) -> Fingerprint {
+        self.told.as_ref().map(Cell::get).unwrap_or_default()
+    }
+
+    /// Notes that the engine is told something.
+    pub fn tell(&self, what: impl FnOnce(&mut Fingerprint)) {
+        if let Some(told) = &self.told {
+            let mut fingerprint = told.get();
+            what(&mut fingerprint);
+            told.set(fingerprint);
         }
     }
 
@@ -129,9 +153,12 @@ impl SimDriver {
         while published < payload.len() {
             self.crash_point(CrashPoint::At(Failpoint::ChannelPiece))?;
             let next = payload.len().min(published + PIECE_BYTES);
-            if let Some(record) = self.world.borrow_mut().channel(self.rank, dest).records.back_mut() {
+            let mut world = self.world.borrow_mut();
+            if let Some(record) = world.channel(self.rank, dest).records.back_mut() {
                 Rc::make_mut(&mut record.payload).extend_from_slice(&payload[published..next]);
             }
+            world.touch();
+            drop(world);
             published = next;
         }
         self.crash_point(CrashPoint::At(Failpoint::ChannelPublished))
@@ -140,7 +167,7 @@ impl SimDriver {
     /// Reads again what has grown of records that were not whole.
     fn read_again(&mut self) {
         let world = self.world.borrow();
-        let (rank, peers) = (self.rank, &mut self.peers);
+        let (rank, peers, told) = (self.rank, &mut self.peers, &self.told);
         self.partial.retain(|&(source, ssn)| {
             let Some(record) = world.channel_if_used(source, rank).and_then(|channel| channel.record(ssn))
             else {
@@ -150,8 +177,13 @@ impl SimDriver {
                 let at = usize::try_from(ssn.checked_sub(peer.first)?).ok()?;
                 peer.payloads.get_mut(at)
             });
-            if let Some(slot) = slot {
+            if let Some(slot) = slot.filter(|slot| slot.len() < record.payload.len()) {
                 slot.clone_from(&record.payload);
+                if let Some(told) = told {
+                    let mut fingerprint = told.get();
+                    fingerprint.bytes(&record.payload);
+                    told.set(fingerprint);
+                }
             }
             !record.is_whole()
         });
@@ -171,6 +203,11 @@ impl Driver for SimDriver {
         let reclaimed = channel.reclaimed;
         drop(world);
         self.peer(dest).compared = reclaimed;
+        self.tell(|told| {
+            for word in [1, u64::from(dest), reclaimed, whole, begun_bytes.map_or(0, |bytes| bytes + 1)] {
+                told.word(word);
+            }
+        });
         Extent { reclaimed, whole, begun_bytes }
     }
 
@@ -194,6 +231,7 @@ impl Driver for SimDriver {
                 piggyback: Rc::new(piggyback.to_vec()),
                 payload: Rc::new(Vec::with_capacity(payload.len())),
                 visible: 0,
+                behind: 0,
                 past: world.exposure.as_ref().map(|exposure| exposure.past(self.rank)),
             };
             world.append(self.rank, dest, record);
@@ -229,7 +267,12 @@ impl Driver for SimDriver {
             let world = self.world.borrow();
             let seen = world.channel_if_used(self.rank, dest).map(|channel| channel.seen_by_sender());
             drop(world);
-            self.peer(dest).acknowledged = seen.unwrap_or_default().acknowledged;
+            let acknowledged = seen.unwrap_or_default().acknowledged;
+            if std::mem::replace(&mut self.peer(dest).acknowledged, acknowledged) != acknowledged {
+                self.tell(|told| {
+                    [2, u64::from(dest), acknowledged].into_iter().for_each(|word| told.word(word))
+                });
+            }
         }
         self.peer(dest).acknowledged
     }
@@ -255,6 +298,7 @@ impl Driver for SimDriver {
         let Some(channel) = world.channel_if_used(source, self.rank) else { return 0 };
         let first = channel.reclaimed;
         drop(world);
+        self.tell(|told| [3, u64::from(source), first].into_iter().for_each(|word| told.word(word)));
         self.unread.insert(source);
         self.partial.retain(|&(other, _)| other != source);
         let peer = self.peer(source);
@@ -300,10 +344,14 @@ impl Driver for SimDriver {
         if world.is_fenced(self.rank, self.incarnation) {
             return;
         }
-        let past = world
-            .channel_if_used(source, self.rank)
-            .and_then(|channel| channel.record(ssn))
-            .and_then(|record| record.past.clone());
+        let record = world.channel_if_used(source, self.rank).and_then(|channel| channel.record(ssn));
+        if let Some(record) = record {
+            self.tell(|told| {
+                told.word(4 + (u64::from(source) << 8));
+                fold_record(record, told);
+            });
+        }
+        let past = record.and_then(|record| record.past.clone());
         if let (Some(exposure), Some(past)) = (&mut world.exposure, past) {
             exposure.read(self.rank, &past);
         }
@@ -333,10 +381,14 @@ impl Driver for SimDriver {
         let mut world = self.world.borrow_mut();
         let channel = world.channel(source, self.rank);
         let is_news = below > channel.released;
+        let before = (channel.released, channel.reclaimed);
         channel.released = channel.released.max(below);
         // A channel that began anew is still read over records that were released on the old one.
         let unneeded = channel.released.min(cursor);
         channel.reclaim(unneeded);
+        if before != (channel.released, channel.reclaimed) {
+            world.touch();
+        }
         if is_news {
             world.trace(Some(self.rank), Some(self.incarnation), Event::Release { source, below });
         }
@@ -347,7 +399,16 @@ impl Driver for SimDriver {
         if rank == self.rank && world.is_fenced(rank, self.incarnation) {
             return self.head;
         }
-        world.stable_seen_by(self.rank, rank, store)
+        let stable = world.stable_seen_by(self.rank, rank, store);
+        if self.told.is_some() && self.stable_told.borrow_mut().insert((rank, store), stable) != Some(stable)
+        {
+            self.tell(|told| {
+                [5 + (u64::from(store) << 8), u64::from(rank), stable]
+                    .into_iter()
+                    .for_each(|word| told.word(word))
+            });
+        }
+        stable
     }
 
     fn notify_matched(&mut self, source: Rank, ssn: Ssn) -> Result<(), Fault> {
@@ -367,8 +428,15 @@ impl Driver for SimDriver {
         let read = &mut self.peers.entry(dest).or_default().notices_read;
         // A receiver whose memory was lost writes its notices again.
         *read = (*read).min(matched.len());
+        let before = notices.len();
         notices.extend_from_slice(&matched[*read..]);
         *read = matched.len();
+        if notices.len() > before {
+            self.tell(|told| {
+                told.word(6 + (u64::from(dest) << 8));
+                notices[before..].iter().for_each(|&ssn| told.word(ssn));
+            });
+        }
     }
 
     fn log(&mut self, entry: JournalEntry<'_>) -> Result<Position, Fault> {
@@ -389,6 +457,7 @@ impl Driver for SimDriver {
             let event = Event::Log { entry: kind, position, len, place };
             world.trace(Some(self.rank), Some(self.incarnation), event);
         }
+        world.touch();
         Ok(self.head)
     }
 
@@ -400,6 +469,11 @@ impl Driver for SimDriver {
         let now = world.now;
         let waiting = &mut world.inbox[self.rank as usize];
         while let Some(letter) = waiting.pop_front_if(|letter| letter.at <= now) {
+            if let Some(told) = &self.told {
+                let mut fingerprint = told.get();
+                fingerprint.shown(&letter.control);
+                told.set(fingerprint);
+            }
             inbox.push(letter.control);
         }
     }
@@ -430,6 +504,7 @@ impl Driver for SimDriver {
             crash.time = crash.time.saturating_sub(1);
             self.crashed |= crash.time == 0;
         }
+        self.crashed |= self.world.borrow_mut().pass();
         if self.crashed { Err(Fault::Crashed) } else { Ok(()) }
     }
 }

@@ -17,6 +17,7 @@ pub mod asynchronous;
 mod calls;
 pub mod copies;
 pub mod driver;
+mod fingerprint;
 pub mod job;
 pub mod models;
 pub mod observer;
@@ -25,6 +26,7 @@ pub mod program;
 pub mod schedule;
 pub mod scheduler;
 mod simulation;
+pub mod verify;
 pub mod world;
 
 pub use simulation::{run, run_traced, run_with};

@@ -47,6 +47,12 @@ pub enum Event {
     Heal,
     /// An incarnation that was given up learns of it.
     Learn(Rank, Incarnation),
+    /// The next record of a channel arrives. Only where time does not order what happens.
+    Arrive(Rank, Rank),
+    /// The next control message to a rank arrives. Only where time does not order what happens.
+    Tell(Rank),
+    /// A rank dies. Only where time does not order what happens.
+    Kill(Rank),
     /// The node looks whether a rank's output may be seen.
     Look(Rank),
     /// A node takes a rank's determinants below a position into its memory.
@@ -85,6 +91,16 @@ impl Agenda {
     pub fn put(&mut self, at: Time, event: Event) {
         self.numbered += 1;
         self.waiting.push(Reverse(Waiting { at, number: self.numbered, event }));
+    }
+
+    /// The events, in no order.
+    pub fn iter(&self) -> impl Iterator<Item = &Event> {
+        self.waiting.iter().map(|Reverse(waiting)| &waiting.event)
+    }
+
+    /// Takes away the events that are not to be kept.
+    pub fn retain(&mut self, mut keep: impl FnMut(&Event) -> bool) {
+        self.waiting.retain(|Reverse(waiting)| keep(&waiting.event));
     }
 
     /// Takes the earliest event.
@@ -135,5 +151,27 @@ impl Chooser for Seeded {
 
     fn next(&mut self, agenda: &mut Agenda) -> Option<Waiting> {
         agenda.take_earliest()
+    }
+}
+
+/// Leaves nothing to chance: somebody else says what happens, and when.
+#[derive(Debug)]
+pub struct Unhurried;
+
+impl Chooser for Unhurried {
+    fn delay(&mut self, _: Time) -> Time {
+        1
+    }
+
+    fn input(&mut self) -> u64 {
+        0
+    }
+
+    fn chance(&mut self, _: u32) -> bool {
+        false
+    }
+
+    fn next(&mut self, _: &mut Agenda) -> Option<Waiting> {
+        None
     }
 }

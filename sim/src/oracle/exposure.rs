@@ -11,6 +11,7 @@ use egida_core::ids::{Domain, Domains, EventIndex, Rank};
 use egida_core::wire::Reader;
 use egida_spec::protocol::FailureUnit;
 
+use crate::fingerprint::Fingerprint;
 use crate::world::Entry;
 
 /// A dependency that no more failures than are tolerated would turn into an orphan.
@@ -63,6 +64,23 @@ impl Exposure {
             depends: (0..ranks).map(|_| Rc::new(VectorClock::new(ranks))).collect(),
             owned: vec![Owned::default(); ranks as usize],
             domains,
+        }
+    }
+
+    /// Takes in all that it knows.
+    pub fn fold(&self, into: &mut Fingerprint) {
+        for depends in &self.depends {
+            (0..self.domains.ranks()).for_each(|rank| into.word(depends.of(rank)));
+        }
+        for owned in &self.owned {
+            into.word(owned.places.len() as u64);
+            for places in &owned.places {
+                let mut memory_of = places.memory_of.clone();
+                memory_of.sort_unstable();
+                into.word(u64::from(places.disk));
+                into.word(memory_of.len() as u64);
+                memory_of.iter().for_each(|&domain| into.word(u64::from(domain)));
+            }
         }
     }
 

@@ -116,7 +116,7 @@ impl Simulation<'_> {
         }
     }
 
-    fn kill(&mut self, rank: Rank) {
+    pub(super) fn kill(&mut self, rank: Rank) {
         if self.ranks.get(rank as usize).is_some_and(|life| life.engine.is_some()) {
             self.died(rank, Cause::Signal(9));
         }
@@ -124,6 +124,7 @@ impl Simulation<'_> {
 
     /// A death becomes known where it can be, and else when it can be.
     pub(super) fn report(&mut self, rank: Rank, cause: Cause, at: Progress) {
+        let at = if self.counts_deaths { at } else { Progress::default() };
         let domain = self.job.setting.domains.of(rank);
         let away = self.world.borrow().network.away_until(domain);
         if away.is_none() || cause == Cause::Fenced {

@@ -5,9 +5,11 @@
 //!   rank.rs      the life of a rank: begins, takes steps, comes to its end, dies
 //!   output.rs    what a rank writes, until the world may see it
 //!   recovery.rs  what the coordinator orders
+//!   explored.rs  what may happen next, where time does not order it, and what state that leads to
 //!   mishap.rs    what the schedule lets go wrong; those that were given up and live on
 //! ```
 
+mod explored;
 mod mishap;
 mod output;
 mod rank;
@@ -17,11 +19,12 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use egida_core::binder::{BindError, bind};
+use egida_core::binder::{BindError, Judged};
 use egida_core::ids::{Domain, Incarnation, Rank};
 use egida_core::module::{CollectDeterminants, FailureDetector};
 use egida_core::recovery::{Coordinator, Input, RecoveryImage};
 use egida_core::registry::Registry;
+use egida_core::stack::Stack;
 use egida_core::trace::{self, Line};
 
 use crate::copies::Copies;
@@ -30,13 +33,16 @@ use crate::oracle::Exposure;
 use crate::schedule::{Mishap, Moment, Phase};
 use crate::scheduler::{Agenda, Chooser, Event, Seeded, Time};
 use crate::world::World;
+pub use explored::Grain;
+pub(crate) use explored::{Reached, Turn};
 use mishap::{AfterEvent, Unreported, Zombie};
 use rank::Life;
 use recovery::Collecting;
 
-struct Simulation<'a> {
+/// A job that runs.
+pub(crate) struct Simulation<'a> {
     job: &'a Job<'a>,
-    registry: &'a Registry,
+    judged: &'a Judged<'a>,
     chooser: &'a mut dyn Chooser,
     world: Rc<RefCell<World>>,
     agenda: Agenda,
@@ -53,10 +59,11 @@ struct Simulation<'a> {
     images: BTreeMap<Rank, RecoveryImage>,
     /// What goes wrong right after events of the trace.
     moments: Vec<AfterEvent>,
+    /// The last round of recovery.
+    round: u64,
     /// How often recoveries came to each phase.
     phases: BTreeMap<Phase, u32>,
     copies: Copies,
-    copies_needed: u32,
     /// How long an entry may wait to be written out.
     write_out_after: Time,
     /// Whether survivors may be orphans.
@@ -66,6 +73,12 @@ struct Simulation<'a> {
     news: Vec<String>,
     /// Who wants the whole trace.
     sink: Option<&'a mut dyn FnMut(&Line)>,
+    /// How much a rank does in one turn, where time does not order what happens.
+    grain: Grain,
+    /// Whether it is reported how far a rank had come when it died.
+    counts_deaths: bool,
+    /// The stack of rank 0 that was bound together with the daemon's part.
+    first_stack: Option<Stack>,
     end: Option<Ending>,
 }
 
@@ -86,7 +99,8 @@ pub fn run_with(
     registry: &Registry,
     chooser: &mut dyn Chooser,
 ) -> Result<Outcome, Vec<BindError>> {
-    Simulation::new(job, registry, chooser)?.run()
+    let judged = Judged::new(job.protocol, registry, &job.setting);
+    Simulation::new(job, &judged, chooser)?.run()
 }
 
 /// Simulates a job, with what its seed decides, and hands over each line of its trace as it happens.
@@ -99,28 +113,27 @@ pub fn run_traced(
     sink: &mut dyn FnMut(&Line),
 ) -> Result<Outcome, Vec<BindError>> {
     let mut chooser = Seeded::new(job.seed);
-    let mut simulation = Simulation::new(job, registry, &mut chooser)?;
+    let judged = Judged::new(job.protocol, registry, &job.setting);
+    let mut simulation = Simulation::new(job, &judged, &mut chooser)?;
     simulation.world.borrow_mut().lines = Some(Vec::new());
     simulation.sink = Some(sink);
     simulation.run()
 }
 
 impl<'a> Simulation<'a> {
-    fn new(
+    pub(crate) fn new(
         job: &'a Job<'a>,
-        registry: &'a Registry,
+        judged: &'a Judged<'a>,
         chooser: &'a mut dyn Chooser,
     ) -> Result<Self, Vec<BindError>> {
         let domains = &job.setting.domains;
         let ranks = domains.ranks();
         let mut lives = Vec::new();
         for rank in 0..ranks {
-            // As in the daemon, which is bound once for the output of all ranks.
-            let node = bind(job.protocol, registry, &job.setting, 0)?.stack;
-            lives.push(Life::new(job.model.start(rank, ranks), node));
+            lives.push(Life::new(job.model.start(rank, ranks)));
         }
-        // The daemon's part, which is the same whatever rank it is bound for.
-        let daemon = bind(job.protocol, registry, &job.setting, 0)?;
+        // The daemon's part is the same whatever rank it is bound for.
+        let daemon = judged.bind(0)?;
         let detects = daemon.detector.is_some();
         // Whether nobody may ever depend on what as many failures as may be lose.
         let protects =
@@ -166,7 +179,7 @@ impl<'a> Simulation<'a> {
         }
         Ok(Self {
             job,
-            registry,
+            judged,
             chooser,
             world: Rc::new(RefCell::new(world)),
             agenda,
@@ -180,14 +193,17 @@ impl<'a> Simulation<'a> {
             collecting: None,
             images: BTreeMap::new(),
             moments,
+            round: 0,
             phases: BTreeMap::new(),
             copies: Copies::new(&daemon.stores, domains),
-            copies_needed: daemon.policy.tolerates.unwrap_or(0),
             write_out_after,
             detects,
             events: 0,
             news: Vec::new(),
             sink: None,
+            grain: Grain::default(),
+            counts_deaths: true,
+            first_stack: Some(daemon.stack),
             end: None,
         })
     }
@@ -261,6 +277,9 @@ impl<'a> Simulation<'a> {
                 }
             }
             Event::Learn(rank, incarnation) => self.learn(rank, incarnation),
+            Event::Arrive(source, dest) => self.arrive(source, dest),
+            Event::Tell(rank) => self.hear(rank),
+            Event::Kill(rank) => self.kill(rank),
             Event::Look(rank) => {
                 self.copy_soon(rank);
                 self.release(rank);
@@ -328,7 +347,7 @@ impl<'a> Simulation<'a> {
         life.incarnation == incarnation && life.engine.is_some()
     }
 
-    fn outcome(self) -> Outcome {
+    pub(crate) fn outcome(self) -> Outcome {
         let lives = &self.ranks;
         Outcome {
             end: self.end.unwrap_or(Ending::Stuck),

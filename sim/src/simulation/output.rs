@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use egida_core::fault::Fault;
-use egida_core::gate::Condition;
+use egida_core::gate::{Condition, Gate};
 use egida_core::ids::{Domain, Position, Rank};
 use egida_core::module::MutedJournal;
 use egida_core::stack::EventHandler;
@@ -116,9 +116,8 @@ impl Simulation<'_> {
         life.read = written.len();
         let len = bytes.len() as u64;
         self.record_at(rank, || trace::Event::Write { len });
-        let heads = self.world.borrow().heads();
+        let gate = self.gate(rank, head);
         let life = &mut self.ranks[rank as usize];
-        let gate = life.node.output(&mut MutedJournal, head, &heads);
         let observed = life.engine.as_ref().map_or(0, |engine| engine.counts().observed);
         if life.output.write(bytes, gate, observed).is_err() {
             self.end = self.end.take().or(Some(Ending::Contradicted(rank)));
@@ -131,16 +130,35 @@ impl Simulation<'_> {
 
     /// Output of an incarnation that was given up and not fenced.
     pub(super) fn wrote_unfenced(&mut self, rank: Rank, bytes: Vec<u8>) {
-        let (head, heads) = {
-            let world = self.world.borrow();
-            (world.journals[rank as usize].head(), world.heads())
-        };
+        let head = self.world.borrow().journals[rank as usize].head();
+        let gate = self.gate(rank, head);
         let life = &mut self.ranks[rank as usize];
-        let gate = life.node.output(&mut MutedJournal, head, &heads);
         if life.output.write(bytes, gate, 0).is_err() {
             self.end = self.end.take().or(Some(Ending::Contradicted(rank)));
         }
         self.release(rank);
+    }
+
+    /// What output waits for that may depend on everything below a position of the rank's journal.
+    fn gate(&mut self, rank: Rank, head: Position) -> Gate {
+        self.world.borrow_mut().touch();
+        let heads = self.world.borrow().heads();
+        let explored = self.world.borrow().explored.is_some();
+        let life = &mut self.ranks[rank as usize];
+        if life.node.is_none() {
+            // As in the daemon, which is bound once for the output of all ranks.
+            match self.judged.bind(0) {
+                Ok(bound) => life.node = Some(bound.stack),
+                // It was bound before, under the same setting.
+                Err(_) => self.end = self.end.take().or(Some(Ending::Stuck)),
+            }
+        }
+        let gate =
+            life.node.as_mut().map_or_else(Gate::open, |node| node.output(&mut MutedJournal, head, &heads));
+        if explored {
+            life.node_answered.shown(&gate);
+        }
+        gate
     }
 
     /// Whether a rank knows of everything that is lost. Until then its output may depend on it.
@@ -162,12 +180,14 @@ impl Simulation<'_> {
     fn release_open(&mut self, rank: Rank) {
         let is_told = self.is_told(rank);
         let mut released = Vec::new();
-        let world = self.world.borrow();
-        let head = world.journals[rank as usize].head();
-        let life = &mut self.ranks[rank as usize];
-        if is_told && life.engine.is_some() && life.output.is_broken() {
-            life.output.renew(&life.node.output(&mut MutedJournal, head, &world.heads()));
+        let head = self.world.borrow().journals[rank as usize].head();
+        let life = &self.ranks[rank as usize];
+        if is_told && life.output.is_broken() && life.engine.is_some() {
+            let gate = self.gate(rank, head);
+            self.ranks[rank as usize].output.renew(&gate);
         }
+        let world = self.world.borrow();
+        let life = &mut self.ranks[rank as usize];
         life.replicated.holds(world.domains.of(rank), head);
         while let Some(bytes) = life.output.release(|condition| match *condition {
             Condition::Stable { store, position } => position <= world.stable_seen_by(rank, rank, store),
@@ -198,9 +218,12 @@ impl Simulation<'_> {
         for condition in self.ranks[rank as usize].output.waiting_for() {
             match condition {
                 Condition::Held { domains: held_by, position } => {
-                    let missing = held_by.min(self.copies_needed + 1);
+                    let is_up = |&domain: &Domain| {
+                        !domains.members(domain).any(|member| self.coordinator.is_dead(member))
+                    };
                     let others = (1..domains.count()).map(|step| (own + step) % domains.count());
-                    copies.extend(others.take(missing as usize).map(|domain| (domain, position)));
+                    let missing = held_by.saturating_sub(1) as usize;
+                    copies.extend(others.filter(is_up).take(missing).map(|domain| (domain, position)));
                 }
                 // Copies are made at once, whether somebody waits for them or not.
                 Condition::Stable { store, .. } if self.world.borrow().of_copies & (1 << store) != 0 => {}

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use egida_core::api::Api;
-use egida_core::binder::{BindError, bind};
+use egida_core::binder::BindError;
 use egida_core::engine::{Engine, OnDivergence};
 use egida_core::fault::Fault;
 use egida_core::ids::{Domain, EventIndex, Incarnation, Position, Rank};
@@ -15,6 +15,7 @@ use egida_core::trace;
 use super::Simulation;
 use crate::application::{Application, Step, mix};
 use crate::driver::SimDriver;
+use crate::fingerprint::Fingerprint;
 use crate::job::Ending;
 use crate::observer::{Observed, Record};
 use crate::scheduler::{Event, Time};
@@ -36,8 +37,10 @@ pub(super) struct Life {
     /// What the observer saw of this life.
     pub record: Record,
     pub incarnation: Incarnation,
-    /// The node's instance of the stack, which decides about output.
-    pub node: Stack,
+    /// The node's instance of the stack, which decides about output; made when there is any.
+    pub node: Option<Stack>,
+    /// What that answered so far, while the world is explored.
+    pub node_answered: Fingerprint,
     pub output: OutputGate,
     /// How much of what the application wrote the node has read.
     pub read: usize,
@@ -56,16 +59,19 @@ pub(super) struct Life {
     pub deaths: u32,
     /// How many times in a row it found nothing to do.
     idle: u32,
+    /// What it could see when it last found nothing to do, while the world is explored.
+    pub settled: Option<u128>,
 }
 
 impl Life {
-    pub fn new(application: Box<dyn Application>, node: Stack) -> Self {
+    pub fn new(application: Box<dyn Application>) -> Self {
         Self {
             engine: None,
             application,
             record: Record::default(),
             incarnation: 0,
-            node,
+            node: None,
+            node_answered: Fingerprint::default(),
             output: OutputGate::new(Stream::Out),
             read: 0,
             released: Vec::new(),
@@ -77,11 +83,12 @@ impl Life {
             over: false,
             deaths: 0,
             idle: 0,
+            settled: None,
         }
     }
 
     /// Makes progress and takes a step. Whether anything moved is told with it.
-    fn step(&mut self, live: u64) -> Result<(bool, Step), Fault> {
+    pub fn step(&mut self, live: u64) -> Result<(bool, Step), Fault> {
         let Some(engine) = &mut self.engine else { return Ok((false, Step::Waiting)) };
         let moved = engine.progress()?;
         // A rank at its end may still learn that it is an orphan.
@@ -114,7 +121,11 @@ impl Simulation<'_> {
         let now = self.world.borrow().now;
         self.world.borrow_mut().born[rank as usize] = now;
         let driver = SimDriver::new(rank, incarnation, self.world.clone(), crashes);
-        let bound = bind(self.job.protocol, self.registry, &self.job.setting, rank)?;
+        driver.tell(|told| told.shown(&image));
+        let stack = match self.first_stack.take_if(|_| rank == 0) {
+            Some(stack) => stack,
+            None => self.judged.bind(rank)?.stack,
+        };
         let domains = self.job.setting.domains.clone();
         let ranks = domains.ranks();
         let life = &mut self.ranks[rank as usize];
@@ -123,8 +134,9 @@ impl Simulation<'_> {
         life.incarnation = incarnation;
         life.read = 0;
         life.idle = 0;
+        life.settled = None;
         self.record_at(rank, || trace::Event::Begin);
-        let engine = Engine::new(rank, domains, driver, bound.stack, Some(image), OnDivergence::Stop);
+        let engine = Engine::new(rank, domains, driver, stack, Some(image), OnDivergence::Stop);
         match engine {
             Ok(engine) => {
                 self.ranks[rank as usize].engine = Some(engine);
@@ -156,10 +168,16 @@ impl Simulation<'_> {
         if !self.is_current(rank, incarnation) {
             return self.stagger(rank, incarnation, live);
         }
-        let life = &mut self.ranks[rank as usize];
-        match life.step(live) {
+        let stepped = self.ranks[rank as usize].step(live);
+        self.stepped(rank, stepped);
+    }
+
+    /// What a step leads to.
+    pub(super) fn stepped(&mut self, rank: Rank, stepped: Result<(bool, Step), Fault>) {
+        let incarnation = self.ranks[rank as usize].incarnation;
+        match stepped {
             Ok((moved, step)) => {
-                let pause = life.pause(moved);
+                let pause = self.ranks[rank as usize].pause(moved);
                 let head = self.world.borrow().journals[rank as usize].head();
                 self.wrote(rank, head);
                 self.write_out_soon(rank, head);

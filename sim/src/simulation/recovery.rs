@@ -20,7 +20,7 @@ use super::Simulation;
 use crate::job::{Control as Experiment, Ending};
 use crate::schedule::{Mishap, Phase};
 use crate::scheduler::{Event, Time};
-use crate::world::{Letter, World};
+use crate::world::{HELD, Letter, World};
 
 /// When a recovery asks again: seldom enough that most answers are there.
 const ANSWERS_DUE: Duration = Duration::from_nanos(130);
@@ -35,8 +35,9 @@ const QUIESCE: Time = 100;
 const START: Time = 300;
 
 /// A collection under way.
+#[derive(Debug)]
 pub(super) struct Collecting {
-    round: u64,
+    pub round: u64,
     ranks: Vec<Rank>,
     witnesses: Vec<Rank>,
     collected: Collected,
@@ -62,6 +63,7 @@ impl Network for Simulation<'_> {
                 self.record(None, None, || trace::Event::Announce { tokens });
             }
             Action::Persist { round, .. } => {
+                self.round = round;
                 self.record(None, None, || trace::Event::Persist { round });
                 self.after(PERSIST, Event::Durable(round));
                 self.reach(Phase::Persist);
@@ -156,9 +158,8 @@ impl Simulation<'_> {
     fn lose(&mut self, lost: Rank) {
         let stable = self.world.borrow().stable_on_all_seen_by(lost, lost);
         if self.job.faults.torn_writes {
-            let unsynced = self.world.borrow().journals[lost as usize].unstable().len() as Time;
-            let whole = self.chooser.delay(unsynced + 1) - 1;
-            let whole = usize::try_from(whole).unwrap_or(usize::MAX);
+            let unsynced = self.world.borrow().unsynced(lost);
+            let whole = self.survivors(unsynced);
             if self.world.borrow_mut().tear(lost, whole) {
                 let text = format!("{whole} entries that were not synced are on disk, and the next in part");
                 self.record(Some(lost), None, || trace::Event::Note { text });
@@ -176,6 +177,16 @@ impl Simulation<'_> {
         }
     }
 
+    /// How many of the records that were not synced are found on a disk after all.
+    fn survivors(&mut self, unsynced: usize) -> usize {
+        if let Some(explored) = &mut self.world.borrow_mut().explored {
+            explored.unsynced.push(unsynced);
+            return explored.kept.min(unsynced);
+        }
+        let drawn = self.chooser.delay(unsynced as Time + 1) - 1;
+        usize::try_from(drawn).unwrap_or(unsynced)
+    }
+
     /// Tokens come to each rank when they come, in order, some twice.
     fn announce(&mut self, tokens: &[Token]) {
         for rank in 0..self.job.setting.domains.ranks() {
@@ -188,15 +199,17 @@ impl Simulation<'_> {
             let mut world = self.world.borrow_mut();
             let last = world.inbox[rank as usize].back().map_or(0, |letter| letter.at);
             let reached = world.network.away_until(world.domains.of(rank)).unwrap_or(0);
-            let at = last.max(world.now.max(reached) + delay);
+            let explored = world.explored.is_some();
+            let at = if explored { HELD } else { last.max(world.now.max(reached) + delay) };
             for _ in 0..copies {
                 let sent = world.now;
                 let letters = tokens.iter().map(|&token| Letter { sent, at, control: Control::Token(token) });
                 world.inbox[rank as usize].extend(letters);
+                world.letters[rank as usize] += tokens.len() as u64;
             }
             drop(world);
             let life = &self.ranks[rank as usize];
-            if life.over {
+            if life.over && !explored {
                 self.agenda.put(at, Event::Run(rank, life.incarnation));
             }
         }

@@ -20,6 +20,8 @@ pub struct Record {
     pub payload: Rc<Vec<u8>>,
     /// When its receiver can see it.
     pub visible: Time,
+    /// How many control messages its receiver must have got before, while the world is explored.
+    pub behind: u64,
     /// For the observer: what its sender's state depended on.
     pub past: Option<Rc<VectorClock>>,
 }

@@ -2,6 +2,7 @@
 
 mod channel;
 mod disk;
+mod explored;
 mod journal;
 mod network;
 
@@ -17,6 +18,8 @@ use egida_core::trace::{Event, Line, Place};
 
 pub use channel::{Channel, Record, Told};
 pub use disk::{Damaged, Disk, Full};
+pub(crate) use explored::fold_record;
+pub use explored::{Explored, HELD};
 pub use journal::{Entry, Journal, Watermarks};
 pub use network::Network;
 
@@ -57,6 +60,12 @@ pub struct World {
     pub lines: Option<Vec<Line>>,
     /// For the observer: who depends on what, and what could be found again.
     pub exposure: Option<Exposure>,
+    /// What is kept count of while the world is explored; none where time orders what happens.
+    pub explored: Option<Explored>,
+    /// How many control messages have arrived at each rank, while the world is explored.
+    told: Vec<u64>,
+    /// How many control messages were ever sent to each rank, while the world is explored.
+    pub letters: Vec<u64>,
     /// Channels by sender, then receiver.
     channels: Vec<BTreeMap<Rank, Channel>>,
     /// Records on their way to each rank: when they become visible, and from whom.
@@ -100,6 +109,9 @@ impl World {
             epoch: 1,
             lines: None,
             exposure: None,
+            explored: None,
+            told: vec![0; ranks],
+            letters: vec![0; ranks],
             channels: vec![BTreeMap::new(); ranks],
             arriving: vec![BinaryHeap::new(); ranks],
             frozen_stable: None,
@@ -155,6 +167,14 @@ impl World {
         // overtaken by messages of those who have heard it.
         let before = |letter: &&Letter| letter.sent <= self.born[source as usize];
         let told = self.inbox[dest as usize].iter().filter(before).map(|letter| letter.at).max().unwrap_or(0);
+        if self.explored.is_some() {
+            let unborn = self.inbox[dest as usize].iter().filter(|letter| !before(letter)).count() as u64;
+            record.behind = self.letters[dest as usize] - unborn;
+            record.visible = HELD;
+            self.touch();
+            self.channel(source, dest).records.push_back(record);
+            return;
+        }
         let channel = self.channel(source, dest);
         // A channel is FIFO: nothing becomes visible before what stands ahead of it.
         record.visible = earliest.max(channel.records.back().map_or(0, |last| last.visible)).max(told);
@@ -199,6 +219,7 @@ impl World {
     /// A store that is made of copies has all that is for it of a rank's journal below a position. What was let through once
     /// stays so, though copies may be lost.
     pub fn copied(&mut self, rank: Rank, store: StoreId, position: Position) {
+        self.touch();
         let copied = &mut self.journals[rank as usize].stable.copied[usize::from(store) % MAX_STORES];
         if position > *copied {
             *copied = position;
@@ -208,6 +229,7 @@ impl World {
 
     /// The node of a domain takes a determinant into its memory.
     pub fn hold(&mut self, domain: Domain, determinant: Vec<u8>) {
+        self.touch();
         if let Some(exposure) = &mut self.exposure {
             exposure.held(domain, &determinant);
         }
@@ -262,6 +284,7 @@ impl World {
 
     /// The memory charged to a rank is lost: its outbound channels, its journal, and what it knew of inbound ones.
     pub fn discard(&mut self, rank: Rank) {
+        self.touch();
         // The readers' marks and notices lie in their memory, but they have not seen the records to come.
         self.begin_anew(rank);
         for inbound in self.channels.iter_mut().filter_map(|row| row.get_mut(&rank)) {
@@ -277,6 +300,7 @@ impl World {
 
     /// A rank returns to an earlier state: its outbound channels begin anew.
     pub fn begin_anew(&mut self, rank: Rank) {
+        self.touch();
         for channel in self.channels[rank as usize].values_mut() {
             channel.begin_anew();
         }
@@ -287,6 +311,7 @@ impl World {
     /// # Errors
     /// [`Full`]; what fitted is written.
     pub fn write_out(&mut self, rank: Rank, position: Position) -> Result<(), Full> {
+        self.touch();
         let journal = &mut self.journals[rank as usize];
         let to = position.min(journal.head());
         while journal.stable.written < to {
@@ -300,6 +325,16 @@ impl World {
             journal.stable.written += 1;
         }
         Ok(())
+    }
+
+    /// How many records for its disk the journal of a rank has that are not synced.
+    #[must_use]
+    pub fn unsynced(&self, rank: Rank) -> usize {
+        self.journals[rank as usize]
+            .unstable()
+            .iter()
+            .filter(|entry| entry.stores & self.on_disk != 0)
+            .count()
     }
 
     /// The node of a rank dies while its disk writes: of what was not synced, so many records are there all the same, and
@@ -334,6 +369,7 @@ impl World {
 
     /// The receiver of a channel notes that a synchronous message was matched.
     pub fn matched(&mut self, source: Rank, dest: Rank, ssn: Ssn) {
+        self.touch();
         let channel = self.channel(source, dest);
         channel.matched.push(ssn);
         channel.told.matched = channel.matched.len();
@@ -341,6 +377,7 @@ impl World {
 
     /// The receiver of a channel notes how far it has read, and on how many events of the sender it depends.
     pub fn acknowledge(&mut self, source: Rank, dest: Rank, below: Ssn, events: u64) {
+        self.touch();
         let channel = self.channel(source, dest);
         channel.told.acknowledged = channel.told.acknowledged.max(below);
         channel.depends = channel.depends.max(events);

@@ -2,6 +2,8 @@
 
 #![allow(dead_code, reason = "each test takes what it needs")]
 
+pub mod broken;
+
 use std::path::{Path, PathBuf};
 
 use egida_core::crash::{CrashPoint, Failpoint};

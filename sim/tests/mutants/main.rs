@@ -5,11 +5,10 @@
 
 #[path = "../common/mod.rs"]
 mod common;
-mod modules;
 
 use std::collections::BTreeMap;
 
-use common::{Case, case, runner, specification};
+use common::{Case, broken, case, runner, specification};
 use egida_core::binder::tolerates;
 use egida_core::recovery::{End, Unrecoverable};
 use egida_core::registry::Registry;
@@ -53,73 +52,73 @@ const MUTANTS: &[Mutant] = &[
         name: "a send does not wait for the log",
         specification: "pessimistic-sender-receive",
         oracle: Oracle::Exposure,
-        breaks: modules::synchronously_is_asynchronously,
+        breaks: broken::synchronously_is_asynchronously,
     },
     Mutant {
         name: "a gate asks for one entry too few",
         specification: "pessimistic-receiver",
         oracle: Oracle::Exposure,
-        breaks: modules::gate_one_too_early,
+        breaks: broken::gate_one_too_early,
     },
     Mutant {
         name: "one message in three carries no determinants",
         specification: "causal",
         oracle: Oracle::Exposure,
-        breaks: modules::forgetful_piggyback,
+        breaks: broken::forgetful_piggyback,
     },
     Mutant {
         name: "a receiver is taken for a holder before it has acknowledged",
         specification: "causal-receive",
         oracle: Oracle::Exposure,
-        breaks: modules::knowledge_advertised_early,
+        breaks: broken::knowledge_advertised_early,
     },
     Mutant {
         name: "what was received is not kept for others",
         specification: "causal-receive",
         oracle: Oracle::Exposure,
-        breaks: modules::nothing_is_held_for_others,
+        breaks: broken::nothing_is_held_for_others,
     },
     Mutant {
         name: "recovery asks nobody",
         specification: "causal-receive",
         oracle: Oracle::Unrecoverable,
-        breaks: modules::retrieval_asks_nobody,
+        breaks: broken::retrieval_asks_nobody,
     },
     Mutant {
         name: "contents of messages are not logged",
         specification: "pessimistic-receiver",
         oracle: Oracle::Liveness,
-        breaks: modules::contents_are_not_logged,
+        breaks: broken::contents_are_not_logged,
     },
     Mutant {
         name: "output does not wait",
         specification: "causal-receive",
         oracle: Oracle::Output,
-        breaks: modules::output_is_not_committed,
+        breaks: broken::output_is_not_committed,
     },
     Mutant {
         name: "output waits for the own log only",
         specification: "optimistic",
         oracle: Oracle::Output,
-        breaks: modules::output_is_committed_alone,
+        breaks: broken::output_is_committed_alone,
     },
     Mutant {
         name: "obsolete messages are delivered",
         specification: "optimistic",
         oracle: Oracle::ExactlyOnce,
-        breaks: modules::nothing_is_obsolete,
+        breaks: broken::nothing_is_obsolete,
     },
     Mutant {
         name: "orphans do not notice",
         specification: "optimistic",
         oracle: Oracle::ExactlyOnce,
-        breaks: modules::orphans_do_not_notice,
+        breaks: broken::orphans_do_not_notice,
     },
     Mutant {
         name: "a delivery does not take over the clock of its message",
         specification: "optimistic",
         oracle: Oracle::ExactlyOnce,
-        breaks: modules::clocks_are_not_merged,
+        breaks: broken::clocks_are_not_merged,
     },
 ];
 

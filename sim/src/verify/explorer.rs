@@ -1,0 +1,289 @@
+//! The exploration itself: breadth first, level by level, each level shared by several threads.
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::thread;
+
+use egida_core::binder::{BindError, Judged};
+use egida_core::ids::Rank;
+use egida_core::recovery::{End, Policy, Unrecoverable};
+use egida_spec::protocol::Protocol;
+
+use super::{CounterExample, Report, Scope, Verdict, scenario, story};
+use crate::job::{Ending, Job};
+use crate::oracle::judge;
+use crate::program::Scripts;
+use crate::scheduler::{Event, Unhurried};
+use crate::simulation::{Reached, Simulation, Turn};
+
+/// How far an exploration has come.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Progress {
+    /// How many turns the longest runs have that were looked at.
+    pub turns: u32,
+    /// How many different states were reached.
+    pub states: usize,
+    /// How many times a turn was taken from one of them.
+    pub transitions: u64,
+    /// How many runs came to their end.
+    pub ended: u64,
+    /// How many of them ended because more failed at once than the protocol tolerates.
+    pub beyond: u64,
+    /// How many states wait to be explored further.
+    pub open: usize,
+}
+
+/// A state by the way that leads to it.
+struct Node {
+    parent: u32,
+    turn: Option<Turn>,
+    deaths: u32,
+}
+
+/// A state that is to be explored further.
+struct Open {
+    node: u32,
+    fingerprint: u128,
+    next: Vec<Event>,
+    alive: Vec<Rank>,
+}
+
+/// Where a turn leads from an open state.
+struct Successor {
+    parent: u32,
+    turn: Turn,
+    reached: Reached,
+    /// What is wrong with a run that ends here.
+    wrong: Option<String>,
+}
+
+/// An exploration.
+pub(super) struct Explorer<'a> {
+    protocol: &'a Protocol,
+    judged: &'a Judged<'a>,
+    scope: &'a Scope,
+    model: Scripts,
+    policy: Policy,
+    nodes: Vec<Node>,
+    known: HashMap<u128, u32>,
+    progress: Progress,
+}
+
+impl<'a> Explorer<'a> {
+    pub fn new(protocol: &'a Protocol, judged: &'a Judged<'a>, scope: &'a Scope) -> Self {
+        Self {
+            protocol,
+            judged,
+            scope,
+            model: scenario(scope.setting.domains.ranks(), scope.messages),
+            policy: judged.policy(),
+            nodes: Vec::new(),
+            known: HashMap::new(),
+            progress: Progress::default(),
+        }
+    }
+
+    pub fn explore(mut self, tell: &mut dyn FnMut(&Progress)) -> Result<Report, Vec<BindError>> {
+        let beginning = self.run(&[], |_, reached, _| reached)?;
+        self.known.insert(beginning.fingerprint, 0);
+        self.nodes.push(Node { parent: 0, turn: None, deaths: 0 });
+        self.progress.states = 1;
+        let Reached { fingerprint, next, alive, .. } = beginning;
+        let mut open = vec![Open { node: 0, fingerprint, next, alive }];
+        while !open.is_empty() {
+            self.progress.open = open.len();
+            tell(&self.progress);
+            self.progress.turns += 1;
+            let share = open.len().div_ceil(self.scope.jobs.get());
+            let explorer = &self;
+            let shares: Vec<Result<Vec<Found>, Vec<BindError>>> = thread::scope(|scope| {
+                let workers: Vec<_> = open
+                    .chunks(share)
+                    .map(|share| {
+                        let expand = move || share.iter().map(|open| explorer.expand(open)).collect();
+                        scope.spawn(expand)
+                    })
+                    .collect();
+                workers.into_iter().map(|worker| worker.join().unwrap_or_else(|_| Ok(Vec::new()))).collect()
+            });
+            let mut further = Vec::new();
+            for found in shares {
+                for found in found? {
+                    if let Some(verdict) = self.take_in(found, &mut further)? {
+                        return Ok(Report { verdict, progress: self.progress });
+                    }
+                }
+            }
+            open = further;
+            if self.nodes.len() > self.scope.max_states && !open.is_empty() {
+                self.progress.open = open.len();
+                return Ok(Report { verdict: Verdict::Bounded, progress: self.progress });
+            }
+        }
+        self.progress.open = 0;
+        tell(&self.progress);
+        Ok(Report { verdict: Verdict::Holds, progress: self.progress })
+    }
+
+    /// Enters what was found from one state. Returns a verdict where something is wrong.
+    fn take_in(&mut self, found: Found, further: &mut Vec<Open>) -> Result<Option<Verdict>, Vec<BindError>> {
+        if found.is_stuck {
+            let path = self.path(found.node);
+            let wrong = "nothing can happen any more, and the job is not over".to_owned();
+            return self.broken(&path, wrong).map(Some);
+        }
+        for Successor { parent, turn, reached, wrong } in found.successors {
+            self.progress.transitions += 1;
+            if let Some(wrong) = wrong {
+                let mut path = self.path(parent);
+                path.push(turn);
+                return self.broken(&path, wrong).map(Some);
+            }
+            if let Some(end) = &reached.end {
+                self.progress.ended += 1;
+                self.progress.beyond += u64::from(!matches!(end, Ending::Done));
+                continue;
+            }
+            let deaths = self.nodes[parent as usize].deaths + u32::from(is_death(&turn));
+            let Ok(node) = u32::try_from(self.nodes.len()) else {
+                return Ok(Some(Verdict::Bounded));
+            };
+            let Entry::Vacant(vacant) = self.known.entry(with_deaths(reached.fingerprint, deaths)) else {
+                continue;
+            };
+            vacant.insert(node);
+            self.nodes.push(Node { parent, turn: Some(turn), deaths });
+            self.progress.states += 1;
+            let Reached { fingerprint, next, alive, .. } = reached;
+            further.push(Open { node, fingerprint, next, alive });
+        }
+        Ok(None)
+    }
+
+    fn broken(&self, path: &[Turn], wrong: String) -> Result<Verdict, Vec<BindError>> {
+        let story = story::tell(&self.job(true), self.judged, self.scope.grain, self.counts_deaths(), path)?;
+        Ok(Verdict::Broken(CounterExample { wrong, story }))
+    }
+
+    /// Takes every turn that can be taken from a state.
+    fn expand(&self, open: &Open) -> Result<Found, Vec<BindError>> {
+        let path = self.path(open.node);
+        let may_die = self.nodes[open.node as usize].deaths < self.scope.crashes;
+        let mut successors = Vec::new();
+        let mut is_stuck = true;
+        for event in &open.next {
+            let turn = Turn::from(event.clone());
+            let successor = self.successor(open.node, &path, turn.clone())?;
+            is_stuck &= successor.reached.end.is_none() && successor.reached.fingerprint == open.fingerprint;
+            let crash_points = successor.reached.crash_points.clone();
+            if successor.reached.fingerprint != open.fingerprint || successor.reached.end.is_some() {
+                successors.push(successor);
+            }
+            for crash_at in crash_points.into_iter().filter(|_| may_die) {
+                self.deaths(
+                    open.node,
+                    &path,
+                    Turn { crash_at: Some(crash_at), ..turn.clone() },
+                    &mut successors,
+                )?;
+            }
+        }
+        for &rank in open.alive.iter().filter(|_| may_die) {
+            self.deaths(open.node, &path, Event::Kill(rank).into(), &mut successors)?;
+        }
+        Ok(Found { node: open.node, is_stuck, successors })
+    }
+
+    /// A death, with every number of records that may be found on the disk after it.
+    fn deaths(
+        &self,
+        node: u32,
+        path: &[Turn],
+        turn: Turn,
+        successors: &mut Vec<Successor>,
+    ) -> Result<(), Vec<BindError>> {
+        let first = self.successor(node, path, turn.clone())?;
+        let unsynced = first.reached.unsynced;
+        successors.push(first);
+        for kept in 1..=unsynced {
+            successors.push(self.successor(node, path, Turn { kept, ..turn.clone() })?);
+        }
+        Ok(())
+    }
+
+    fn successor(&self, parent: u32, path: &[Turn], turn: Turn) -> Result<Successor, Vec<BindError>> {
+        let mut path = path.to_vec();
+        path.push(turn.clone());
+        let (reached, wrong) = self.run(&path, |explorer, reached, simulation| {
+            let wrong = reached.end.as_ref().and_then(|end| explorer.judge(end, simulation));
+            (reached, wrong)
+        })?;
+        Ok(Successor { parent, turn, reached, wrong })
+    }
+
+    /// What is wrong with a run that has ended.
+    fn judge(&self, end: &Ending, simulation: Simulation<'_>) -> Option<String> {
+        let tolerated = self.policy.tolerates;
+        match end {
+            Ending::Ended(End::Unrecoverable(Unrecoverable::TooMany { down, .. }))
+                if tolerated.is_some_and(|tolerated| *down > tolerated) =>
+            {
+                None
+            }
+            _ => judge(&simulation.outcome()),
+        }
+    }
+
+    fn run<T>(
+        &self,
+        path: &[Turn],
+        then: impl FnOnce(&Self, Reached, Simulation<'_>) -> T,
+    ) -> Result<T, Vec<BindError>> {
+        let job = self.job(false);
+        let mut chooser = Unhurried;
+        let mut simulation = Simulation::new(&job, self.judged, &mut chooser)?;
+        simulation.begin_explored(self.scope.grain, self.counts_deaths())?;
+        for turn in path {
+            simulation.take(turn);
+        }
+        let reached = simulation.reached();
+        Ok(then(self, reached, simulation))
+    }
+
+    fn counts_deaths(&self) -> bool {
+        self.scope.crashes >= self.policy.deaths_at_one_event
+    }
+
+    fn job(&self, traced: bool) -> Job<'_> {
+        Job { traced, ..Job::new(self.protocol, self.scope.setting.clone(), &self.model, 0) }
+    }
+
+    /// The turns that lead to a state.
+    fn path(&self, node: u32) -> Vec<Turn> {
+        let mut path = Vec::new();
+        let mut at = &self.nodes[node as usize];
+        while let Some(turn) = &at.turn {
+            path.push(turn.clone());
+            at = &self.nodes[at.parent as usize];
+        }
+        path.reverse();
+        path
+    }
+}
+
+/// Where the turns from one state lead.
+struct Found {
+    node: u32,
+    /// Whether nothing but a death leads anywhere else.
+    is_stuck: bool,
+    successors: Vec<Successor>,
+}
+
+fn is_death(turn: &Turn) -> bool {
+    turn.crash_at.is_some() || matches!(turn.event, Event::Kill(_))
+}
+
+/// The same state with fewer deaths to come is another.
+fn with_deaths(fingerprint: u128, deaths: u32) -> u128 {
+    fingerprint ^ (u128::from(deaths) << 96)
+}
