@@ -25,6 +25,17 @@ pub const PAGES: &[(&str, &str)] = &[
     page!("hybrid"),
     page!("optimistic"),
     page!("optimistic-exchange"),
+    page!("pessimistic-sender-checkpoint"),
+    page!("causal-checkpoint"),
+    page!("checkpoint-independent"),
+    page!("checkpoint-chandy-lamport"),
+    page!("checkpoint-index"),
+    page!("checkpoint-fail-safe-pvm"),
+    page!("checkpoint-koo-toueg"),
+    page!("checkpoint-bcs"),
+    page!("checkpoint-lazy-bcs"),
+    page!("checkpoint-fdas"),
+    page!("checkpoint-hmnr"),
 ];
 
 /// The page of a protocol: by its name, or by its file's.

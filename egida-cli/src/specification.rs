@@ -118,6 +118,7 @@ fn render_bind_error(source: &LinkedSpecification, error: &BindError, style: Ren
 fn label(error: &BindError) -> &'static str {
     match error {
         BindError::NotImplemented { .. } => "no module implements this",
+        BindError::NoImages { .. } => "this runtime cannot do that",
         BindError::Shape { .. } => "this does not fit the job",
         BindError::Unsound(_) => "",
     }

@@ -107,7 +107,7 @@ fn explore(args: &VerifyArgs, registry: &Registry) -> Result<(Scope, Report), Re
     let unit = args.failure_unit.map_or_else(|| declared_unit(&specification.protocol), FailureUnit::from);
     let all = || thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
     let scope = Scope {
-        setting: Setting { domains: Domains::blocks(args.ranks, args.ranks_per_node), unit },
+        setting: Setting { domains: Domains::blocks(args.ranks, args.ranks_per_node), unit, images: false },
         messages: args.messages,
         crashes: args.crashes,
         grain: if args.every_call { Grain::Call } else { Grain::Wait },

@@ -11,7 +11,7 @@ use crate::ids::{Rank, Ssn};
 use crate::wire::{Envelope, SendMode};
 
 /// What a receive or a probe asks for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Pattern {
     /// The sender; `None` takes any.
     pub source: Option<Rank>,
@@ -134,7 +134,8 @@ pub trait Api {
     /// Any [`Fault`].
     fn progress(&mut self) -> Result<bool, Fault>;
 
-    /// Begins an observation: a test, a probe for any source, a wait for one of several.
+    /// Begins an observation: a test, a probe for any source, a wait for one of several. One that is live when a checkpoint is
+    /// taken is begun anew by whoever is restored from there: it may be one to repeat now.
     ///
     /// # Errors
     /// Any [`Fault`].

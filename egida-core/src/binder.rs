@@ -1,5 +1,7 @@
 //! The binder: from a protocol, as plain data, to a live stack of modules.
 
+mod checkpoints;
+
 use std::time::Duration;
 
 use egida_spec::Diagnostic;
@@ -13,6 +15,7 @@ use egida_spec::protocol::{
 use egida_spec::vocabulary::Vocabulary;
 use thiserror::Error;
 
+use crate::checkpoint::Lines;
 use crate::gate::{MAX_STORES, StoreId};
 use crate::ids::{Domain, Rank};
 use crate::module::{CollectDeterminants, OrphanDetection};
@@ -43,6 +46,16 @@ pub enum BindError {
         /// Where it stands.
         span: Option<Span>,
     },
+    /// It takes checkpoints, and whoever runs the ranks takes no images.
+    #[error(
+        "`{value}` checkpoints need images of applications, which are not taken here; `egida sim` takes them"
+    )]
+    NoImages {
+        /// The checkpointing protocol.
+        value: String,
+        /// Where it stands.
+        span: Option<Span>,
+    },
     /// It does not fit the job's shape (rule 13).
     #[error("{what}")]
     Shape {
@@ -63,7 +76,9 @@ impl BindError {
     pub fn span(&self) -> Option<Span> {
         match self {
             Self::Unsound(diagnostic) => diagnostic.labels.first().map(|label| label.span),
-            Self::NotImplemented { span, .. } | Self::Shape { span, .. } => *span,
+            Self::NotImplemented { span, .. } | Self::NoImages { span, .. } | Self::Shape { span, .. } => {
+                *span
+            }
         }
     }
 }
@@ -90,6 +105,17 @@ impl StoreUse {
     fn is_of(&self, storage: &Phrase) -> bool {
         (&self.phrase, &self.params) == (&storage.text, &storage.params)
     }
+}
+
+/// The checkpoints that a bound stack takes: what whoever runs it must do for them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CheckpointUse {
+    /// How often the protocol is told that it is time.
+    pub every: Duration,
+    /// The storage's phrase.
+    pub storage: String,
+    /// The storage's parameters.
+    pub params: Params,
 }
 
 /// One line of the table of modules.
@@ -119,6 +145,10 @@ pub struct Bound {
     pub collector: Option<Box<dyn CollectDeterminants>>,
     /// What finds orphans at recovery; `None` where there cannot be any.
     pub detector: Option<Box<dyn OrphanDetection>>,
+    /// The checkpoints that it takes, if any.
+    pub checkpoint: Option<CheckpointUse>,
+    /// What recovery knows of checkpoints, if any are taken.
+    pub lines: Option<Lines>,
     /// The class, and what decided it.
     pub classification: Classification,
     /// The modules.
@@ -158,7 +188,8 @@ impl<'a> Judged<'a> {
         let classification = classify(&protocol, setting.unit, &registry.vocabulary);
         let policy = Policy {
             unit: setting.unit,
-            recovers: scope(&protocol, classification.class) != Scope::Nothing,
+            recovers: scope(&protocol, classification.class) != Scope::Nothing
+                || protocol.checkpoint.is_some(),
             tolerates: tolerates(&protocol, registry, setting.unit),
             deaths_at_one_event: DEATHS_AT_ONE_EVENT,
         };
@@ -222,14 +253,18 @@ impl<'a> Judged<'a> {
             Some(_) => binder.detector(protocol),
             None => None,
         };
+        let scope = scope(protocol, class);
+        let (checkpoint, lines) = binder.checkpoint_use(protocol, scope).unzip();
         let Some(slots) = slots.filter(|_| binder.errors.is_empty()) else { return Err(binder.errors) };
         let strict = protocol.non_deterministic.iter().any(NonDetStmt::before_delivery);
         Ok(Bound {
-            stack: Stack::new(rank, scope(protocol, class), strict, slots),
+            stack: Stack::new(rank, scope, strict, slots),
             stores: binder.stores,
             policy: self.policy,
             collector,
             detector,
+            checkpoint,
+            lines,
             classification: self.classification.clone(),
             table: binder.table,
             protocol: protocol.clone(),
@@ -260,7 +295,7 @@ fn copies(protocol: &Protocol, unit: FailureUnit) -> Domain {
 pub fn tolerates(protocol: &Protocol, registry: &Registry, unit: FailureUnit) -> Option<u32> {
     let classification = classify(protocol, unit, &registry.vocabulary);
     match egida_spec::tolerance(protocol) {
-        _ if classification.class == Class::None => Some(0),
+        _ if classification.class == Class::None && protocol.checkpoint.is_none() => Some(0),
         // The memory of a node outlives its processes: nothing is ever lost.
         _ if unit == FailureUnit::Process => None,
         // The tail of an asynchronous log is no safer than the memory it lies in.
@@ -326,7 +361,7 @@ impl<'a> Binder<'a> {
     /// Statements whose modules do not exist yet are refused by name; nothing of a specification is ignored.
     fn refuse_what_is_missing(&mut self, protocol: &Protocol) {
         if let Some(checkpoint) = &protocol.checkpoint {
-            self.missing("checkpoint protocol", &checkpoint.proto);
+            self.refuse_checkpoint(protocol, checkpoint);
         }
         match &protocol.recovery.rollback {
             Some(RollbackStmt::Checkpoint { storage, span }) => {
@@ -411,6 +446,10 @@ impl<'a> Binder<'a> {
                 log_sent = self.info(log, "sent");
             }
             for phrase in &refined(&stmt.piggyback, &registry.vocabulary) {
+                // What the checkpointing protocol piggybacks it does itself.
+                if self.is_of_checkpoints(phrase) {
+                    continue;
+                }
                 let made = self.make(&registry.piggyback_logging, "PiggybackLogging", "piggyback", phrase);
                 piggyback = piggyback.or(made);
             }
@@ -436,8 +475,13 @@ impl<'a> Binder<'a> {
         {
             self.missing("storage of an optimistic log", &log.storage);
         }
+        let checkpoint = match &protocol.checkpoint {
+            Some(statement) => Some(self.checkpoint(protocol, statement)?),
+            None => None,
+        };
         Some(Slots {
             orphans,
+            checkpoint,
             stores,
             awaited,
             determinant,

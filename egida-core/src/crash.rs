@@ -34,6 +34,12 @@ macro_rules! failpoints {
             pub fn about(self) -> &'static str {
                 match self { $(Failpoint::$variant => $about,)* }
             }
+
+            /// Those that only a rank comes to whose images are taken.
+            #[must_use]
+            pub fn is_of_checkpoints(self) -> bool {
+                self.name().starts_with("checkpoint.")
+            }
         }
     };
 }
@@ -53,6 +59,11 @@ failpoints! {
     ReplayStart = "replay.start": "recovery information is loaded, nothing is replayed yet";
     ReplayMiddle = "replay.middle": "half of the recovered determinants are replayed";
     ReplayEnd = "replay.end": "the last recovered determinant is replayed";
+    CheckpointBegin = "checkpoint.begin": "a checkpoint is about to be captured";
+    CheckpointCaptured = "checkpoint.captured": "a checkpoint is captured and not yet on its way to stable storage";
+    CheckpointSubmitted = "checkpoint.submitted": "a checkpoint is on its way to stable storage, nobody is told of it yet";
+    CheckpointTold = "checkpoint.told": "others are told of the checkpoint, which may not be durable yet";
+    CheckpointDurable = "checkpoint.durable": "the rank is told that its checkpoint is durable, nothing is released yet";
     FinalizeEnter = "finalize.enter": "at the entry of MPI_Finalize";
     FinalizeExit = "finalize.exit": "in MPI_Finalize, after its last message";
 }

@@ -8,11 +8,13 @@
 //!   journal    rank -> itself   append-only log of determinants and messages, with a watermark per store
 //! ```
 
+use crate::checkpoint::{SendLog, StoredCheckpoint};
 use crate::control::Control;
 use crate::crash::CrashPoint;
+use crate::event::Determinant;
 use crate::fault::Fault;
 use crate::gate::StoreId;
-use crate::ids::{Position, Rank, Ssn};
+use crate::ids::{CheckpointNumber, Position, Rank, Ssn};
 use crate::trace::Event;
 use crate::wire::RecordHeader;
 
@@ -172,6 +174,53 @@ pub trait Driver {
     /// anything that a rank restarted by it writes.
     fn control(&mut self, inbox: &mut Vec<Control>);
 
+    /// Tells another rank something. It is there before anything that this rank appends to its channel afterwards.
+    ///
+    /// # Errors
+    /// [`Fault::Unsupported`] from a driver that takes no checkpoints: nobody else tells other ranks anything.
+    fn tell(&mut self, to: Rank, message: &Control) -> Result<(), Fault> {
+        let _ = (to, message);
+        Err(Fault::Unsupported("a checkpoint"))
+    }
+
+    /// The records on the channel to `dest` that were not reclaimed, each whole.
+    ///
+    /// # Errors
+    /// [`Fault::Unsupported`] from a driver that takes no checkpoints.
+    fn sent(&mut self, dest: Rank) -> Result<SendLog, Fault> {
+        let _ = dest;
+        Err(Fault::Unsupported("a checkpoint"))
+    }
+
+    /// The determinants in this rank's journal that it holds for others.
+    ///
+    /// # Errors
+    /// [`Fault::Unsupported`] from a driver that takes no checkpoints.
+    fn held(&mut self) -> Result<Vec<Determinant>, Fault> {
+        Err(Fault::Unsupported("a checkpoint"))
+    }
+
+    /// Writes a checkpoint to stable storage; [`Control::Saved`] says when it is there. The journal's position at this call
+    /// is the checkpoint's.
+    ///
+    /// # Errors
+    /// [`Fault::Unsupported`] from a driver that takes no checkpoints, [`Fault::Crashed`] at a crash point.
+    fn save(&mut self, checkpoint: StoredCheckpoint) -> Result<(), Fault> {
+        let _ = checkpoint;
+        Err(Fault::Unsupported("a checkpoint"))
+    }
+
+    /// A tentative checkpoint is to be kept, or is void.
+    fn decide(&mut self, number: CheckpointNumber, keep: bool) {
+        let _ = (number, keep);
+    }
+
+    /// Whether a recovery line is being computed. Until it is over this rank takes in nothing and takes no checkpoint, so
+    /// that the state that it was found in stays as it is as far as others can depend on it.
+    fn is_paused(&self) -> bool {
+        false
+    }
+
     /// Asks that a store make the journal stable up to a position soon.
     fn flush(&mut self, store: StoreId, position: Position);
 
@@ -217,6 +266,10 @@ pub struct Progress {
     pub told: u64,
     /// Whether the rank is an orphan, and is about to end itself.
     pub orphan: bool,
+    /// Checkpoints taken: the number of the newest.
+    pub checkpoints: u64,
+    /// Checkpoints that a message forced, of this incarnation.
+    pub forced_checkpoints: u64,
     /// Whether what was recovered is loaded: the rank holds again what it held for others.
     pub live: bool,
     /// Whether it is where its predecessor died, as far as counts can tell.

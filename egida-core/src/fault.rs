@@ -33,6 +33,17 @@ pub enum Fault {
         /// What is wrong.
         error: WireError,
     },
+    /// A control message is not of the format: a misbehaving peer.
+    #[error("a control message of rank {from} is corrupt: {error}")]
+    CorruptControl {
+        /// Who sent it.
+        from: Rank,
+        /// What is wrong.
+        error: WireError,
+    },
+    /// A checkpoint cannot be taken, or cannot be read.
+    #[error("{0}")]
+    Checkpoint(String),
     /// A limit on memory is reached.
     #[error("{what} needs more than its limit of {limit_bytes} bytes; raise it with `{remedy}`")]
     OverLimit {

@@ -1,6 +1,6 @@
 //! Gates: what must be stable before an event may take effect.
 
-use crate::ids::{Domain, Position, Rank};
+use crate::ids::{CheckpointNumber, Domain, Position, Rank};
 
 /// Which of a rank's stores a condition is about: an index into the stack's list of storages.
 pub type StoreId = u8;
@@ -32,6 +32,11 @@ pub enum Condition {
         /// The position.
         position: Position,
     },
+    /// Recovery will never again return the rank to a state before its checkpoint of that number.
+    Line {
+        /// The checkpoint.
+        checkpoint: CheckpointNumber,
+    },
 }
 
 /// A conjunction of conditions. An empty one is open.
@@ -40,13 +45,14 @@ pub struct Gate {
     stable: [Position; MAX_STORES],
     held: Option<(Domain, Position)>,
     others: Vec<(Rank, Position)>,
+    line: CheckpointNumber,
 }
 
 impl Gate {
     /// The open gate.
     #[must_use]
     pub const fn open() -> Self {
-        Self { stable: [0; MAX_STORES], held: None, others: Vec::new() }
+        Self { stable: [0; MAX_STORES], held: None, others: Vec::new(), line: 0 }
     }
 
     /// A gate of one condition.
@@ -74,6 +80,7 @@ impl Gate {
                     None => self.others.push((rank, position)),
                 }
             }
+            Condition::Line { checkpoint } => self.line = self.line.max(checkpoint),
         }
     }
 
@@ -94,7 +101,8 @@ impl Gate {
             .map(|(store, &position)| Condition::Stable { store: store as StoreId, position });
         let held = self.held.map(|(domains, position)| Condition::Held { domains, position });
         let others = self.others.iter().map(|&(rank, position)| Condition::Other { rank, position });
-        stable.chain(held).chain(others)
+        let line = (self.line > 0).then_some(Condition::Line { checkpoint: self.line });
+        stable.chain(held).chain(others).chain(line)
     }
 
     /// Whether there is nothing to wait for at all.

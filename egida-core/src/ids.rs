@@ -19,6 +19,9 @@ pub type EventIndex = u64;
 /// A position in a rank's journal: how many entries stand before it.
 pub type Position = u64;
 
+/// The number of a checkpoint of a rank, from 1; 0 is the program's beginning.
+pub type CheckpointNumber = u64;
+
 /// What fails as one: a node where the failure unit is the node, else a process.
 pub type Domain = u32;
 

@@ -21,6 +21,7 @@
 
 pub mod api;
 pub mod binder;
+pub mod checkpoint;
 pub mod clock;
 pub mod control;
 pub mod crash;

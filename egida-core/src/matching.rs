@@ -10,12 +10,14 @@
 
 use std::collections::VecDeque;
 
+use serde::{Deserialize, Serialize};
+
 use crate::api::{Pattern, ReceiveId};
 use crate::ids::{Rank, Ssn};
 use crate::wire::Envelope;
 
 /// A message that has arrived, by name.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Arrived {
     /// The sender.
     pub source: Rank,
@@ -28,7 +30,7 @@ pub struct Arrived {
 }
 
 /// What a posted receive may take.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Claim {
     /// Anything that fits its pattern.
     Any,
@@ -38,7 +40,7 @@ pub enum Claim {
     Blocked,
 }
 
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 struct Posted {
     id: ReceiveId,
     pattern: Pattern,
@@ -55,7 +57,7 @@ impl Posted {
 }
 
 /// Posted receives and arrived messages that have not met.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Matching {
     posted: VecDeque<Posted>,
     arrived: VecDeque<Arrived>,
@@ -126,6 +128,19 @@ impl Matching {
             }
         }
         pairs
+    }
+
+    /// The receives that are posted and not matched, in the order posted, with their patterns.
+    pub fn posted(&self) -> impl Iterator<Item = (ReceiveId, Pattern)> {
+        self.posted.iter().map(|posted| (posted.id, posted.pattern))
+    }
+
+    /// Gives posted receives other claims: a process goes on from where they were posted, and is to repeat what followed.
+    pub fn claim(&mut self, claim: impl Fn(ReceiveId, Pattern) -> Claim) {
+        for posted in &mut self.posted {
+            posted.claim = claim(posted.id, posted.pattern);
+        }
+        self.blocked = self.posted.iter().filter(|posted| posted.claim == Claim::Blocked).count();
     }
 
     /// Withdraws a receive that was not matched. Returns whether it was there.

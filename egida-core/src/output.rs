@@ -4,12 +4,12 @@
 //! position that covers everything the output can depend on, without interposing the application's writes. What was
 //! released is never released again: the first bytes of a re-execution are compared with the ledger and dropped.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
 use thiserror::Error;
 
 use crate::gate::{Condition, Gate};
-use crate::ids::{Domain, Position};
+use crate::ids::{CheckpointNumber, Domain, Position};
 
 /// A stream of output of a rank.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -47,6 +47,17 @@ pub struct OutputGate {
     released_digest: crc32fast::Hasher,
     observed: u64,
     repeated: Option<Repeated>,
+    /// Where checkpoints of the writer stand in its output.
+    marks: BTreeMap<CheckpointNumber, Mark>,
+    /// Whether the writer is dead, and where its next incarnation begins to write is not known yet.
+    suspended: bool,
+}
+
+/// A place in the output, and the digest of what stands before it, once that is released.
+#[derive(Debug, Default)]
+struct Mark {
+    bytes: u64,
+    digest: Option<crc32fast::Hasher>,
 }
 
 #[derive(Debug)]
@@ -66,6 +77,8 @@ impl OutputGate {
             released_digest: crc32fast::Hasher::new(),
             observed: 0,
             repeated: None,
+            marks: BTreeMap::new(),
+            suspended: false,
         }
     }
 
@@ -103,14 +116,59 @@ impl OutputGate {
     /// caller shows it to the world only after this.
     pub fn release(&mut self, mut is_open: impl FnMut(&Condition) -> bool) -> Option<Vec<u8>> {
         let chunk = self.waiting.front()?;
-        if chunk.broken || !chunk.gate.conditions().all(|condition| is_open(&condition)) {
+        if self.suspended || chunk.broken || !chunk.gate.conditions().all(|condition| is_open(&condition)) {
             return None;
         }
         let chunk = self.waiting.pop_front()?;
         self.released_bytes += chunk.bytes.len() as u64;
         self.released_digest.update(&chunk.bytes);
         self.observed = self.observed.max(chunk.observed);
+        for mark in self.marks.values_mut().filter(|mark| mark.bytes == self.released_bytes) {
+            mark.digest = Some(self.released_digest.clone());
+        }
         Some(chunk.bytes)
+    }
+
+    /// A checkpoint of the writer was taken, and everything that it had written is here: an incarnation that begins from
+    /// there goes on writing here.
+    pub fn checkpointed(&mut self, number: CheckpointNumber) {
+        let mark = match &self.repeated {
+            Some(repeated) => Mark { bytes: repeated.bytes, digest: Some(repeated.digest.clone()) },
+            None => {
+                let waiting: u64 = self.waiting.iter().map(|chunk| chunk.bytes.len() as u64).sum();
+                let digest = (waiting == 0).then(|| self.released_digest.clone());
+                Mark { bytes: self.released_bytes + waiting, digest }
+            }
+        };
+        self.marks.insert(number, mark);
+    }
+
+    /// No incarnation will begin from a checkpoint before that number.
+    pub fn committed(&mut self, number: CheckpointNumber) {
+        self.marks = self.marks.split_off(&number);
+    }
+
+    /// The writer died. What waits does so until [`OutputGate::writer_returns`] says how much of it is written again.
+    pub fn suspend(&mut self) {
+        self.suspended = true;
+    }
+
+    /// The next incarnation begins from that checkpoint; 0 is the beginning. What was written behind it, and not released,
+    /// is forgotten.
+    pub fn writer_returns(&mut self, number: CheckpointNumber) {
+        self.suspended = false;
+        let _ = self.marks.split_off(&(number + 1));
+        let none = Mark { bytes: 0, digest: Some(crc32fast::Hasher::new()) };
+        let mark = self.marks.get(&number).unwrap_or(&none);
+        let mut kept = mark.bytes.saturating_sub(self.released_bytes);
+        self.waiting.retain(|chunk| {
+            let fits = chunk.bytes.len() as u64 <= kept;
+            kept = if fits { kept - chunk.bytes.len() as u64 } else { 0 };
+            fits
+        });
+        let again = self.released_bytes > mark.bytes;
+        let digest = mark.digest.clone().unwrap_or_default();
+        self.repeated = again.then_some(Repeated { bytes: mark.bytes, digest });
     }
 
     /// Waiting chunks with a condition that can never be fulfilled any more, because what it was about is lost, wait until
@@ -262,6 +320,38 @@ mod tests {
         release_up_to(&mut output, 0);
         output.writer_died();
         assert!(output.write(b"no!".to_vec(), Gate::open(), 0).is_err());
+    }
+
+    #[test]
+    fn an_incarnation_that_begins_from_a_checkpoint_goes_on_writing_where_it_was() {
+        let mut output = OutputGate::new(Stream::Out);
+        output.write(b"one ".to_vec(), Gate::open(), 0).unwrap();
+        output.write(b"two ".to_vec(), stable(5), 0).unwrap();
+        output.checkpointed(1);
+        output.write(b"three ".to_vec(), stable(9), 0).unwrap();
+        assert_eq!(release_up_to(&mut output, 0), b"one ");
+        output.suspend();
+        assert_eq!(
+            release_up_to(&mut output, 9),
+            b"",
+            "nothing leaves before it is known what is written again"
+        );
+        output.writer_returns(1);
+        assert_eq!(
+            release_up_to(&mut output, 9),
+            b"two ",
+            "what was written before the checkpoint is not written again"
+        );
+        output.write(b"3 ".to_vec(), Gate::open(), 0).unwrap();
+        assert_eq!(release_up_to(&mut output, 9), b"3 ");
+        output.writer_returns(1);
+        assert!(output.write(b"4 ".to_vec(), Gate::open(), 0).is_err(), "what was released is compared");
+        output.writer_returns(1);
+        output.write(b"3 4 ".to_vec(), Gate::open(), 0).unwrap();
+        output.checkpointed(2);
+        assert_eq!(release_up_to(&mut output, 9), b"4 ");
+        output.writer_returns(2);
+        assert!(!output.is_repeating());
     }
 
     #[test]

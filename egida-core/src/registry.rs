@@ -12,8 +12,9 @@ use egida_spec::vocabulary::{self, Vocabulary};
 use crate::gate::StoreId;
 use crate::ids::{Domain, Rank};
 use crate::module::{
-    CollectDeterminants, Determinant, HowToLog, HowToOutputCommit, LogEventDeterminant, LogEventInfo,
-    OrphanDetection, PiggybackLogging, StableStorage, VolatileStorage, WhereToLog,
+    Checkpoint, CollectDeterminants, Determinant, HowToCheckpoint, HowToLog, HowToOutputCommit,
+    LogEventDeterminant, LogEventInfo, OrphanDetection, PiggybackLogging, StableStorage, VolatileStorage,
+    WhereToLog,
 };
 use crate::setting::Setting;
 
@@ -102,6 +103,10 @@ pub struct Registry {
     pub retrieval: Slot<dyn CollectDeterminants>,
     /// `<orphan-detection-proto>`.
     pub orphan_detection: Slot<dyn OrphanDetection>,
+    /// `<ckpt-proto>`: by the name of the protocol where the value has a parameter `protocol`, else by the value.
+    pub checkpoint: Slot<dyn Checkpoint>,
+    /// `<ckpt-impl>`.
+    pub checkpoint_implementation: Slot<dyn HowToCheckpoint>,
     /// Makes determinants; no phrase chooses it.
     pub determinant: Implementation<dyn Determinant>,
     /// Logs determinants; no phrase chooses it.

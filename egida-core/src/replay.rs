@@ -74,6 +74,12 @@ impl Replay {
         self.observed
     }
 
+    /// Whether a process that has completed so many observations is past everything that is to be repeated.
+    #[must_use]
+    pub fn is_past(&self, observed: u64) -> bool {
+        self.is_over() && observed >= self.observed
+    }
+
     /// How many determinants are left.
     #[must_use]
     pub fn left(&self) -> u64 {

@@ -118,6 +118,15 @@ impl Replication {
         first.is_some()
     }
 
+    /// Entries below this position are collected: nobody needs copies of them any more.
+    pub fn collected(&mut self, below: Position) {
+        let entries = usize::try_from(below.saturating_sub(self.base)).unwrap_or(usize::MAX);
+        let gone = entries.saturating_mul(self.replicas.copies as usize).min(self.holders.len());
+        self.holders.drain(..gone);
+        self.base = self.base.max(below);
+        self.complete = self.complete.max(below);
+    }
+
     /// The journal was lost with its rank's own domain, and goes on at this position.
     pub fn begin_anew(&mut self, base: Position) {
         self.holders.clear();

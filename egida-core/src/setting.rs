@@ -11,4 +11,6 @@ pub struct Setting {
     pub domains: Domains,
     /// The failure unit.
     pub unit: FailureUnit,
+    /// Whether whoever runs the ranks can take images of their applications, and so checkpoints.
+    pub images: bool,
 }

@@ -7,6 +7,8 @@
 //! The stack knows nothing of channels, matching or processes: the engine calls it at every event and does what the
 //! outcome says. It is deterministic: same calls, same outcomes.
 
+mod checkpointing;
+
 use crate::clock::{IncarnationClock, Token};
 use crate::driver::{EntryKind, JournalEntry};
 use crate::event::{Answer, Happened};
@@ -20,6 +22,8 @@ use crate::module::{
 };
 use crate::recovery::HeldDeterminant;
 use crate::wire::put_varint;
+pub use checkpointing::Checkpointing;
+pub(crate) use checkpointing::{CheckpointEvent, StackHistory};
 
 /// Which non-deterministic events make determinants.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -162,6 +166,8 @@ pub struct Slots {
     pub output_commit: Option<Box<dyn HowToOutputCommit>>,
     /// Detects orphans.
     pub orphans: Option<Box<dyn OrphanDetection>>,
+    /// Takes checkpoints.
+    pub checkpoint: Option<Checkpointing>,
     /// The stores that these write to: bit s for store s.
     pub stores: u8,
     /// Those of them that a send waits for.
@@ -219,7 +225,7 @@ impl Stack {
     /// Whether sent messages must be kept by their sender for as long as their receiver may ask for them again.
     #[must_use]
     pub fn keeps_sent(&self) -> bool {
-        self.scope != Scope::Nothing
+        self.scope != Scope::Nothing || self.takes_checkpoints()
     }
 
     /// The stores that what is logged goes to: bit s for store s.
@@ -486,6 +492,7 @@ impl EventHandler for Stack {
             let (_, gate) = logged?;
             self.gate.join(&gate);
         }
+        self.send_for_checkpoints(dest, ssn, fresh, piggyback);
         if fresh {
             let enabled = self.slots.piggyback.is_some();
             if enabled {
@@ -577,6 +584,9 @@ pub fn required_position(gate: &Gate) -> Result<Position, Fault> {
             }
             Condition::Other { .. } => {
                 return Err(Fault::Unsupported("a send gated on the logs of other ranks"));
+            }
+            Condition::Line { .. } => {
+                return Err(Fault::Unsupported("a send gated on a recovery line"));
             }
         }
     }

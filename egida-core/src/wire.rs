@@ -2,6 +2,7 @@
 //!
 //! Control messages and metadata are MessagePack of their serde types; what stands here is what every message pays for.
 
+use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::ids::{EventIndex, Position, Rank, Ssn};
@@ -38,7 +39,7 @@ pub struct RecordHeader {
 }
 
 /// What a message is matched by, beside its source.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Envelope {
     /// The communicator's context.
     pub context: u32,
@@ -47,7 +48,7 @@ pub struct Envelope {
 }
 
 /// When a send is complete.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum SendMode {
     /// When the message is in the channel.
     Standard,

@@ -4,6 +4,7 @@
 //! [`registry`] binds the values to them. A module knows its own trait's callees (Figure 5 of the Egida paper) and
 //! nothing of the protocol that it is part of.
 
+pub mod checkpoint;
 pub mod determinant;
 pub mod logging;
 pub mod orphans;

@@ -68,7 +68,7 @@ impl Ranks {
              send:\n Piggyback {piggyback}\n Log message synchronously on volatile memory of self"
         );
         let protocol = egida_spec::load("p", &text).protocol.unwrap();
-        let setting = Setting { domains: Domains::blocks(ranks, 1), unit: FailureUnit::Node };
+        let setting = Setting { domains: Domains::blocks(ranks, 1), unit: FailureUnit::Node, images: true };
         let registry = egida_modules::registry();
         let stack =
             |rank| bind(&protocol, &registry, &setting, rank).unwrap_or_else(|why| panic!("{why:?}")).stack;

@@ -237,8 +237,10 @@ impl Dice {
             1 => When::Send(1 + self.below(200)),
             2 => When::Deliver(1 + self.below(200)),
             _ => {
-                let point = self.below(Failpoint::ALL.len() as u64) as usize;
-                When::Point(Failpoint::ALL[point], 1 + self.below(10))
+                let reached: Vec<_> =
+                    Failpoint::ALL.iter().filter(|point| !point.is_of_checkpoints()).collect();
+                let point = self.below(reached.len() as u64) as usize;
+                When::Point(*reached[point], 1 + self.below(10))
             }
         }
     }

@@ -536,6 +536,7 @@ impl RankSlot {
             caught_up: word(8) != 0,
             told: word(9),
             orphan: word(10) != 0,
+            ..Progress::default()
         }
     }
 }

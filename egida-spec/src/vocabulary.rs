@@ -16,6 +16,12 @@ use std::collections::BTreeMap;
 
 use crate::protocol::{Param, ParamValue};
 
+/// The protocols of co-ordinated checkpoints; the first is meant where none is named.
+pub const CO_ORDINATED: &[&str] = &["chandy-lamport", "koo-toueg", "fail-safe-pvm", "index"];
+
+/// The protocols of communication-induced checkpoints; the first is meant where none is named.
+pub const COMMUNICATION_INDUCED: &[&str] = &["bcs", "lazy-bcs", "fdas", "hmnr"];
+
 /// All values of the language, by the variable of Figure 2 that they stand for.
 #[derive(Debug, Clone)]
 pub struct Vocabulary {
@@ -30,7 +36,7 @@ pub struct Vocabulary {
     /// `<ckpt-proto>`
     pub checkpoint: Table<Checkpoint>,
     /// `<how-to-ckpt>`
-    pub how_to_checkpoint: Table<()>,
+    pub how_to_checkpoint: Table<HowToCheckpoint>,
     /// `<ckpt-impl>`
     pub checkpoint_implementation: Table<CheckpointImplementation>,
     /// `<recovery-get-det-proto>`
@@ -141,7 +147,7 @@ pub struct Piggyback {
     pub determinants: bool,
     /// Carries a vector clock: what an optimistic protocol tests.
     pub vector_clock: bool,
-    /// Carries the checkpoints' index.
+    /// Carries the checkpoints' index, or vectors in its place.
     pub checkpoint_counter: bool,
     /// Says who holds which determinant, and means nothing without them.
     pub refines_determinants: bool,
@@ -159,6 +165,13 @@ pub enum Checkpoint {
     },
     /// Each process for itself.
     Independent,
+}
+
+/// What is known of when a checkpoint is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct HowToCheckpoint {
+    /// The process goes on only when its checkpoint is durable.
+    pub synchronous: bool,
 }
 
 /// What the checker must know of a way to make checkpoints.
@@ -271,6 +284,7 @@ impl Default for Vocabulary {
         let path = || ParamSpec::new("path", ParamKind::Text);
         let copies = || ParamSpec::new("copies", ParamKind::Count);
         let returns = || ParamSpec::one_of("returns", &["node"]);
+        let protocol = |names: &[&str]| ParamSpec::one_of("protocol", names);
         let nothing = Piggyback::default();
         let storage = |survives, on_peers| Storage { survives, on_peers };
         let includes_send_log = CheckpointImplementation { includes_send_log: true };
@@ -300,13 +314,21 @@ impl Default for Vocabulary {
                 ("vector clock", Piggyback { vector_clock: true, ..nothing }, vec![]),
                 ("logical clock", nothing, vec![]),
                 ("checkpoint counter", Piggyback { checkpoint_counter: true, ..nothing }, vec![]),
+                ("checkpoint vectors", Piggyback { checkpoint_counter: true, ..nothing }, vec![]),
             ]),
             checkpoint: Table::from([
                 ("independent", Checkpoint::Independent, vec![]),
-                ("co-ordinated", Checkpoint::Coordinated, vec![]),
-                ("communication-induced", Checkpoint::Induced { needs_counter: true }, vec![]),
+                ("co-ordinated", Checkpoint::Coordinated, vec![protocol(CO_ORDINATED)]),
+                (
+                    "communication-induced",
+                    Checkpoint::Induced { needs_counter: true },
+                    vec![protocol(COMMUNICATION_INDUCED)],
+                ),
             ]),
-            how_to_checkpoint: Table::from([("synchronously", (), vec![]), ("asynchronously", (), vec![])]),
+            how_to_checkpoint: Table::from([
+                ("synchronously", HowToCheckpoint { synchronous: true }, vec![]),
+                ("asynchronously", HowToCheckpoint { synchronous: false }, vec![]),
+            ]),
             checkpoint_implementation: Table::from([
                 ("full", includes_send_log, vec![]),
                 ("incremental", includes_send_log, vec![]),

@@ -34,7 +34,7 @@ fn exchange(ranks: u32, rounds: u32, peers: u32) -> Scripts {
 
 fn measure(name: &str, protocol: &Protocol, ranks: u32, rounds: u32, peers: u32) {
     let model = exchange(ranks, rounds, peers);
-    let setting = Setting { domains: Domains::blocks(ranks, 1), unit: FailureUnit::Node };
+    let setting = Setting { domains: Domains::blocks(ranks, 1), unit: FailureUnit::Node, images: true };
     let job = Job {
         traced: false,
         observed: ranks <= 64,

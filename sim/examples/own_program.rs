@@ -37,7 +37,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     let model = Async(election);
     for victim in 0..RANKS {
         for time in [0, 20, 40, 60, 80, 100, 150, 200] {
-            let setting = Setting { domains: Domains::blocks(RANKS, 1), unit: FailureUnit::Node };
+            let setting =
+                Setting { domains: Domains::blocks(RANKS, 1), unit: FailureUnit::Node, images: true };
             let schedule: Schedule = format!("{victim}@time:{time}").parse()?;
             let job = Job::new(&protocol, setting, &model, 7).with(schedule);
             let outcome = egida_sim::run(&job, &egida_modules::registry())

@@ -21,7 +21,7 @@
 //!
 //! let text = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../specs/causal.egd"));
 //! let protocol = egida_spec::load("causal.egd", text).protocol.expect("it loads");
-//! let setting = Setting { domains: Domains::blocks(4, 1), unit: FailureUnit::Node };
+//! let setting = Setting { domains: Domains::blocks(4, 1), unit: FailureUnit::Node, images: true };
 //! let model = Async(token);
 //! let job = Job::new(&protocol, setting, &model, 7).with("2@send:1".parse::<egida_sim::schedule::Schedule>().unwrap());
 //! let outcome = egida_sim::run(&job, &egida_modules::registry()).expect("it binds");

@@ -19,6 +19,7 @@ const CONTEXT: u32 = 1;
 pub(crate) struct Calls {
     requests: Vec<Request>,
     sending: Option<SendId>,
+    /// The answer to repeat, where it is still to come true.
     observing: Option<Observation>,
 }
 
@@ -124,7 +125,7 @@ impl Calls {
                 }
                 if complete.is_empty() {
                     if waits {
-                        self.observing = Some(observation);
+                        // It is begun anew: whoever goes on from a snapshot may have to repeat what was seen behind it.
                         return Ok(Looked::Waiting);
                     }
                     api.observed(Answer::Nothing)?;

@@ -79,6 +79,13 @@ impl Copies {
         any
     }
 
+    /// What a rank logged below a position is not needed any more.
+    pub fn collected(&mut self, rank: Rank, below: Position) {
+        for (_, journals) in &mut self.stores {
+            journals[rank as usize].collected(below);
+        }
+    }
+
     /// The memory of a rank is lost, and with it that of its domain.
     pub fn lost(&mut self, world: &World, rank: Rank) {
         for (_, journals) in &mut self.stores {

@@ -4,14 +4,16 @@ use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::rc::Rc;
 
+use egida_core::checkpoint::{SendLog, SentRecord, StoredCheckpoint};
 use egida_core::control::Control;
 use egida_core::crash::{CrashPoint, Failpoint};
-use egida_core::driver::{Arrival, Comparison, Driver, Extent, JournalEntry, Location, Progress};
+use egida_core::driver::{Arrival, Comparison, Driver, EntryKind, Extent, JournalEntry, Location, Progress};
+use egida_core::event::Determinant;
 use egida_core::fault::Fault;
 use egida_core::gate::StoreId;
-use egida_core::ids::{Incarnation, Position, Rank, Ssn};
+use egida_core::ids::{CheckpointNumber, Incarnation, Position, Rank, Ssn};
 use egida_core::trace::Event;
-use egida_core::wire::RecordHeader;
+use egida_core::wire::{Reader, RecordHeader};
 
 use crate::fingerprint::Fingerprint;
 use crate::schedule::Crash;
@@ -120,7 +122,7 @@ impl SimDriver {
     }
 
     /// Notes that the engine is told something.
-    pub fn tell(&self, what: impl FnOnce(&mut Fingerprint)) {
+    pub fn note_told(&self, what: impl FnOnce(&mut Fingerprint)) {
         if let Some(told) = &self.told {
             let mut fingerprint = told.get();
             what(&mut fingerprint);
@@ -203,7 +205,7 @@ impl Driver for SimDriver {
         let reclaimed = channel.reclaimed;
         drop(world);
         self.peer(dest).compared = reclaimed;
-        self.tell(|told| {
+        self.note_told(|told| {
             for word in [1, u64::from(dest), reclaimed, whole, begun_bytes.map_or(0, |bytes| bytes + 1)] {
                 told.word(word);
             }
@@ -269,7 +271,7 @@ impl Driver for SimDriver {
             drop(world);
             let acknowledged = seen.unwrap_or_default().acknowledged;
             if std::mem::replace(&mut self.peer(dest).acknowledged, acknowledged) != acknowledged {
-                self.tell(|told| {
+                self.note_told(|told| {
                     [2, u64::from(dest), acknowledged].into_iter().for_each(|word| told.word(word))
                 });
             }
@@ -298,7 +300,7 @@ impl Driver for SimDriver {
         let Some(channel) = world.channel_if_used(source, self.rank) else { return 0 };
         let first = channel.reclaimed;
         drop(world);
-        self.tell(|told| [3, u64::from(source), first].into_iter().for_each(|word| told.word(word)));
+        self.note_told(|told| [3, u64::from(source), first].into_iter().for_each(|word| told.word(word)));
         self.unread.insert(source);
         self.partial.retain(|&(other, _)| other != source);
         let peer = self.peer(source);
@@ -346,7 +348,7 @@ impl Driver for SimDriver {
         }
         let record = world.channel_if_used(source, self.rank).and_then(|channel| channel.record(ssn));
         if let Some(record) = record {
-            self.tell(|told| {
+            self.note_told(|told| {
                 told.word(4 + (u64::from(source) << 8));
                 fold_record(record, told);
             });
@@ -402,7 +404,7 @@ impl Driver for SimDriver {
         let stable = world.stable_seen_by(self.rank, rank, store);
         if self.told.is_some() && self.stable_told.borrow_mut().insert((rank, store), stable) != Some(stable)
         {
-            self.tell(|told| {
+            self.note_told(|told| {
                 [5 + (u64::from(store) << 8), u64::from(rank), stable]
                     .into_iter()
                     .for_each(|word| told.word(word))
@@ -432,7 +434,7 @@ impl Driver for SimDriver {
         notices.extend_from_slice(&matched[*read..]);
         *read = matched.len();
         if notices.len() > before {
-            self.tell(|told| {
+            self.note_told(|told| {
                 told.word(6 + (u64::from(dest) << 8));
                 notices[before..].iter().for_each(|&ssn| told.word(ssn));
             });
@@ -476,6 +478,54 @@ impl Driver for SimDriver {
             }
             inbox.push(letter.control);
         }
+    }
+
+    fn tell(&mut self, to: Rank, message: &Control) -> Result<(), Fault> {
+        if !self.is_fenced() {
+            let mut world = self.world.borrow_mut();
+            let delay = world.network.delay(self.rank, to, Ssn::MAX);
+            world.tell_rank(Some(self.rank), to, delay, message.clone());
+        }
+        Ok(())
+    }
+
+    fn sent(&mut self, dest: Rank) -> Result<SendLog, Fault> {
+        let world = self.world.borrow();
+        let Some(channel) = world.channel_if_used(self.rank, dest) else {
+            return Ok(SendLog { dest, ..SendLog::default() });
+        };
+        let record = |record: &Record| {
+            SentRecord::new(&record.header, record.piggyback.to_vec(), record.payload.to_vec())
+        };
+        Ok(SendLog { dest, first: channel.reclaimed, records: channel.records.iter().map(record).collect() })
+    }
+
+    fn held(&mut self) -> Result<Vec<Determinant>, Fault> {
+        let world = self.world.borrow();
+        let entries = world.journals[self.rank as usize].entries.iter();
+        let held = entries.filter(|entry| entry.kind == EntryKind::Held);
+        held.map(|entry| {
+            Determinant::decode(&mut Reader::new(&entry.bytes))
+                .map_err(|error| Fault::Driver(format!("the journal is corrupt: {error}")))
+        })
+        .collect()
+    }
+
+    fn save(&mut self, checkpoint: StoredCheckpoint) -> Result<(), Fault> {
+        if !self.is_fenced() {
+            self.world.borrow_mut().save(self.rank, checkpoint);
+        }
+        Ok(())
+    }
+
+    fn decide(&mut self, number: CheckpointNumber, keep: bool) {
+        if !self.is_fenced() {
+            self.world.borrow_mut().checkpoints.decided.push((self.rank, number, keep));
+        }
+    }
+
+    fn is_paused(&self) -> bool {
+        self.world.borrow().paused
     }
 
     fn flush(&mut self, _: StoreId, _: Position) {}

@@ -12,6 +12,7 @@ use crate::application::Model;
 use crate::observer::Transfers;
 use crate::oracle::Exposed;
 use crate::schedule::{Faults, Schedule};
+use crate::scheduler::Time;
 
 /// A job to simulate.
 pub struct Job<'a> {
@@ -33,6 +34,8 @@ pub struct Job<'a> {
     pub traced: bool,
     /// A job that takes more events than this never ends.
     pub limit_events: u64,
+    /// The time between two checkpoints, in place of the specification's: simulated jobs are short.
+    pub checkpoint_every: Option<Time>,
     /// The control of an experiment.
     pub control: Option<Control>,
 }
@@ -60,6 +63,7 @@ impl<'a> Job<'a> {
             observed: true,
             traced: true,
             limit_events: 200_000,
+            checkpoint_every: None,
             control: None,
         }
     }
@@ -88,6 +92,10 @@ pub struct Outcome {
     pub released: Vec<Vec<u8>>,
     /// How many times each rank died.
     pub deaths: Vec<u32>,
+    /// How many checkpoints each rank took, in all its lives.
+    pub checkpoints: Vec<u64>,
+    /// How many of them a message forced.
+    pub forced_checkpoints: Vec<u64>,
     /// How many events happened.
     pub events: u64,
     /// One line for each event of note: failures, recovery, beginnings and ends.

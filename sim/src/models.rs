@@ -215,7 +215,8 @@ mod tests {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../specs/causal.egd");
         let text = std::fs::read_to_string(path).unwrap();
         let protocol = egida_spec::load("causal.egd", &text).protocol.unwrap();
-        let setting = Setting { domains: Domains::blocks(size.ranks, 1), unit: FailureUnit::Node };
+        let setting =
+            Setting { domains: Domains::blocks(size.ranks, 1), unit: FailureUnit::Node, images: true };
         let model = app.model(size);
         let schedule: Schedule = schedule.parse().unwrap();
         let job = Job::new(&protocol, setting, &*model, seed).with(schedule);

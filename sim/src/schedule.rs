@@ -321,6 +321,8 @@ pub struct Faults {
     pub control_delay: Time,
     /// Of so many control messages in a hundred a second copy arrives.
     pub duplicates_percent: u32,
+    /// Of so many checkpoints in a hundred the write fails.
+    pub failed_saves_percent: u32,
     /// Whether records that were not synced may be found on the disk of a node that died, the last one torn.
     pub torn_writes: bool,
     /// At most so many things go wrong in a schedule that is drawn.
@@ -336,6 +338,7 @@ impl Default for Faults {
             disk_delay: 200,
             control_delay: 200,
             duplicates_percent: 10,
+            failed_saves_percent: 10,
             torn_writes: true,
             mishaps: 3,
             within: 6_000,
@@ -350,6 +353,7 @@ impl fmt::Display for Faults {
             disk_delay,
             control_delay,
             duplicates_percent,
+            failed_saves_percent,
             torn_writes,
             mishaps,
             within,
@@ -357,7 +361,7 @@ impl fmt::Display for Faults {
         write!(
             f,
             "network-delay={network_delay} disk-delay={disk_delay} control-delay={control_delay} \
-             duplicates={duplicates_percent}% torn-writes={torn_writes} mishaps={mishaps} within={within}"
+             duplicates={duplicates_percent}% failed-saves={failed_saves_percent}% torn-writes={torn_writes} mishaps={mishaps} within={within}"
         )
     }
 }

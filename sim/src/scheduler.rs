@@ -6,7 +6,7 @@
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
-use egida_core::ids::{Domain, Incarnation, Position, Rank};
+use egida_core::ids::{CheckpointNumber, Domain, Incarnation, Position, Rank};
 use rand::{Rng, RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
@@ -63,6 +63,17 @@ pub enum Event {
         domain: Domain,
         /// The position.
         position: Position,
+    },
+    /// The time between two checkpoints of this incarnation of a rank has gone by.
+    CheckpointTimer(Rank, Incarnation),
+    /// The disk takes a checkpoint.
+    Save {
+        /// Whose.
+        rank: Rank,
+        /// Of which life.
+        incarnation: Incarnation,
+        /// Which.
+        number: CheckpointNumber,
     },
     /// Some copies of what a rank logged reach the memory of the nodes that are to hold them.
     Copy(Rank),

@@ -65,7 +65,7 @@ fn simulate_with(
     let protocol = egida_spec::load(specification, &text).protocol.unwrap();
     let workers = 3;
     let scripts = std::iter::once(master(workers)).chain((0..workers).map(|_| worker(workers)));
-    let setting = Setting { domains: Domains::blocks(workers + 1, 1), unit };
+    let setting = Setting { domains: Domains::blocks(workers + 1, 1), unit, images: true };
     let model = Scripts(scripts.collect());
     let job = Job {
         control: discard.then_some(Control::DiscardDeterminants),

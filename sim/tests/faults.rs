@@ -37,7 +37,9 @@ fn main() {
 fn case(nodes: u32) -> impl Strategy<Value = (Case, Schedule)> {
     (application(nodes.clamp(2, 6)), any::<u64>(), 1u32..=2).prop_map(|(application, seed, per_domain)| {
         let control_delay = Faults::default().control_delay;
-        let case = Case { application, per_domain, crashes: Vec::new(), control_delay, seed };
+        let checkpoint_every = 150 + seed % 1_200;
+        let case =
+            Case { application, per_domain, crashes: Vec::new(), control_delay, checkpoint_every, seed };
         let schedule = Faults::default().draw(seed, &case.setting(FailureUnit::Node).domains);
         (case, schedule)
     })
@@ -53,7 +55,8 @@ fn survives(test: &str, name: &str, unit: FailureUnit, seed: u64) -> Result<(), 
     let outcome = runner(seed, test, cases(200)).run(&case(nodes), |(case, schedule)| {
         let Ok(bound) = bind(&protocol, &registry, &case.setting(unit), 0) else { return Ok(()) };
         let model = Scripts(case.application.scripts());
-        let job = Job::new(&protocol, case.setting(unit), &model, case.seed).with(schedule.clone());
+        let mut job = Job::new(&protocol, case.setting(unit), &model, case.seed).with(schedule.clone());
+        job.checkpoint_every = Some(case.checkpoint_every);
         let outcome = run(&job, &registry).map_err(|errors| TestCaseError::fail(format!("{errors:?}")))?;
         let replay = || {
             let trace = outcome.trace.join("\n");
@@ -81,7 +84,7 @@ fn survives(test: &str, name: &str, unit: FailureUnit, seed: u64) -> Result<(), 
 }
 
 fn setting_of_four(unit: FailureUnit) -> egida_core::setting::Setting {
-    egida_core::setting::Setting { domains: egida_core::ids::Domains::blocks(4, 1), unit }
+    egida_core::setting::Setting { domains: egida_core::ids::Domains::blocks(4, 1), unit, images: true }
 }
 
 /// How often a schedule kills a rank.

@@ -42,7 +42,7 @@ fn simulate(specification: &str, schedule: &str, seed: u64) -> Outcome {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../specs").join(specification);
     let text = std::fs::read_to_string(path).unwrap();
     let protocol = egida_spec::load(specification, &text).protocol.unwrap();
-    let setting = Setting { domains: Domains::blocks(WORKERS + 1, 1), unit: FailureUnit::Node };
+    let setting = Setting { domains: Domains::blocks(WORKERS + 1, 1), unit: FailureUnit::Node, images: true };
     let (model, schedule) = (scripts(), schedule.parse::<Schedule>().unwrap());
     let job = Job::new(&protocol, setting, &model, seed).with(schedule);
     run(&job, &egida_modules::registry()).unwrap_or_else(|errors| panic!("{errors:?}"))

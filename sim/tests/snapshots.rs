@@ -62,7 +62,7 @@ fn compare<M: Model + Clone + 'static>(model: &M) {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../specs/causal.egd");
     let protocol = egida_spec::load("causal.egd", &std::fs::read_to_string(path).unwrap()).protocol.unwrap();
     let simulate = |model: &dyn Model, seed| {
-        let setting = Setting { domains: Domains::blocks(3, 1), unit: FailureUnit::Node };
+        let setting = Setting { domains: Domains::blocks(3, 1), unit: FailureUnit::Node, images: true };
         let job = Job::new(&protocol, setting, model, seed);
         run(&job, &egida_modules::registry()).unwrap_or_else(|errors| panic!("{errors:?}"))
     };
@@ -122,7 +122,7 @@ fn an_async_function_that_is_put_away_before_each_step_does_the_same() {
 fn a_program_that_awaits_what_nobody_will_answer_is_told_so() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../specs/none.egd");
     let protocol = egida_spec::load("none.egd", &std::fs::read_to_string(path).unwrap()).protocol.unwrap();
-    let setting = Setting { domains: Domains::blocks(2, 1), unit: FailureUnit::Process };
+    let setting = Setting { domains: Domains::blocks(2, 1), unit: FailureUnit::Process, images: true };
     let model = Async(|_: Comm| std::future::pending());
     let outcome = run(&Job::new(&protocol, setting, &model, 1), &egida_modules::registry()).unwrap();
     let Ending::Failed(_, Fault::Driver(why)) = outcome.end else { panic!("{}", outcome.end) };

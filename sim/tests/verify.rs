@@ -31,7 +31,7 @@ const LARGER: [Scenario; 5] = [
 
 fn scope(unit: FailureUnit, (ranks, messages, crashes, grain): Scenario) -> Scope {
     Scope {
-        setting: Setting { domains: Domains::blocks(ranks, 1), unit },
+        setting: Setting { domains: Domains::blocks(ranks, 1), unit, images: false },
         messages,
         crashes,
         grain,

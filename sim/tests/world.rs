@@ -30,7 +30,7 @@ fn gossip() -> Scripts {
 
 fn simulate(name: &str, unit: FailureUnit, schedule: &str, seed: u64, control: Option<Control>) -> Outcome {
     let protocol = specification(name);
-    let setting = Setting { domains: Domains::blocks(RANKS, 1), unit };
+    let setting = Setting { domains: Domains::blocks(RANKS, 1), unit, images: true };
     let model = gossip();
     let schedule: egida_sim::schedule::Schedule = schedule.parse().unwrap();
     let job =

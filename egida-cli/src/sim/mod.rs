@@ -98,6 +98,10 @@ pub struct SimArgs {
     /// What a message between a node and whoever coordinates recovery takes at most
     #[arg(long, value_name = "TIME", help_heading = "The simulated world")]
     pub control_delay: Option<u64>,
+    /// The time between two checkpoints of a rank, about, in place of the specification's: simulated runs are short
+    #[arg(long, value_name = "TIME", default_value_t = 2_000, help_heading = "The simulated world")]
+    #[arg(value_parser = clap::value_parser!(u64).range(1..))]
+    pub checkpoint_every: u64,
     /// A run of more events than this is taken to go on without end
     #[arg(long, value_name = "N", default_value_t = 1_000_000_000, help_heading = "The simulated world")]
     pub limit_events: u64,
@@ -183,7 +187,7 @@ fn one(args: &SimArgs, spec: &Path, registry: &Registry) -> Result<u8, SimError>
     ))?;
     let mut header = Header::new(&specification.name, args.ranks);
     header.seed = Some(plan.seed);
-    header.options = plan.options(args, unit, &schedule);
+    header.options = plan.options(args, &specification, unit, &schedule);
     let mut teller = Teller::new(args, &header, &schedule)?;
     let job = plan.job(&specification, setting, schedule);
     let outcome = match egida_sim::run_traced(&job, registry, &mut |line| teller.tell(line)) {

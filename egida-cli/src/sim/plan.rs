@@ -27,6 +27,7 @@ pub(super) struct Plan {
     pub faults: Faults,
     ranks: u32,
     limit_events: u64,
+    checkpoint_every: u64,
     model: Box<dyn Model>,
 }
 
@@ -48,6 +49,7 @@ impl Plan {
             faults,
             ranks: args.ranks,
             limit_events: args.limit_events,
+            checkpoint_every: args.checkpoint_every,
             model: app.model(size),
         }
     }
@@ -57,7 +59,7 @@ impl Plan {
         let unit =
             args.failure_unit.map_or_else(|| declared_unit(&specification.protocol), FailureUnit::from);
         let per_domain = if unit == FailureUnit::Node { args.ranks_per_node } else { 1 };
-        Setting { domains: Domains::blocks(self.ranks, per_domain), unit }
+        Setting { domains: Domains::blocks(self.ranks, per_domain), unit, images: true }
     }
 
     /// What goes wrong: what was said, and what is drawn.
@@ -73,9 +75,14 @@ impl Plan {
     pub fn options(
         &self,
         args: &SimArgs,
+        specification: &Specification,
         unit: FailureUnit,
         schedule: &Schedule,
     ) -> BTreeMap<String, String> {
+        let every = match specification.protocol.checkpoint {
+            Some(_) => self.checkpoint_every.to_string(),
+            None => String::new(),
+        };
         let options = [
             ("app", self.app.name.to_owned()),
             ("rounds", args.rounds.to_string()),
@@ -85,6 +92,7 @@ impl Plan {
             ("network-delay", self.faults.network_delay.to_string()),
             ("disk-delay", self.faults.disk_delay.to_string()),
             ("control-delay", self.faults.control_delay.to_string()),
+            ("checkpoint-every", every),
             ("crash", schedule.to_string()),
         ];
         options
@@ -105,6 +113,7 @@ impl Plan {
         job.observed = self.ranks <= MAX_OBSERVED;
         job.traced = false;
         job.limit_events = self.limit_events;
+        job.checkpoint_every = Some(self.checkpoint_every);
         job
     }
 
@@ -121,7 +130,8 @@ impl Plan {
         if self.app.same == Result::Nothing || outcome.deaths.iter().all(|&deaths| deaths == 0) {
             return None;
         }
-        let setting = Setting { domains: Domains::blocks(self.ranks, 1), unit: FailureUnit::Process };
+        let setting =
+            Setting { domains: Domains::blocks(self.ranks, 1), unit: FailureUnit::Process, images: true };
         let undisturbed =
             egida_sim::run(&self.job(specification, setting, Schedule::default()), registry).ok()?;
         let same = undisturbed.released == outcome.released

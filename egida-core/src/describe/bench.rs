@@ -4,16 +4,17 @@ use egida_spec::protocol::Protocol;
 
 use super::{DescribeError, Shape};
 use crate::binder::{Bound, bind};
+use crate::checkpoint::{CheckpointHead, CheckpointImage};
 use crate::driver::{EntryKind, JournalEntry};
 use crate::event::{Answer, Happened};
 use crate::fault::Fault;
 use crate::gate::{Gate, StoreId};
 use crate::ids::{Position, Rank, Ssn};
-use crate::module::{Delivered, Journal};
+use crate::module::{Arriving, Delivered, Journal};
 use crate::registry::Registry;
 use crate::setting::Setting;
-use crate::stack::{EventHandler, Scope, Verdict};
-use crate::wire::{Envelope, SendMode};
+use crate::stack::{CheckpointEvent, EventHandler, Scope, Verdict};
+use crate::wire::{Envelope, SendMode, WireError};
 
 /// The payload of every message here.
 const PAYLOAD: &[u8] = &[0; 8];
@@ -233,11 +234,31 @@ impl Subject {
         Ok(Sent { piggyback, gate })
     }
 
-    /// Takes in a message: as in an engine, the stack hears only of messages that carry something.
+    /// Takes in a message: as in an engine, the stack hears only of messages that carry something, or of all of them where
+    /// checkpoints may have to come first.
     pub fn take_in(&mut self, source: Rank, sent: &Sent) -> Result<(), DescribeError> {
-        if !sent.piggyback.is_empty() {
-            self.bound.stack.arrival(&mut self.journal, source, &sent.piggyback)?;
+        let stack = &mut self.bound.stack;
+        let (own, logged) = stack.piggyback_parts(&sent.piggyback).map_err(malformed)?;
+        let message = Arriving { source, ssn: self.counts.received, piggyback: own };
+        stack.admit(message).map_err(malformed)?;
+        if !logged.is_empty() {
+            stack.arrival(&mut self.journal, source, logged)?;
         }
+        stack.received(message).map_err(malformed)?;
+        Ok(())
+    }
+
+    /// The time for a checkpoint has come, and it is taken, with an empty state of an application.
+    pub fn checkpoint(&mut self) -> Result<(), DescribeError> {
+        let none = vec![0; self.counts.next_ssn.len()];
+        let stack = &mut self.bound.stack;
+        stack.checkpoint_event(CheckpointEvent::Timer, &self.counts.next_ssn, &none).map_err(malformed)?;
+        let mut head = CheckpointHead::beginning(self.rank, none.len() as u32);
+        head.number = 1;
+        stack.capture(&mut head);
+        let event = CheckpointEvent::Captured(&head);
+        stack.checkpoint_event(event, &self.counts.next_ssn, &none).map_err(malformed)?;
+        stack.encode(CheckpointImage { head, ..CheckpointImage::default() });
         Ok(())
     }
 
@@ -245,8 +266,14 @@ impl Subject {
     pub fn output(&mut self) -> Gate {
         let position = self.journal.position();
         let heads = vec![position; self.counts.next_ssn.len()];
-        self.bound.stack.output(&mut self.journal, position, &heads)
+        let mut gate = self.bound.stack.output(&mut self.journal, position, &heads);
+        gate.join(&self.bound.stack.output_after(0));
+        gate
     }
+}
+
+fn malformed(_: WireError) -> DescribeError {
+    Fault::Unsupported("a piggyback that its own module cannot read").into()
 }
 
 fn gate_of(verdict: Verdict) -> Result<Gate, DescribeError> {

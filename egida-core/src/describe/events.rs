@@ -22,6 +22,7 @@ pub(super) fn record(bench: &Bench<'_>) -> Result<Vec<EventRecord>, DescribeErro
     events.push(send(bench)?);
     events.push(arrival(bench)?);
     events.push(output(bench)?);
+    events.extend(checkpoint(bench)?);
     events.push(failure(bench)?);
     Ok(events)
 }
@@ -58,6 +59,18 @@ fn output(bench: &Bench<'_>) -> Result<EventRecord, DescribeError> {
         "output is about to leave, after a receive from any source",
         "API",
     ))
+}
+
+/// A checkpoint by the rank's timer, where the protocol takes any.
+fn checkpoint(bench: &Bench<'_>) -> Result<Option<EventRecord>, DescribeError> {
+    let (mut rank, _) = bench.pair()?;
+    if !rank.bound.stack.takes_checkpoints() {
+        return Ok(None);
+    }
+    let before = start(&mut rank);
+    rank.checkpoint()?;
+    let what = "the time between two checkpoints has gone by, and one is taken";
+    Ok(Some(finish(&mut rank, before, "checkpoint", what, "Timer")))
 }
 
 /// One rank fails: a survivor's stack is told, and the collector is driven until it is done. The collector belongs to the

@@ -50,7 +50,7 @@ impl Shape {
             FailureUnit::Process => 1,
             FailureUnit::Node => self.ranks_per_node,
         };
-        Setting { domains: Domains::blocks(self.ranks, per_domain), unit: self.unit }
+        Setting { domains: Domains::blocks(self.ranks, per_domain), unit: self.unit, images: true }
     }
 }
 
@@ -233,6 +233,8 @@ pub enum Condition {
     InMemoryOf(u32),
     /// Every rank's log holds what the rank had logged by then.
     OnLogsOfOthers,
+    /// A later checkpoint of the rank is part of a recovery line that is durable as a whole.
+    OnLine,
 }
 
 /// What messages carry, and how it grows.

@@ -84,6 +84,7 @@ fn conditions(rank: &Subject, gate: &Gate) -> Vec<Condition> {
         }
         gate::Condition::Held { .. } => None,
         gate::Condition::Other { .. } => Some(Condition::OnLogsOfOthers),
+        gate::Condition::Line { .. } => Some(Condition::OnLine),
     };
     let mut conditions: Vec<_> = gate.conditions().filter_map(wait).collect();
     conditions.dedup();
@@ -113,8 +114,8 @@ fn tolerance(bench: &Bench<'_>, unit: FailureUnit) -> UnitTolerance {
     }
 }
 
-/// What is kept is what came into journals and what the stack asks of channels. Without checkpoints nothing that a
-/// re-execution from the beginning needs is ever collected.
+/// What is kept is what came into journals and what the stack asks of channels, and checkpoints. Without those nothing that
+/// a re-execution from the beginning needs is ever collected.
 fn kept(bench: &Bench<'_>) -> Result<Vec<Kept>, DescribeError> {
     let (mut rank, mut peer) = bench.pair()?;
     if !rank.bound.policy.recovers {
@@ -123,18 +124,24 @@ fn kept(bench: &Bench<'_>) -> Result<Vec<Kept>, DescribeError> {
     rank.undergo(Stimulus::AnyDelivery, peer.rank)?;
     let sent = rank.send(peer.rank)?;
     peer.take_in(rank.rank, &sent)?;
-    let to_the_end = "the job ends";
+    let covered_by = |whose: &str| match &rank.bound.checkpoint {
+        None => "the job ends".to_owned(),
+        Some(_) if rank.bound.stack.recovers_by_line() => {
+            format!("a recovery line that is durable as a whole covers them at {whose}")
+        }
+        Some(_) => format!("a durable checkpoint of {whose} covers them"),
+    };
     let mut kept = Vec::new();
-    for (subject, kind, what) in [
-        (&rank, EntryKind::Own, "determinants of a rank's own events"),
-        (&rank, EntryKind::Message, "messages that a rank delivered"),
-        (&peer, EntryKind::Held, "determinants of other ranks' events"),
+    for (subject, kind, what, whose) in [
+        (&rank, EntryKind::Own, "determinants of a rank's own events", "the rank"),
+        (&rank, EntryKind::Message, "messages that a rank delivered", "the rank"),
+        (&peer, EntryKind::Held, "determinants of other ranks' events", "those ranks"),
     ] {
         if let Some(entry) = subject.journal.entries.iter().find(|entry| entry.kind == kind) {
             kept.push(Kept {
                 what: what.to_owned(),
                 place: place(subject, entry.stores),
-                until: to_the_end.to_owned(),
+                until: covered_by(whose),
             });
         }
     }
@@ -145,7 +152,17 @@ fn kept(bench: &Bench<'_>) -> Result<Vec<Kept>, DescribeError> {
             place: "on their channel, in the memory of the sender's node".to_owned(),
             until: match logged {
                 Some(entry) => format!("the receiver's log of them is {}", place(&rank, entry.stores)),
-                None => to_the_end.to_owned(),
+                None => covered_by("the receiver"),
+            },
+        });
+    }
+    if let Some(used) = &rank.bound.checkpoint {
+        kept.push(Kept {
+            what: "checkpoints".to_owned(),
+            place: format!("on `{}`", display_form(&used.storage)),
+            until: match rank.bound.stack.recovers_by_line() {
+                true => "a later recovery line is durable as a whole".to_owned(),
+                false => "a later one of the rank is durable".to_owned(),
             },
         });
     }

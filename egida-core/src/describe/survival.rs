@@ -22,6 +22,11 @@ pub(super) fn survivors(bench: &Bench<'_>) -> Result<Survivors, DescribeError> {
     if !rank.bound.policy.recovers {
         return Ok(Survivors::NothingRecovers);
     }
+    if rank.bound.stack.recovers_by_line() {
+        let why =
+            "recovery returns to a line of checkpoints whoever depends on what is undone, or the whole job";
+        return Ok(Survivors::RollBack { why: why.to_owned() });
+    }
     for stimulus in Stimulus::ALL {
         rank.undergo(stimulus, peer.rank)?;
     }

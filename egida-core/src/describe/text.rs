@@ -155,6 +155,9 @@ fn words(condition: &Condition, unit: FailureUnit) -> String {
     match condition {
         Condition::On(storage) => format!("`{storage}` holds what the rank logged"),
         Condition::OnLogsOfOthers => "every other rank has flushed what it had logged by then".to_owned(),
+        Condition::OnLine => {
+            "a later checkpoint of the rank is in a recovery line that is durable as a whole".to_owned()
+        }
         Condition::InMemoryOf(domains) => {
             let unit = match unit {
                 FailureUnit::Process => "process",

@@ -1,7 +1,7 @@
 //! What comes in: records become known messages, and messages meet receives.
 
+use super::Engine;
 use super::inbound::{Message, Place};
-use super::{Engine, JournalOf};
 use crate::control::Control;
 use crate::crash::{CrashPoint, Failpoint};
 use crate::driver::Driver;
@@ -9,7 +9,7 @@ use crate::fault::Fault;
 use crate::ids::{Rank, Ssn};
 use crate::matching::Arrived;
 use crate::module::PiggybackError;
-use crate::stack::{EventHandler, Taken, Verdict};
+use crate::stack::{Taken, Verdict};
 use crate::trace::{Event, Gated};
 use crate::wire::{Envelope, RecordHeader, SendMode};
 
@@ -49,6 +49,7 @@ impl<D: Driver> Engine<D> {
                     self.kept_back(source, header.ssn, None);
                     break;
                 }
+                Verdict::CheckpointFirst => break,
                 Verdict::Drop(reason) => {
                     any = true;
                     if self.driver.is_traced() {
@@ -81,6 +82,7 @@ impl<D: Driver> Engine<D> {
             inbound.next += 1;
             if !repeated {
                 inbound.first_read(&header);
+                self.received(source, header.ssn)?;
                 let message = Message::new(header.mode, Place::Channel(arrival.payload)).after(clock);
                 self.arrive(source, header.envelope, header.len, message)?;
             }
@@ -118,26 +120,31 @@ impl<D: Driver> Engine<D> {
         self.driver.trace(Event::Arrive { source, ssn, len, piggyback, again });
     }
 
-    /// Takes in the tokens that came: finds out whether the rank is an orphan, and forgets messages that were never sent.
+    /// Takes in the control messages that came: finds out whether the rank is an orphan, forgets messages that were never
+    /// sent, and tells the checkpointing protocol what is its business.
     ///
     /// # Errors
     /// [`Fault::Orphan`], and any fault of the stack.
-    pub(super) fn take_tokens(&mut self) -> Result<(), Fault> {
-        if !self.stack.detects_orphans() {
+    pub(super) fn take_controls(&mut self) -> Result<(), Fault> {
+        if !self.stack.detects_orphans() && !self.stack.takes_checkpoints() {
             return Ok(());
         }
         let mut inbox = std::mem::take(&mut self.inbox);
         self.driver.control(&mut inbox);
         let any = !inbox.is_empty();
         for control in inbox.drain(..) {
-            let Control::Token(token) = control;
-            if self.driver.is_traced() {
-                self.driver.trace(Event::Token { token });
-            }
-            if self.stack.token(token) {
-                self.counts.orphan = true;
-                self.note();
-                return Err(Fault::Orphan(token));
+            match control {
+                Control::Token(token) => {
+                    if self.driver.is_traced() {
+                        self.driver.trace(Event::Token { token });
+                    }
+                    if self.stack.token(token) {
+                        self.counts.orphan = true;
+                        self.note();
+                        return Err(Fault::Orphan(token));
+                    }
+                }
+                other => self.take_checkpoint_control(other)?,
             }
             self.counts.told += 1;
         }
@@ -155,13 +162,15 @@ impl<D: Driver> Engine<D> {
     }
 
     fn take_in_piggyback(&mut self, source: Rank, header: RecordHeader) -> Result<Taken, Fault> {
-        if header.piggyback_len == 0 {
+        if header.piggyback_len == 0 && !self.stack.takes_checkpoints() {
             return Ok(Taken { verdict: Verdict::Accept, clock: None });
         }
         let mut piggyback = std::mem::take(&mut self.piggyback);
         piggyback.clear();
-        piggyback.extend_from_slice(self.driver.piggyback(source));
-        let taken = self.stack.arrival(&mut JournalOf(&mut self.driver, self.rank), source, &piggyback);
+        if header.piggyback_len > 0 {
+            piggyback.extend_from_slice(self.driver.piggyback(source));
+        }
+        let taken = self.judge(source, header.ssn, &piggyback);
         self.piggyback = piggyback;
         taken.map_err(|error| match error {
             PiggybackError::Log(fault) => fault,
@@ -172,7 +181,7 @@ impl<D: Driver> Engine<D> {
     }
 
     fn arrive(&mut self, source: Rank, envelope: Envelope, len: u64, message: Message) -> Result<(), Fault> {
-        let ssn = self.inbound[source as usize].push(message);
+        let ssn = self.inbound[source as usize].push(Message { len, ..message });
         let arrived = Arrived { source, ssn, envelope, len };
         if let Some(id) = self.matching.arrive(arrived) {
             self.matched_now(id, arrived)?;

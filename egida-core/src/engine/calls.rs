@@ -2,14 +2,14 @@
 
 use super::inbound::Place;
 use super::receive::Receive;
-use super::{Engine, JournalOf};
+use super::{Engine, JournalOf, claim};
 use crate::api::{Api, Matched, Observation, Pattern, ReceiveId, SendId};
 use crate::crash::{CrashPoint, Failpoint};
 use crate::driver::Driver;
 use crate::event::{Answer, Happened};
 use crate::fault::Fault;
 use crate::ids::{Rank, Ssn};
-use crate::matching::{Arrived, Claim};
+use crate::matching::Arrived;
 use crate::stack::{EventHandler, Scope, Verdict};
 use crate::trace::{Event, Gated};
 use crate::wire::{Envelope, RecordHeader, SendMode};
@@ -69,7 +69,9 @@ impl<D: Driver> Api for Engine<D> {
             self.driver.matched_notices(id.dest, &mut notices);
             for ssn in notices.drain(..) {
                 // A notice may come before its send is executed again: it is kept until then.
-                outbound.synchronous.insert(ssn, true);
+                if ssn >= outbound.next || outbound.synchronous.contains_key(&ssn) {
+                    outbound.synchronous.insert(ssn, true);
+                }
             }
             self.notices = notices;
         }
@@ -91,11 +93,7 @@ impl<D: Driver> Api for Engine<D> {
             Scope::Choices => wildcard,
             Scope::Deliveries => true,
         };
-        let claim = match forced {
-            Some((source, ssn)) => Claim::Forced(source, ssn),
-            None if wildcard && !self.replay.is_over() => Claim::Blocked,
-            None => Claim::Any,
-        };
+        let claim = claim(forced, pattern, &self.replay);
         self.receives.insert(id, Receive::new(post, forced, makes_determinant));
         if let Some(message) = self.matching.post(id, pattern, claim) {
             self.matched_now(id, message)?;
@@ -131,7 +129,8 @@ impl<D: Driver> Api for Engine<D> {
         let wanted = usize::try_from(message.len - receive.read).unwrap_or(usize::MAX);
         let bytes = match &mut slot.place {
             Place::Logged(payload) => {
-                let from = usize::try_from(receive.read).unwrap_or(usize::MAX).min(payload.len());
+                let from = receive.read.saturating_sub(slot.kept_from);
+                let from = usize::try_from(from).unwrap_or(usize::MAX).min(payload.len());
                 Some(&payload[from..])
             }
             Place::Absent => None,
@@ -195,6 +194,8 @@ impl<D: Driver> Api for Engine<D> {
                 let position = inbound.logged_position();
                 self.to_release.push_back((position, message.source, below));
                 self.release();
+            } else if self.stack.takes_checkpoints() {
+                self.release_covered(message.source);
             }
         }
         Ok(())
@@ -223,7 +224,11 @@ impl<D: Driver> Api for Engine<D> {
     fn progress(&mut self) -> Result<bool, Fault> {
         let mut moved = self.log_delivered()?;
         self.leave();
-        self.take_tokens()?;
+        self.take_controls()?;
+        if self.driver.is_paused() {
+            self.leave();
+            return Ok(moved);
+        }
         self.enter();
         let mut ready = std::mem::take(&mut self.ready);
         ready.clear();
@@ -247,6 +252,7 @@ impl<D: Driver> Api for Engine<D> {
         taken?;
         self.leave();
         moved |= self.unblock_if_over()?;
+        self.look_at_progress()?;
         if !self.to_release.is_empty() {
             self.release();
         }

@@ -5,7 +5,7 @@
 //! memory was lost: then `next` runs again from the beginning over what the sender's re-execution writes, the records
 //! below `known` are compared with a digest of what they were, and payloads that were not yet read are found again.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use crate::clock::IncarnationClock;
 use crate::driver::Location;
@@ -30,6 +30,10 @@ pub(super) enum Place {
 pub(super) struct Message {
     pub mode: SendMode,
     pub place: Place,
+    /// The payload's length.
+    pub len: u64,
+    /// The payload's first byte that is kept, where it is kept in this process.
+    pub kept_from: u64,
     /// Bytes that the application has read.
     pub read: u64,
     /// Bytes to skip at `place`, because they were read before the channel began anew.
@@ -39,12 +43,22 @@ pub(super) struct Message {
     /// What it depends on, where the protocol tracks that.
     pub clock: Option<Box<IncarnationClock>>,
     /// The digest of the heads before it.
-    digest_before: u64,
+    pub digest_before: u64,
 }
 
 impl Message {
     pub fn new(mode: SendMode, place: Place) -> Self {
-        Self { mode, place, read: 0, skip: 0, logged_at: None, clock: None, digest_before: 0 }
+        Self {
+            mode,
+            place,
+            len: 0,
+            kept_from: 0,
+            read: 0,
+            skip: 0,
+            logged_at: None,
+            clock: None,
+            digest_before: 0,
+        }
     }
 
     /// The same with what it depends on.
@@ -68,6 +82,8 @@ pub(super) struct Inbound {
     pub logged: BTreeMap<Ssn, LoggedMessage>,
     /// The message at the read cursor that a trace was last told to be kept back, and before what.
     pub kept_back: Option<(Ssn, Option<Gated>)>,
+    /// Synchronous messages that were matched: their sender may ask again, where checkpoints are taken.
+    pub matched: BTreeSet<Ssn>,
     /// Digest of the records read since the channel was last read from its very beginning.
     again: Option<u64>,
     /// Digest of the heads before the last one folded into `digest`.
@@ -100,6 +116,19 @@ impl Inbound {
     pub fn get_mut(&mut self, ssn: Ssn) -> Option<&mut Message> {
         let at = usize::try_from(ssn.checked_sub(self.first)?).ok()?;
         self.messages.get_mut(at)?.as_mut()
+    }
+
+    /// The messages that are known, from the first that is not finished on, with their numbers.
+    pub fn unfinished(&self) -> impl Iterator<Item = (Ssn, Option<&Message>)> {
+        (self.first..).zip(self.messages.iter().map(Option::as_ref))
+    }
+
+    /// Goes on behind `first` finished messages, and these.
+    pub fn resume(&mut self, first: Ssn, messages: VecDeque<Option<Message>>) {
+        self.first = first;
+        self.messages = messages;
+        let known = self.known();
+        self.logged = self.logged.split_off(&known);
     }
 
     /// Adds the next message; returns its number.

@@ -11,12 +11,14 @@
 
 mod arrivals;
 mod calls;
+mod checkpointing;
+mod image;
 mod inbound;
 mod receive;
 
 use std::collections::HashMap;
 
-use crate::api::{ReceiveId, SendId};
+use crate::api::{Pattern, ReceiveId, SendId};
 use crate::control::Control;
 use crate::crash::{CrashPoint, Failpoint};
 use crate::driver::{Comparison, Driver, EntryKind, Extent, JournalEntry, Progress};
@@ -24,13 +26,14 @@ use crate::event::Happened;
 use crate::fault::Fault;
 use crate::gate::{Condition, Gate, MAX_STORES, StoreId};
 use crate::ids::{Domains, EventIndex, Position, Rank, Ssn};
-use crate::matching::{Arrived, Matching};
+use crate::matching::{Arrived, Claim, Matching};
 use crate::module::{Delivered, Journal};
 use crate::recovery::RecoveryImage;
 use crate::replay::Replay;
 use crate::stack::{EventHandler, Stack, Verdict, required_position};
 use crate::trace::{Event, Gated};
 use crate::wire::{Envelope, RecordHeader, SendMode};
+use checkpointing::Checkpoints;
 use inbound::{Inbound, Message, Place};
 use receive::Receive;
 
@@ -50,6 +53,14 @@ struct Outbound {
     next: Ssn,
     extent: Extent,
     synchronous: HashMap<Ssn, bool>,
+}
+
+impl Outbound {
+    /// Below which number every synchronous message is complete.
+    fn completed(&self) -> Ssn {
+        let waiting = self.synchronous.iter().filter(|&(_, &matched)| !matched).map(|(&ssn, _)| ssn);
+        waiting.min().unwrap_or(self.next)
+    }
 }
 
 /// The engine of one rank.
@@ -83,6 +94,16 @@ pub struct Engine<D> {
     piggyback: Vec<u8>,
     notices: Vec<Ssn>,
     inbox: Vec<Control>,
+    checkpoints: Checkpoints,
+}
+
+/// What a posted receive may take, where a determinant says what it took before, or none does.
+fn claim(forced: Option<(Rank, Ssn)>, pattern: Pattern, replay: &Replay) -> Claim {
+    match forced {
+        Some((source, ssn)) => Claim::Forced(source, ssn),
+        None if pattern.source.is_none() && !replay.is_over() => Claim::Blocked,
+        None => Claim::Any,
+    }
 }
 
 /// A driver's journal of this rank, for the stack.
@@ -177,7 +198,17 @@ impl<D: Driver> Engine<D> {
             piggyback: Vec::new(),
             notices: Vec::new(),
             inbox: Vec::new(),
+            checkpoints: Checkpoints::new(image.incarnation, image.round, ranks),
         };
+        if engine.stack.takes_checkpoints() {
+            let held = image.determinants.into_iter().map(|held| held.determinant);
+            let held = held.filter(|determinant| determinant.owner != rank);
+            engine.checkpoints.carried =
+                held.map(|determinant| ((determinant.owner, determinant.index), determinant)).collect();
+        }
+        if let Some(checkpoint) = image.checkpoint {
+            engine.restore(*checkpoint)?;
+        }
         if image.incarnation > 1 {
             engine.driver.crash_point(CrashPoint::At(Failpoint::ReplayStart))?;
         }
@@ -333,6 +364,9 @@ impl<D: Driver> Engine<D> {
             if message.source == self.rank {
                 self.outbound[self.rank as usize].synchronous.insert(message.ssn, true);
             } else {
+                if self.stack.takes_checkpoints() {
+                    self.inbound[message.source as usize].matched.insert(message.ssn);
+                }
                 self.driver.notify_matched(message.source, message.ssn)?;
             }
         }
@@ -370,7 +404,7 @@ impl<D: Driver> Engine<D> {
     fn is_open(&self, gate: &Gate) -> bool {
         gate.conditions().all(|condition| match condition {
             Condition::Stable { store, position } => self.driver.stable(self.rank, store) >= position,
-            Condition::Held { .. } | Condition::Other { .. } => false,
+            Condition::Held { .. } | Condition::Other { .. } | Condition::Line { .. } => false,
         })
     }
 
@@ -472,7 +506,7 @@ impl<D: Driver> Engine<D> {
             outbound.synchronous.insert(ssn, false);
         }
         let len = payload.len() as u64;
-        let message = Message::new(mode, Place::Logged(payload.to_vec()));
+        let message = Message { len, ..Message::new(mode, Place::Logged(payload.to_vec())) };
         self.inbound[self.rank as usize].push(message);
         if self.driver.is_traced() {
             let again = self.counts.sends <= self.before.0;

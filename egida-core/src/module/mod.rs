@@ -9,7 +9,7 @@
 //!                 ├─ LogEventInfo ────────┼─ HowToLog ─ WhereToLog ─┬─ VolatileStorage
 //!                 ├─ PiggybackLogging ────┘ (LogEventDeterminant)   └─ StableStorage ─ journal
 //!                 ├─ HowToOutputCommit ─── LogEventDeterminant
-//!                 ├─ PiggybackCheckpointing ─ Checkpoint ─ HowToCheckpoint ─ StableStorage
+//!                 ├─ PiggybackCheckpointing ─ Checkpoint ─ HowToCheckpoint ─ stable storage, by the driver
 //!                 ├─ CollectDeterminants ─── Network
 //!                 └─ OrphanDetection ─────── Network
 //! ```
@@ -17,7 +17,7 @@
 //! No module blocks. What takes time is asked for and answered later by an event; what must wait is a
 //! [`Gate`](crate::gate::Gate) in the answer. A [`Fault`](crate::fault::Fault) from any of them ends the rank.
 
-mod checkpoint;
+pub mod checkpoint;
 mod context;
 mod environment;
 mod logging;
@@ -26,7 +26,9 @@ mod piggyback;
 mod recovery;
 mod storage;
 
-pub use checkpoint::{Checkpoint, HowToCheckpoint, PiggybackCheckpointing};
+pub use checkpoint::{
+    Admission, Arriving, Checkpoint, CheckpointContext, Command, HowToCheckpoint, PiggybackCheckpointing,
+};
 pub use context::{
     Call, Journal, LogContext, MutedJournal, PiggybackContext, PlaceContext, StorageContext, Trace,
     WriteContext,

@@ -46,6 +46,12 @@ pub trait PiggybackLogging: Send {
     /// The memory of a domain is lost, and with it all that it held.
     fn lost(&mut self, domain: Domain);
 
+    /// Recovery will never again return `owner` to a state before its first `events` events: their determinants are wanted
+    /// no more.
+    fn covered(&mut self, context: &mut PiggybackContext<'_>, owner: Rank, events: EventIndex) {
+        let _ = (context, owner, events);
+    }
+
     /// The clock in a piggyback, where it is one: what the message depends on.
     ///
     /// # Errors

@@ -19,9 +19,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use egida_spec::protocol::FailureUnit;
 
 use super::image::{Collected, RecoveryImage, Unrecoverable, assemble, assemble_up_to};
+use crate::checkpoint::{CheckpointHead, Committed, Lines};
 use crate::clock::{IncarnationClock, Token};
 use crate::driver::Progress;
-use crate::ids::{Domain, Domains, EventIndex, Incarnation, Rank, Version};
+use crate::ids::{CheckpointNumber, Domain, Domains, EventIndex, Incarnation, Rank, Version};
 use crate::module::{OrphanDetection, Standing};
 
 /// What the coordinator may do about a death.
@@ -106,6 +107,20 @@ pub enum Input {
         /// Observations told of by released output.
         observed: BTreeMap<Rank, u64>,
     },
+    /// A checkpoint is on stable storage.
+    Saved {
+        /// What is to be known of it.
+        head: CheckpointHead,
+    },
+    /// The protocol has decided whether a tentative checkpoint is kept.
+    Decided {
+        /// Whose checkpoint.
+        rank: Rank,
+        /// Its number.
+        number: CheckpointNumber,
+        /// Whether it is kept.
+        keep: bool,
+    },
     /// A new incarnation has loaded what it was given: it holds again what it held for others.
     Live {
         /// The rank.
@@ -154,7 +169,17 @@ pub enum Action {
         /// The tokens.
         tokens: Vec<Token>,
     },
-    /// Start a new incarnation.
+    /// Put [`Control::Recovered`](crate::control::Control::Recovered) into the inbox of every rank, before anything that is
+    /// ordered after this.
+    Recovered {
+        /// How many rounds of recovery there were.
+        round: u64,
+    },
+    /// Recovery will never again need anything of a rank from before a checkpoint: collect it, tell the rank
+    /// ([`Control::Committed`](crate::control::Control::Committed)) and the others
+    /// ([`Control::Covered`](crate::control::Control::Covered)), and release output that waited for it.
+    Commit(Committed),
+    /// Start a new incarnation, from the checkpoint whose number the image gives; the driver reads it.
     Start {
         /// The rank.
         rank: Rank,
@@ -274,6 +299,7 @@ pub struct Coordinator {
     ended: bool,
     detector: Option<Box<dyn OrphanDetection>>,
     tokens: Vec<Token>,
+    lines: Option<Lines>,
 }
 
 impl Coordinator {
@@ -291,14 +317,31 @@ impl Coordinator {
                 forgot: false,
             })
             .collect();
-        let (detector, tokens) = (None, Vec::new());
-        Self { policy, domains, ranks, round: None, rounds: 0, ended: false, detector, tokens }
+        let (detector, tokens, lines) = (None, Vec::new(), None);
+        Self { policy, domains, ranks, round: None, rounds: 0, ended: false, detector, tokens, lines }
     }
 
     /// The same, for a protocol in which survivors may be orphans.
     #[must_use]
     pub fn detecting(self, detector: Option<Box<dyn OrphanDetection>>) -> Self {
         Self { detector, ..self }
+    }
+
+    /// The same, for a protocol that takes checkpoints.
+    #[must_use]
+    pub fn checkpointing(self, lines: Option<Lines>) -> Self {
+        Self { lines, ..self }
+    }
+
+    /// What is known of the checkpoints on stable storage.
+    #[must_use]
+    pub fn lines(&self) -> Option<&Lines> {
+        self.lines.as_ref()
+    }
+
+    /// Whether recovery returns ranks to a line of checkpoints, survivors among them.
+    fn recovers_by_line(&self) -> bool {
+        self.lines.as_ref().is_some_and(|lines| !lines.replays())
     }
 
     /// The incarnation of a rank.
@@ -336,13 +379,23 @@ impl Coordinator {
             Input::Quiesced { round } if self.is_current(round) => {
                 self.collect(round, actions);
             }
-            Input::Collected { round, collected, depends, observed } if self.is_current(round) => {
+            Input::Collected { round, mut collected, depends, observed } if self.is_current(round) => {
+                self.cover(&mut collected);
                 match self.detector.is_some() {
                     true => self.collected_with_orphans(&collected, &observed, actions),
+                    false if self.recovers_by_line() => self.collected_states(&collected, actions),
                     false => self.collected(&collected, &depends, &observed, actions),
                 }
             }
             Input::Live { rank } => self.live(rank, actions),
+            Input::Saved { head } => {
+                let committed = self.lines.as_mut().map(|lines| lines.saved(head));
+                actions.extend(committed.into_iter().flatten().map(Action::Commit));
+            }
+            Input::Decided { rank, number, keep } => {
+                let committed = self.lines.as_mut().map(|lines| lines.decided(rank, number, keep));
+                actions.extend(committed.into_iter().flatten().map(Action::Commit));
+            }
             Input::Durable { .. } | Input::Quiesced { .. } | Input::Collected { .. } => {}
         }
     }
@@ -390,9 +443,11 @@ impl Coordinator {
         round.to_reap.remove(&rank);
         let fate = match (cause, self.policy.unit) {
             (Cause::RolledBack, _) => Fate::RollsBack,
+            (Cause::Signal(_) | Cause::Suspected, FailureUnit::Node) => Fate::Lost,
+            // What a rank sent after its checkpoint it may never send again.
+            _ if self.lines.as_ref().is_some_and(|lines| !lines.replays()) => Fate::RollsBack,
             (Cause::Fenced, _) => Fate::Stays,
             (Cause::Signal(_) | Cause::Suspected, FailureUnit::Process) => Fate::Stays,
-            (Cause::Signal(_) | Cause::Suspected, FailureUnit::Node) => Fate::Lost,
         };
         let known = round.dead.entry(rank).or_insert(fate);
         *known = fate.max(*known);
@@ -448,6 +503,14 @@ impl Coordinator {
         actions.push(Action::Persist { round: number, incarnations });
     }
 
+    /// Notes what the newest checkpoints of ranks that replay from there make needless.
+    fn cover(&self, collected: &mut Collected) {
+        let Some(lines) = self.lines.as_ref().filter(|lines| lines.replays()) else { return };
+        for rank in 0..self.domains.ranks() {
+            collected.set_covered(rank, lines.newest(rank).map_or(0, |head| head.events));
+        }
+    }
+
     fn collected(
         &mut self,
         collected: &Collected,
@@ -470,6 +533,9 @@ impl Coordinator {
             match assemble(rank, self.incarnation(rank), memory_lost, observed, collected, &depends) {
                 Ok(mut image) => {
                     (image.sends_before, image.deliveries_before) = self.ranks[rank as usize].furthest;
+                    image.round = round.number;
+                    let newest = self.lines.as_ref().and_then(|lines| lines.newest(rank));
+                    image.checkpoint_number = newest.map_or(0, |head| head.number);
                     starts.push(Action::Start { rank, image });
                 }
                 Err(why) => return self.end(End::Unrecoverable(why), actions),
@@ -480,6 +546,14 @@ impl Coordinator {
             state.life = Life::Replaying;
             state.forgot |= fate == Fate::Lost;
         }
+        if let Some(lines) = &mut self.lines {
+            for start in &starts {
+                if let Action::Start { rank, image } = start {
+                    lines.returned(*rank, image.checkpoint_number);
+                }
+            }
+            actions.push(Action::Recovered { round: round.number });
+        }
         actions.extend(starts);
     }
 
@@ -489,6 +563,46 @@ impl Coordinator {
         round.witnesses.clone_from(&witnesses);
         let ranks = round.dead.keys().copied().collect();
         actions.push(Action::Collect { round: number, ranks, witnesses });
+    }
+
+    /// Recovers ranks that replay nothing: finds the line, has survivors that are beyond it return to it as well, and starts
+    /// all of them once they are dead.
+    fn collected_states(&mut self, collected: &Collected, actions: &mut Vec<Action>) {
+        let (Some(mut round), Some(lines)) = (self.round.take(), &mut self.lines) else { return };
+        let survivors = collected.states().filter(|state| !round.dead.contains_key(&state.rank));
+        let candidates = lines.candidates(survivors.cloned());
+        let Some(line) = lines.line(&candidates) else {
+            return self.end(End::Unrecoverable(Unrecoverable::NoLine), actions);
+        };
+        let returning: BTreeMap<Rank, CheckpointNumber> = candidates
+            .chosen(&line)
+            .filter(|candidate| !candidate.current)
+            .map(|candidate| (candidate.head.rank, candidate.head.number))
+            .collect();
+        let beyond: Vec<Rank> =
+            returning.keys().copied().filter(|rank| !round.dead.contains_key(rank)).collect();
+        if !beyond.is_empty() {
+            return self.roll_back(round, beyond, actions);
+        }
+        for (&rank, &number) in &returning {
+            lines.returned(rank, number);
+        }
+        actions.push(Action::Recovered { round: round.number });
+        for (rank, fate) in std::mem::take(&mut round.dead) {
+            let state = &mut self.ranks[rank as usize];
+            state.life = Life::Replaying;
+            let (sends_before, deliveries_before) = state.furthest;
+            let image = RecoveryImage {
+                incarnation: state.incarnation,
+                memory_lost: fate == Fate::Lost,
+                checkpoint_number: returning.get(&rank).copied().unwrap_or(0),
+                round: round.number,
+                sends_before,
+                deliveries_before,
+                ..RecoveryImage::default()
+            };
+            actions.push(Action::Start { rank, image });
+        }
     }
 
     /// The ranks whose logs tell whether they are orphans: those that have left and cannot find out themselves, or all that
@@ -548,7 +662,7 @@ impl Coordinator {
         observed: &BTreeMap<Rank, u64>,
         actions: &mut Vec<Action>,
     ) {
-        let Some(mut round) = self.round.take() else { return };
+        let Some(round) = self.round.take() else { return };
         let witnesses = self.witnesses();
         if witnesses.iter().any(|rank| !round.witnesses.contains(rank)) {
             // One has left since its log was to be read.
@@ -568,23 +682,7 @@ impl Coordinator {
         let orphans: Vec<Rank> =
             witnesses.into_iter().filter(|&rank| collected.clocks(rank).flatten().any(is_lost)).collect();
         if !orphans.is_empty() {
-            let mut fence = Vec::new();
-            for rank in orphans {
-                round.dead.insert(rank, Fate::RollsBack);
-                let life = &mut self.ranks[rank as usize].life;
-                if !matches!(life, Life::Left(_)) {
-                    round.to_reap.insert(rank);
-                    fence.push(rank);
-                }
-                *life = Life::Dead;
-            }
-            self.rounds += 1;
-            round.number = self.rounds;
-            self.round = Some(round);
-            if !fence.is_empty() {
-                actions.push(Action::Fence { ranks: fence });
-            }
-            return self.seal_when_reaped(actions);
+            return self.roll_back(round, orphans, actions);
         }
         if let Some(detector) = &mut self.detector {
             for &token in &tokens {
@@ -615,6 +713,27 @@ impl Coordinator {
                 Err(why) => return self.end(End::Unrecoverable(why), actions),
             }
         }
+    }
+
+    /// Survivors roll back: the round begins anew with them among the dead.
+    fn roll_back(&mut self, mut round: Round, ranks: Vec<Rank>, actions: &mut Vec<Action>) {
+        let mut fence = Vec::new();
+        for rank in ranks {
+            round.dead.insert(rank, Fate::RollsBack);
+            let life = &mut self.ranks[rank as usize].life;
+            if !matches!(life, Life::Left(_)) {
+                round.to_reap.insert(rank);
+                fence.push(rank);
+            }
+            *life = Life::Dead;
+        }
+        self.rounds += 1;
+        round.number = self.rounds;
+        self.round = Some(round);
+        if !fence.is_empty() {
+            actions.push(Action::Fence { ranks: fence });
+        }
+        self.seal_when_reaped(actions);
     }
 
     fn live(&mut self, rank: Rank, actions: &mut Vec<Action>) {
@@ -687,7 +806,11 @@ mod tests {
                     started.push((rank, image.incarnation));
                     Vec::new()
                 }
-                Action::Seal { .. } | Action::Tell(_) | Action::Announce { .. } => Vec::new(),
+                Action::Seal { .. }
+                | Action::Tell(_)
+                | Action::Announce { .. }
+                | Action::Recovered { .. }
+                | Action::Commit(_) => Vec::new(),
                 Action::End(end) => panic!("ended: {end:?}"),
             };
             actions.extend(more);

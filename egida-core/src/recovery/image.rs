@@ -5,10 +5,11 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+use crate::checkpoint::{CheckpointHead, CheckpointImage};
 use crate::clock::{IncarnationClock, Token};
 use crate::driver::EntryKind;
 use crate::event::Determinant;
-use crate::ids::{Domain, EventIndex, Incarnation, Rank, Ssn, Version};
+use crate::ids::{CheckpointNumber, Domain, EventIndex, Incarnation, Rank, Ssn, Version};
 use crate::module::{Delivered, OrphanDetection, Standing};
 use crate::wire::{Reader, SendMode, WireError, put_varint};
 
@@ -60,6 +61,12 @@ pub struct RecoveryImage {
     pub version: Version,
     /// The ends of versions that are known, where the protocol tells of them.
     pub tokens: Vec<Token>,
+    /// The checkpoint that it begins from; `None` for the program's beginning.
+    pub checkpoint: Option<Box<CheckpointImage>>,
+    /// The number of that checkpoint; 0 for the program's beginning.
+    pub checkpoint_number: CheckpointNumber,
+    /// How many rounds of recovery there were.
+    pub round: u64,
     /// How many messages its predecessor had sent when it died, for reports.
     pub sends_before: u64,
     /// How many receives its predecessor had matched when it died, for reports.
@@ -125,9 +132,30 @@ pub struct Collected {
     determinants: BTreeMap<(Rank, EventIndex), HeldDeterminant>,
     messages: BTreeMap<Rank, BTreeMap<(Rank, Ssn), LoggedMessage>>,
     conflict: Option<(Rank, EventIndex)>,
+    covered: BTreeMap<Rank, EventIndex>,
+    states: BTreeMap<Rank, CheckpointHead>,
 }
 
 impl Collected {
+    /// Notes that a checkpoint covers the first `events` events of a rank, which are not needed any more.
+    pub fn set_covered(&mut self, rank: Rank, events: EventIndex) {
+        self.covered.insert(rank, events);
+    }
+
+    fn covered(&self, rank: Rank) -> EventIndex {
+        self.covered.get(&rank).copied().unwrap_or(0)
+    }
+
+    /// Adds the state that a survivor is in, as a place where recovery may leave it.
+    pub fn add_state(&mut self, state: CheckpointHead) {
+        self.states.insert(state.rank, state);
+    }
+
+    /// The states that survivors are in.
+    pub fn states(&self) -> impl Iterator<Item = &CheckpointHead> {
+        self.states.values()
+    }
+
     /// Adds a determinant found in the memory of a domain.
     pub fn add_held(&mut self, determinant: Determinant, holder: Domain) {
         let entry = self.entry(determinant);
@@ -243,6 +271,9 @@ pub enum Unrecoverable {
         /// The event.
         index: EventIndex,
     },
+    /// No checkpoints are left that fit together.
+    #[error("the checkpoints that are left make no recovery line; stable storage was damaged")]
+    NoLine,
     /// More failure domains are down at once than the specification tolerates.
     #[error(
         "{down} {unit} are down at once; the specification tolerates f = {tolerated} under this failure unit"
@@ -273,8 +304,8 @@ pub fn assemble(
     if let Some((rank, index)) = collected.conflict {
         return Err(Unrecoverable::Conflict { rank, index });
     }
-    let mut found = 0;
-    for (&(_, index), _) in collected.determinants.range((rank, 0)..=(rank, EventIndex::MAX)) {
+    let mut found = collected.covered(rank);
+    for (&(_, index), _) in collected.determinants.range((rank, found)..=(rank, EventIndex::MAX)) {
         if index != found {
             return Err(Unrecoverable::Gap { rank, missing: found, known: index });
         }
@@ -287,7 +318,12 @@ pub fn assemble(
         collected.messages.get(&rank).map(|log| log.values().cloned().collect()).unwrap_or_default();
     Ok(RecoveryImage {
         incarnation,
-        determinants: collected.determinants.values().cloned().collect(),
+        determinants: collected
+            .determinants
+            .iter()
+            .filter(|&(&(owner, index), _)| index >= collected.covered(owner))
+            .map(|(_, held)| held.clone())
+            .collect(),
         messages,
         observed,
         memory_lost,
@@ -327,7 +363,7 @@ pub fn assemble_up_to(
 }
 
 /// Payloads as MessagePack binary, not as arrays of numbers.
-mod bytes_as_bin {
+pub(crate) mod bytes_as_bin {
     use serde::{Deserializer, Serializer, de::Visitor};
 
     pub fn serialize<S: Serializer>(bytes: &[u8], serializer: S) -> Result<S::Ok, S::Error> {

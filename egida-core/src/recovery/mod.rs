@@ -4,4 +4,5 @@ mod coordinator;
 mod image;
 
 pub use coordinator::{Action, Cause, Coordinator, End, Fate, Input, Note, Policy};
+pub(crate) use image::bytes_as_bin;
 pub use image::{Collected, HeldDeterminant, LoggedMessage, RecoveryImage, Unrecoverable, assemble};

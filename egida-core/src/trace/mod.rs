@@ -265,6 +265,18 @@ pub enum Event {
         /// Whether a message forced it.
         forced: bool,
     },
+    /// A checkpoint of the rank is on stable storage, or will never be.
+    Saved {
+        /// Its number.
+        number: u64,
+        /// Whether it is there.
+        durable: bool,
+    },
+    /// Recovery will never again return the rank to a state before a checkpoint.
+    Committed {
+        /// Its number.
+        number: u64,
+    },
     /// The rank takes in that a version of a rank has ended.
     Token {
         /// Which version, and how many events are left of it.
@@ -457,6 +469,8 @@ impl Event {
         "write",
         "output",
         "checkpoint",
+        "saved",
+        "committed",
         "token",
         "cut",
         "heal",
@@ -500,6 +514,8 @@ impl Event {
             Self::Write { .. } => "write",
             Self::Output { .. } => "output",
             Self::Checkpoint { .. } => "checkpoint",
+            Self::Saved { .. } => "saved",
+            Self::Committed { .. } => "committed",
             Self::Token { .. } => "token",
             Self::Cut { .. } => "cut",
             Self::Heal => "heal",

@@ -88,6 +88,13 @@ impl fmt::Display for Event {
                 let forced = if *forced { "is forced to take" } else { "takes" };
                 write!(f, "{forced} checkpoint {number}: {len} bytes")
             }
+            Self::Saved { number, durable: true } => {
+                write!(f, "has its checkpoint {number} on stable storage")
+            }
+            Self::Saved { number, durable: false } => {
+                write!(f, "finds that its checkpoint {number} was not written")
+            }
+            Self::Committed { number } => write!(f, "will never return behind its checkpoint {number}"),
             Self::Token { token } => write!(
                 f,
                 "hears that version {} of rank {} ended with {} events",

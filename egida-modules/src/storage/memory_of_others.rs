@@ -81,7 +81,7 @@ mod tests {
     use super::*;
 
     fn storage(copies: Domain) -> MemoryOfOthers {
-        let setting = Setting { domains: Domains::blocks(4, 1), unit: FailureUnit::Node };
+        let setting = Setting { domains: Domains::blocks(4, 1), unit: FailureUnit::Node, images: true };
         let (mirrored, lasting) = (false, true);
         let build = Build { phrase: None, rank: 0, setting: &setting, store: 2, mirrored, lasting, copies };
         MemoryOfOthers::new(&build, Placement::Neighbours)

@@ -44,7 +44,7 @@ fn enter(attached: Attached) -> Result<Engine<ShmDriver>, Fault> {
     let protocol = loaded.protocol.ok_or_else(|| {
         other_build(loaded.diagnostics.first().map_or_else(String::new, |first| first.message.clone()))
     })?;
-    let setting = Setting { domains: domains.clone(), unit };
+    let setting = Setting { domains: domains.clone(), unit, images: false };
     let bound = bind(&protocol, &registry, &setting, rank).map_err(|errors| {
         other_build(errors.first().map_or_else(String::new, std::string::ToString::to_string))
     })?;

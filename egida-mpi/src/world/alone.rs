@@ -31,7 +31,7 @@ pub fn alone() -> Result<Alone, Fault> {
     let registry = egida_modules::registry();
     let protocol = egida_spec::load_with("none", PROTOCOL, &registry.vocabulary).protocol;
     let domains = Domains::blocks(1, 1);
-    let setting = Setting { domains: domains.clone(), unit: FailureUnit::Process };
+    let setting = Setting { domains: domains.clone(), unit: FailureUnit::Process, images: false };
     let bound = protocol.and_then(|protocol| bind(&protocol, &registry, &setting, 0).ok());
     let stack = bound.ok_or(Fault::Bug("no protocol is no protocol"))?.stack;
     Engine::new(0, domains, Nobody, stack, None, OnDivergence::Stop)

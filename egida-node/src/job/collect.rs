@@ -226,6 +226,7 @@ mod tests {
                 setting: &egida_core::setting::Setting {
                     domains: Domains::blocks(4, 1),
                     unit: egida_spec::protocol::FailureUnit::Node,
+                    images: false,
                 },
                 store: 0,
                 mirrored: false,

@@ -82,7 +82,7 @@ impl Plan {
             FailureUnit::Node => shape.ranks_per_node.max(1),
         };
         let domains = Domains::blocks(shape.ranks, ranks_per_domain);
-        let setting = Setting { domains: domains.clone(), unit };
+        let setting = Setting { domains: domains.clone(), unit, images: false };
         let bound = bind(&protocol, registry, &setting, 0).map_err(PlanError::Bind)?;
         Ok(Self {
             program,

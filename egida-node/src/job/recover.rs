@@ -81,6 +81,8 @@ impl Network for Job {
             Action::Tell(Note::Recovered { rank, incarnation }) => {
                 self.trace.tell(None, None, || Event::Recovered { of: rank, next: incarnation });
             }
+            // Of checkpoints nothing is ordered: the binder refuses them here.
+            Action::Recovered { .. } | Action::Commit(_) => {}
             Action::End(end) => self.end(&end),
             Action::Seal { .. } => {
                 // A new round seals all that an unfinished one was about.
@@ -167,7 +169,11 @@ impl Job {
             }
             Action::Start { rank, image } => self.start(rank, &image)?,
             // These never wait in the queue.
-            Action::Fence { .. } | Action::Tell(_) | Action::End(_) => {}
+            Action::Fence { .. }
+            | Action::Tell(_)
+            | Action::End(_)
+            | Action::Recovered { .. }
+            | Action::Commit(_) => {}
         }
         Ok(())
     }
@@ -452,6 +458,8 @@ impl Conditions<'_> {
             Condition::Held { domains, position } => {
                 self.unit == FailureUnit::Process || self.foreign.is_held(rank, domains, position)
             }
+            // No output waits for a line where no checkpoints are taken.
+            Condition::Line { .. } => false,
         }
     }
 

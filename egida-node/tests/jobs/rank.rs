@@ -40,7 +40,7 @@ fn attach() -> Result<Process, Fault> {
     let unit = if attached.failure_unit_is_node { FailureUnit::Node } else { FailureUnit::Process };
     let registry = egida_modules::registry();
     let loaded = egida_spec::load_with("test.egd", &attached.specification, &registry.vocabulary);
-    let setting = Setting { domains: attached.domains.clone(), unit };
+    let setting = Setting { domains: attached.domains.clone(), unit, images: false };
     let protocol = loaded.protocol.expect("the launcher has read it");
     let bound = bind(&protocol, &registry, &setting, attached.rank)
         .unwrap_or_else(|_| panic!("the launcher bound it"));

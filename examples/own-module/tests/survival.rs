@@ -39,7 +39,7 @@ fn protocol(text: &str) -> Protocol {
 }
 
 fn bound(registry: &Registry) -> Result<Bound, Vec<BindError>> {
-    let setting = Setting { domains: Domains::blocks(2, 1), unit: FailureUnit::Node };
+    let setting = Setting { domains: Domains::blocks(2, 1), unit: FailureUnit::Node, images: false };
     bind(&protocol(SPECIFICATION), registry, &setting, 0)
 }
 
@@ -190,7 +190,7 @@ fn a_parameter_that_makes_no_sense_is_refused() {
     let mut store = bound(&registry()).unwrap().stores.remove(0);
     assert!(open(directory.path(), &store).is_ok());
     let none = SPECIFICATION.replace("copies = 3", "copies = 0");
-    let setting = Setting { domains: Domains::blocks(2, 1), unit: FailureUnit::Node };
+    let setting = Setting { domains: Domains::blocks(2, 1), unit: FailureUnit::Node, images: false };
     store.params = bind(&protocol(&none), &registry(), &setting, 0).unwrap().stores.remove(0).params;
     let error = open(directory.path(), &store).err().unwrap().to_string();
     assert!(error.contains("`copies`"), "{error}");

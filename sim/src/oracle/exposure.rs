@@ -84,9 +84,9 @@ impl Exposure {
         }
     }
 
-    /// A rank begins a life with so many of its own events to repeat.
-    pub fn began(&mut self, rank: Rank, own: EventIndex) {
-        let mut past = VectorClock::new(self.domains.ranks());
+    /// A rank begins a life that will come to so many of its own events, from a checkpoint with that past, if there is one.
+    pub fn began(&mut self, rank: Rank, own: EventIndex, past: Option<&VectorClock>) {
+        let mut past = past.cloned().unwrap_or_else(|| VectorClock::new(self.domains.ranks()));
         past.advance(rank, own);
         self.depends[rank as usize] = Rc::new(past);
     }
@@ -116,6 +116,25 @@ impl Exposure {
         if matches!(entry.kind, EntryKind::Own | EntryKind::Held) {
             self.lies(&entry.bytes, |places| places.disk = true);
         }
+    }
+
+    /// A durable checkpoint covers the first events of a rank: they are never repeated.
+    pub fn covered(&mut self, owner: Rank, events: EventIndex) {
+        let lost = self.domains.of(owner);
+        let Some(owned) = self.owned.get_mut(owner as usize) else { return };
+        let events = usize::try_from(events).unwrap_or(usize::MAX);
+        if owned.places.len() < events {
+            owned.places.resize_with(events, Places::default);
+        }
+        for places in &mut owned.places[..events] {
+            places.disk = true;
+        }
+        owned.count(lost, self.unit, self.failures);
+    }
+
+    /// A durable checkpoint holds a determinant.
+    pub fn saved(&mut self, determinant: &[u8]) {
+        self.lies(determinant, |places| places.disk = true);
     }
 
     fn lies(&mut self, determinant: &[u8], note: impl FnOnce(&mut Places)) {
@@ -207,7 +226,7 @@ impl Places {
 }
 
 /// Whose event a determinant is of, and which: its first fields.
-fn name(determinant: &[u8]) -> Option<(Rank, EventIndex)> {
+pub(crate) fn name(determinant: &[u8]) -> Option<(Rank, EventIndex)> {
     let mut reader = Reader::new(determinant);
     reader.byte().ok()?;
     Some((reader.rank().ok()?, reader.varint().ok()?))

@@ -6,6 +6,7 @@ mod exactly_once;
 mod exposure;
 mod output;
 
+pub(crate) use exposure::name;
 pub use exposure::{Exposed, Exposure};
 
 use crate::job::{Ending, Outcome};

@@ -239,7 +239,7 @@ impl Simulation<'_> {
         if before != after {
             // A turn that made a difference is part of the history. (A rank that goes on until it waits needs no such mark: what
             // it does between two things that it is told is decided by them.)
-            engine.driver_ref().tell(|told| told.word(u64::MAX));
+            engine.driver_ref().note_told(|told| told.word(u64::MAX));
         }
         life.settled = Some(inputs).filter(|_| before == after);
     }

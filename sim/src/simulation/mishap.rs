@@ -64,6 +64,9 @@ impl Zombie {
         if self.over {
             return Ok(Step::Over);
         }
+        if self.engine.is_held() {
+            return Ok(Step::Waiting);
+        }
         self.application.step(&mut self.engine, live)
     }
 }

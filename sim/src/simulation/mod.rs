@@ -5,10 +5,12 @@
 //!   rank.rs      the life of a rank: begins, takes steps, comes to its end, dies
 //!   output.rs    what a rank writes, until the world may see it
 //!   recovery.rs  what the coordinator orders
+//!   checkpoints.rs  how checkpoints come to the disk, and what is collected then
 //!   explored.rs  what may happen next, where time does not order it, and what state that leads to
 //!   mishap.rs    what the schedule lets go wrong; those that were given up and live on
 //! ```
 
+mod checkpoints;
 mod explored;
 mod mishap;
 mod output;
@@ -66,6 +68,10 @@ pub(crate) struct Simulation<'a> {
     copies: Copies,
     /// How long an entry may wait to be written out.
     write_out_after: Time,
+    /// The time between two checkpoints, where any are taken.
+    checkpoint_every: Option<Time>,
+    /// Whether recovery returns ranks to a line of checkpoints, survivors among them.
+    recovers_by_line: bool,
     /// Whether survivors may be orphans.
     detects: bool,
     events: u64,
@@ -136,14 +142,23 @@ impl<'a> Simulation<'a> {
         let daemon = judged.bind(0)?;
         let detects = daemon.detector.is_some();
         // Whether nobody may ever depend on what as many failures as may be lose.
-        let protects =
-            daemon.policy.recovers && !detects && job.control != Some(Control::DiscardDeterminants);
+        let recovers_by_line = daemon.stack.recovers_by_line();
+        let protects = daemon.policy.recovers
+            && !detects
+            && !recovers_by_line
+            && job.control != Some(Control::DiscardDeterminants);
         let disks = daemon.stores.iter().filter(|store| store.replicas.is_none());
         let every = disks.map(|store| store.every).min().flatten();
         let write_out_after = every
             .map_or(0, |every| Time::try_from(every.as_nanos()).unwrap_or(Time::MAX))
             .max(job.faults.disk_delay);
-        let coordinator = Coordinator::new(daemon.policy, domains.clone()).detecting(daemon.detector);
+        let checkpoint_every = daemon.checkpoint.map(|checkpoint| {
+            let specified = Time::try_from(checkpoint.every.as_nanos()).unwrap_or(Time::MAX / 4);
+            job.checkpoint_every.unwrap_or(specified)
+        });
+        let coordinator = Coordinator::new(daemon.policy, domains.clone())
+            .detecting(daemon.detector)
+            .checkpointing(daemon.lines);
         let mut world = World::new(domains.clone(), &daemon.stores);
         world.network.longest = job.faults.network_delay;
         // Where nothing is said, all may fail at once.
@@ -197,6 +212,8 @@ impl<'a> Simulation<'a> {
             phases: BTreeMap::new(),
             copies: Copies::new(&daemon.stores, domains),
             write_out_after,
+            checkpoint_every,
+            recovers_by_line,
             detects,
             events: 0,
             news: Vec::new(),
@@ -252,7 +269,10 @@ impl<'a> Simulation<'a> {
             Event::Run(rank, incarnation) => self.step(rank, incarnation),
             Event::WriteOut(rank, position) => self.written_out(rank, position),
             Event::Durable(round) => self.detected(Input::Durable { round }),
+            Event::CheckpointTimer(rank, incarnation) => self.checkpoint_timer(rank, incarnation),
+            Event::Save { rank, incarnation, number } => self.saved(rank, incarnation, number),
             Event::Quiesced(round) => {
+                self.settle_writes();
                 self.world.borrow_mut().epoch += 1;
                 self.detected(Input::Quiesced { round });
             }
@@ -357,6 +377,8 @@ impl<'a> Simulation<'a> {
             written: lives.iter().map(|life| life.application.written().to_vec()).collect(),
             released: lives.iter().map(|life| life.released.clone()).collect(),
             deaths: lives.iter().map(|life| life.deaths).collect(),
+            checkpoints: lives.iter().map(|life| life.checkpoints).collect(),
+            forced_checkpoints: lives.iter().map(|life| life.forced_checkpoints).collect(),
             events: self.events,
             trace: self.news,
         }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use egida_core::control::Control;
 use egida_core::fault::Fault;
 use egida_core::gate::{Condition, Gate};
 use egida_core::ids::{Domain, Position, Rank};
@@ -13,6 +14,7 @@ use egida_spec::protocol::FailureUnit;
 use super::Simulation;
 use crate::job::Ending;
 use crate::scheduler::{Event, Time};
+use crate::world::Letter;
 
 /// How long it takes at most until a node has taken determinants into its memory.
 const REPLICATE: Time = 80;
@@ -22,6 +24,11 @@ const COPIES_AT_ONCE: Time = 4;
 
 /// How long it takes at most until a node notices that output may be seen.
 const LOOK: Time = 5;
+
+/// Whether a control message may yet make its rank an orphan.
+fn is_token(letter: &Letter) -> bool {
+    matches!(letter.control, Control::Token(_))
+}
 
 impl Simulation<'_> {
     /// What is in the journal is written out some time, whether anybody asks for it or not.
@@ -153,8 +160,12 @@ impl Simulation<'_> {
                 Err(_) => self.end = self.end.take().or(Some(Ending::Stuck)),
             }
         }
-        let gate =
-            life.node.as_mut().map_or_else(Gate::open, |node| node.output(&mut MutedJournal, head, &heads));
+        let newest = life.engine.as_ref().map_or(0, |engine| engine.counts().checkpoints);
+        let gate = life.node.as_mut().map_or_else(Gate::open, |node| {
+            let mut gate = node.output(&mut MutedJournal, head, &heads);
+            gate.join(&node.output_after(newest));
+            gate
+        });
         if explored {
             life.node_answered.shown(&gate);
         }
@@ -195,6 +206,7 @@ impl Simulation<'_> {
             Condition::Other { rank: other, position } => {
                 position <= world.stable_on_all_seen_by(rank, other)
             }
+            Condition::Line { checkpoint } => life.committed >= checkpoint,
         }) {
             life.released.extend_from_slice(&bytes);
             released.push(bytes);
@@ -233,6 +245,8 @@ impl Simulation<'_> {
                 Condition::Other { rank, position } => {
                     unstable.insert((rank, position));
                 }
+                // The next line is cut in its time.
+                Condition::Line { .. } => {}
             }
         }
         for (owner, position) in unstable {
@@ -257,7 +271,7 @@ impl Simulation<'_> {
     pub(super) fn end_if_done(&mut self) {
         if self.over < self.job.setting.domains.ranks()
             || self.ranks.iter().any(|life| !life.output.is_idle())
-            || self.world.borrow().inbox.iter().any(|inbox| !inbox.is_empty())
+            || self.world.borrow().inbox.iter().flatten().any(is_token)
         {
             return;
         }

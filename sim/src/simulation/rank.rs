@@ -1,12 +1,13 @@
 //! The life of a rank: it begins, takes steps, comes to its end, dies.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use egida_core::api::Api;
 use egida_core::binder::BindError;
+use egida_core::checkpoint::CheckpointHead;
 use egida_core::engine::{Engine, OnDivergence};
 use egida_core::fault::Fault;
-use egida_core::ids::{Domain, EventIndex, Incarnation, Position, Rank};
+use egida_core::ids::{CheckpointNumber, Domain, EventIndex, Incarnation, Position, Rank};
 use egida_core::output::{OutputGate, Replicated, Stream};
 use egida_core::recovery::{Cause, RecoveryImage};
 use egida_core::stack::Stack;
@@ -19,6 +20,7 @@ use crate::fingerprint::Fingerprint;
 use crate::job::Ending;
 use crate::observer::{Observed, Record};
 use crate::scheduler::{Event, Time};
+use crate::world::World;
 
 /// How long a rank takes between two steps at most, where it moves.
 const PAUSE: Time = 20;
@@ -57,6 +59,13 @@ pub(super) struct Life {
     /// Whether the application has come to its end.
     pub over: bool,
     pub deaths: u32,
+    /// What the observer had seen when a checkpoint was taken.
+    pub records: BTreeMap<CheckpointNumber, Record>,
+    /// Below which checkpoint no recovery returns.
+    pub committed: CheckpointNumber,
+    /// Checkpoints taken in all lives, and how many of them were forced.
+    pub checkpoints: u64,
+    pub forced_checkpoints: u64,
     /// How many times in a row it found nothing to do.
     idle: u32,
     /// What it could see when it last found nothing to do, while the world is explored.
@@ -82,6 +91,10 @@ impl Life {
             copying: false,
             over: false,
             deaths: 0,
+            records: BTreeMap::new(),
+            committed: 0,
+            checkpoints: 0,
+            forced_checkpoints: 0,
             idle: 0,
             settled: None,
         }
@@ -91,6 +104,19 @@ impl Life {
     pub fn step(&mut self, live: u64) -> Result<(bool, Step), Fault> {
         let Some(engine) = &mut self.engine else { return Ok((false, Step::Waiting)) };
         let moved = engine.progress()?;
+        if engine.checkpoint_due() {
+            let before = engine.counts();
+            // Before it is taken: it may become durable though the rank dies over it.
+            let number = before.checkpoints + 1;
+            self.output.checkpointed(number);
+            self.records.insert(number, self.record.clone());
+            engine.checkpoint(self.application.snapshot())?;
+            self.checkpoints += 1;
+            self.forced_checkpoints += engine.counts().forced_checkpoints - before.forced_checkpoints;
+        }
+        if engine.is_held() {
+            return Ok((moved, Step::Waiting));
+        }
         // A rank at its end may still learn that it is an orphan.
         if self.over {
             return Ok((moved, Step::Over));
@@ -111,17 +137,27 @@ impl Life {
 }
 
 impl Simulation<'_> {
-    pub(super) fn begin(&mut self, rank: Rank, image: RecoveryImage) -> Result<(), Vec<BindError>> {
+    pub(super) fn begin(&mut self, rank: Rank, mut image: RecoveryImage) -> Result<(), Vec<BindError>> {
         let incarnation = image.incarnation;
-        if let Some(exposure) = &mut self.world.borrow_mut().exposure {
+        let number = image.checkpoint_number;
+        match self.world.borrow_mut().checkpoints.return_to(rank, number) {
+            Ok(checkpoint) => image.checkpoint = checkpoint.map(Box::new),
+            Err(error) => {
+                self.end = Some(Ending::Failed(rank, Fault::Checkpoint(error.to_string())));
+                return Ok(());
+            }
+        }
+        if let World { exposure: Some(exposure), checkpoints, .. } = &mut *self.world.borrow_mut() {
             let own = image.determinants.iter().filter(|held| held.determinant.owner == rank).count();
-            exposure.began(rank, own as EventIndex);
+            let covered = image.checkpoint.as_ref().map_or(0, |checkpoint| checkpoint.head.events);
+            let past = checkpoints.get(rank, number).and_then(|stored| stored.past.as_deref());
+            exposure.began(rank, covered + own as EventIndex, past);
         }
         let crashes = self.job.schedule.crashes(rank, incarnation).collect();
         let now = self.world.borrow().now;
         self.world.borrow_mut().born[rank as usize] = now;
         let driver = SimDriver::new(rank, incarnation, self.world.clone(), crashes);
-        driver.tell(|told| told.shown(&image));
+        driver.note_told(|told| told.shown(&image));
         let stack = match self.first_stack.take_if(|_| rank == 0) {
             Some(stack) => stack,
             None => self.judged.bind(rank)?.stack,
@@ -130,16 +166,29 @@ impl Simulation<'_> {
         let ranks = domains.ranks();
         let life = &mut self.ranks[rank as usize];
         life.application = self.job.model.start(rank, ranks);
-        life.record = Record::default();
+        let _ = life.records.split_off(&(number + 1));
+        life.record = life.records.get(&number).cloned().unwrap_or_default();
         life.incarnation = incarnation;
         life.read = 0;
         life.idle = 0;
         life.settled = None;
+        if self.checkpoint_every.is_some() && incarnation > 1 {
+            life.output.writer_returns(number);
+        }
         self.record_at(rank, || trace::Event::Begin);
         let engine = Engine::new(rank, domains, driver, stack, Some(image), OnDivergence::Stop);
         match engine {
-            Ok(engine) => {
-                self.ranks[rank as usize].engine = Some(engine);
+            Ok(mut engine) => {
+                let life = &mut self.ranks[rank as usize];
+                if let Some(snapshot) = engine.take_application() {
+                    if let Err(fault) = life.application.restore(&snapshot) {
+                        self.end = Some(Ending::Failed(rank, fault));
+                        return Ok(());
+                    }
+                    life.read = life.application.written().len();
+                }
+                life.engine = Some(engine);
+                self.set_checkpoint_timer(rank, incarnation);
                 self.down -= 1;
                 if incarnation > 1 {
                     let domain = self.job.setting.domains.of(rank);
@@ -182,6 +231,7 @@ impl Simulation<'_> {
                 self.wrote(rank, head);
                 self.write_out_soon(rank, head);
                 self.copy_soon(rank);
+                self.take_up();
                 self.look_for_exposed(rank);
                 if step == Step::Over {
                     self.over(rank);
@@ -207,13 +257,31 @@ impl Simulation<'_> {
             self.record_at(rank, || trace::Event::Finish);
         }
         let told = self.world.borrow().inbox[rank as usize].back().map(|letter| letter.at);
-        if let Some(at) = told {
+        // Where checkpoints are taken it takes part in them until everyone is at an end.
+        let now = self.world.borrow().now;
+        let looks = self.checkpoint_every.map(|every| now + self.chooser.delay(WAIT.max(every / 8)));
+        if let Some(at) = told.into_iter().chain(looks).min() {
             self.agenda.put(at, Event::Run(rank, incarnation));
         }
         for waiting in 0..self.job.setting.domains.ranks() {
             self.release(waiting);
         }
         self.end_if_done();
+    }
+
+    /// The states that living ranks are in, as places where recovery may leave them. One that has still to begin is where it
+    /// begins.
+    pub(super) fn states(&self) -> Vec<CheckpointHead> {
+        let world = self.world.borrow();
+        let state = |(rank, life): (Rank, &Life)| match (&life.engine, self.images.get(&rank)) {
+            (Some(engine), _) => Some(engine.state()),
+            (None, Some(image)) if image.checkpoint_number > 0 => {
+                Some(world.checkpoints.get(rank, image.checkpoint_number)?.head.clone())
+            }
+            (None, Some(_)) => Some(CheckpointHead::beginning(rank, world.domains.ranks())),
+            (None, None) => None,
+        };
+        (0..).zip(&self.ranks).filter_map(state).collect()
     }
 
     /// A process ends before its end.
@@ -229,7 +297,10 @@ impl Simulation<'_> {
     pub(super) fn gone(&mut self, rank: Rank) {
         let life = &mut self.ranks[rank as usize];
         life.deaths += 1;
-        life.output.writer_died();
+        match self.checkpoint_every {
+            Some(_) => life.output.suspend(),
+            None => life.output.writer_died(),
+        }
         self.over -= u32::from(life.over);
         life.over = false;
         self.down += 1;

@@ -55,6 +55,7 @@ impl Network for Simulation<'_> {
             Action::Seal { ranks } => {
                 let sealed = ranks.iter().map(|&(rank, _)| rank).collect();
                 self.record(None, None, || trace::Event::Seal { ranks: sealed });
+                self.world.borrow_mut().paused |= self.recovers_by_line;
                 self.seal(&ranks);
                 self.reach(Phase::Seal);
             }
@@ -102,6 +103,8 @@ impl Network for Simulation<'_> {
             Action::Tell(Note::Recovered { rank, incarnation }) => {
                 self.record(None, None, || trace::Event::Recovered { of: rank, next: incarnation });
             }
+            Action::Recovered { round } => self.recovered(round),
+            Action::Commit(committed) => self.commit(&committed),
             Action::End(end) => self.end = self.end.take().or(Some(Ending::Ended(end))),
         }
     }
@@ -138,6 +141,7 @@ impl Simulation<'_> {
                 self.record_at(rank, || trace::Event::Crash { cause: trace::Ended::Fenced });
                 self.gone(rank);
             }
+            self.settle_writes_of_dead(rank, fate == Fate::Lost);
             if self.job.control != Some(Experiment::Unfenced) {
                 self.world.borrow_mut().fences[rank as usize] = self.coordinator.incarnation(rank);
             }
@@ -203,7 +207,8 @@ impl Simulation<'_> {
             let at = if explored { HELD } else { last.max(world.now.max(reached) + delay) };
             for _ in 0..copies {
                 let sent = world.now;
-                let letters = tokens.iter().map(|&token| Letter { sent, at, control: Control::Token(token) });
+                let letter = |&token| Letter { from: None, sent, at, control: Control::Token(token) };
+                let letters = tokens.iter().map(letter);
                 world.inbox[rank as usize].extend(letters);
                 world.letters[rank as usize] += tokens.len() as u64;
             }
@@ -296,6 +301,12 @@ impl Simulation<'_> {
             let seen = world.outbound(rank).map(|(reader, channel)| (reader, channel.depends)).collect();
             depends.insert(rank, seen);
             observed.insert(rank, self.ranks[rank as usize].output.observed());
+        }
+        for held in self.world.borrow().checkpoints.held() {
+            collecting.collected.add_stable(held.clone());
+        }
+        for state in self.states() {
+            collecting.collected.add_state(state);
         }
         if self.job.control == Some(Experiment::DiscardDeterminants) {
             collecting.collected.discard_determinants();

@@ -4,6 +4,7 @@
 //! records may be there all the same, and the one after them in part: it is found by its checksum and dropped, as every log
 //! that is read after a crash does.
 
+use egida_core::ids::Position;
 use thiserror::Error;
 
 use super::journal::Entry;
@@ -19,6 +20,8 @@ pub struct Disk {
 #[derive(Debug, Clone)]
 struct Written {
     entry: Entry,
+    /// Its position in the journal.
+    position: Position,
     checksum: u64,
 }
 
@@ -44,26 +47,26 @@ impl Disk {
         self.capacity_bytes = Some(capacity_bytes);
     }
 
-    /// Writes an entry and syncs it.
+    /// Writes an entry, which stands at this position of the journal, and syncs it.
     ///
     /// # Errors
     /// [`Full`].
-    pub fn write(&mut self, entry: &Entry) -> Result<(), Full> {
+    pub fn write(&mut self, position: Position, entry: &Entry) -> Result<(), Full> {
         let used_bytes = self.used_bytes + entry.bytes.len() as u64;
         if let Some(capacity_bytes) = self.capacity_bytes.filter(|&capacity| used_bytes > capacity) {
             return Err(Full { capacity_bytes });
         }
         self.used_bytes = used_bytes;
-        self.records.push(Written { entry: entry.clone(), checksum: checksum(entry) });
+        self.records.push(Written { entry: entry.clone(), position, checksum: checksum(entry) });
         Ok(())
     }
 
     /// A record was written in part when the power went.
-    pub fn tear(&mut self, entry: &Entry) {
+    pub fn tear(&mut self, position: Position, entry: &Entry) {
         let mut torn = entry.clone();
         torn.bytes.truncate(entry.bytes.len() / 2);
         self.used_bytes += torn.bytes.len() as u64;
-        self.records.push(Written { entry: torn, checksum: checksum(entry) });
+        self.records.push(Written { entry: torn, position, checksum: checksum(entry) });
     }
 
     /// Opens the log after a crash: a torn record at its end is cut off.
@@ -82,6 +85,12 @@ impl Disk {
             }
         }
         Ok(())
+    }
+
+    /// Forgets entries from before a position of the journal.
+    pub fn collect(&mut self, below: Position) {
+        self.records.retain(|written| written.position >= below);
+        self.used_bytes = self.records.iter().map(|written| written.entry.bytes.len() as u64).sum();
     }
 
     /// What it holds, in the order written.
@@ -117,13 +126,13 @@ mod tests {
     #[test]
     fn a_torn_record_at_the_end_is_cut_off_and_one_before_the_end_is_an_error() {
         let mut disk = Disk::default();
-        disk.write(&entry(8)).unwrap();
-        disk.tear(&entry(8));
+        disk.write(0, &entry(8)).unwrap();
+        disk.tear(0, &entry(8));
         let mut appended = disk.clone();
         disk.open().unwrap();
         assert_eq!(disk.entries().count(), 1);
         assert_eq!(disk.used_bytes(), 8);
-        appended.write(&entry(8)).unwrap();
+        appended.write(0, &entry(8)).unwrap();
         assert_eq!(appended.open(), Err(Damaged { record: 1 }));
     }
 
@@ -131,7 +140,7 @@ mod tests {
     fn a_torn_record_of_any_byte_is_told_from_a_whole_one() {
         for byte in 0..=u8::MAX {
             let mut disk = Disk::default();
-            disk.tear(&Entry { kind: EntryKind::RolledBack, stores: 1, bytes: vec![byte] });
+            disk.tear(0, &Entry { kind: EntryKind::RolledBack, stores: 1, bytes: vec![byte] });
             disk.open().unwrap();
             assert_eq!(disk.entries().count(), 0, "byte {byte}");
         }
@@ -141,8 +150,8 @@ mod tests {
     fn a_full_disk_says_so_and_keeps_what_it_has() {
         let mut disk = Disk::default();
         disk.limit(10);
-        disk.write(&entry(8)).unwrap();
-        assert_eq!(disk.write(&entry(8)), Err(Full { capacity_bytes: 10 }));
+        disk.write(0, &entry(8)).unwrap();
+        assert_eq!(disk.write(0, &entry(8)), Err(Full { capacity_bytes: 10 }));
         assert_eq!(disk.entries().count(), 1);
     }
 }

@@ -55,6 +55,19 @@ impl Journal {
         self.entries.get(written..).unwrap_or_default()
     }
 
+    /// Entries below a position are not needed any more.
+    pub fn collect(&mut self, below: Position) {
+        let below = below.min(self.head());
+        if below > self.base {
+            self.entries.drain(..(below - self.base) as usize);
+            self.base = below;
+            self.stable.written = self.stable.written.max(below);
+            for copied in &mut self.stable.copied {
+                *copied = below.max(*copied);
+            }
+        }
+    }
+
     /// The memory is lost.
     pub fn lose(&mut self) {
         let head = self.head();

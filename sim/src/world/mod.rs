@@ -1,6 +1,7 @@
 //! What all ranks of a simulated job share: the memory of the nodes, the network between them, the disks.
 
 mod channel;
+mod checkpoints;
 mod disk;
 mod explored;
 mod journal;
@@ -10,20 +11,22 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap, VecDeque};
 
 use egida_core::binder::StoreUse;
+use egida_core::checkpoint::StoredCheckpoint;
 use egida_core::control::Control;
 use egida_core::driver::EntryKind;
 use egida_core::gate::{MAX_STORES, StoreId};
-use egida_core::ids::{Domain, Domains, Incarnation, Position, Rank, Ssn};
+use egida_core::ids::{CheckpointNumber, Domain, Domains, EventIndex, Incarnation, Position, Rank, Ssn};
 use egida_core::trace::{Event, Line, Place};
 
 pub use channel::{Channel, Record, Told};
+pub use checkpoints::{Checkpoints, Saving, Stored};
 pub use disk::{Damaged, Disk, Full};
 pub(crate) use explored::fold_record;
 pub use explored::{Explored, HELD};
 pub use journal::{Entry, Journal, Watermarks};
 pub use network::Network;
 
-use crate::oracle::Exposure;
+use crate::oracle::{Exposure, name};
 use crate::scheduler::Time;
 
 /// Payload bytes that are published at a time: small, so that crashes between pieces happen.
@@ -54,6 +57,10 @@ pub struct World {
     pub born: Vec<Time>,
     /// The oldest incarnation of each rank whose writes have an effect.
     pub fences: Vec<Incarnation>,
+    /// Checkpoints on the disk and on their way there.
+    pub checkpoints: Checkpoints,
+    /// Whether a recovery line is being computed.
+    pub paused: bool,
     /// Changes whenever channels may have begun anew.
     pub epoch: u64,
     /// What happened since it was last taken, where somebody wants to know.
@@ -77,6 +84,8 @@ pub struct World {
 /// A control message on its way.
 #[derive(Debug, Clone)]
 pub struct Letter {
+    /// The rank that sent it; none for whoever coordinates.
+    pub from: Option<Rank>,
     /// When it was sent.
     pub sent: Time,
     /// From when on its rank sees it.
@@ -106,6 +115,8 @@ impl World {
             inbox: vec![VecDeque::new(); ranks],
             born: vec![0; ranks],
             fences: vec![1; ranks],
+            checkpoints: Checkpoints::new(domains.ranks()),
+            paused: false,
             epoch: 1,
             lines: None,
             exposure: None,
@@ -164,8 +175,9 @@ impl World {
         let cut = self.network.cut_until(self.domains.of(source), self.domains.of(dest));
         let earliest = cut.unwrap_or(self.now).max(self.now) + delay;
         // What a recovery has to tell is there before anything that a rank restarted by it writes. What is told later may be
-        // overtaken by messages of those who have heard it.
-        let before = |letter: &&Letter| letter.sent <= self.born[source as usize];
+        // overtaken by messages of those who have heard it. What the sender itself told before is there as well.
+        let before =
+            |letter: &&Letter| letter.sent <= self.born[source as usize] || letter.from == Some(source);
         let told = self.inbox[dest as usize].iter().filter(before).map(|letter| letter.at).max().unwrap_or(0);
         if self.explored.is_some() {
             let unborn = self.inbox[dest as usize].iter().filter(|letter| !before(letter)).count() as u64;
@@ -317,7 +329,7 @@ impl World {
         while journal.stable.written < to {
             let entry = &journal.entries[(journal.stable.written - journal.base) as usize];
             if entry.stores & self.on_disk != 0 {
-                self.disks[rank as usize].write(entry)?;
+                self.disks[rank as usize].write(journal.stable.written, entry)?;
                 if let Some(exposure) = &mut self.exposure {
                     exposure.written(entry);
                 }
@@ -341,13 +353,14 @@ impl World {
     /// the next in part, if there is one. Returns whether there is.
     pub fn tear(&mut self, rank: Rank, whole: usize) -> bool {
         let journal = &self.journals[rank as usize];
-        let unsynced = journal.unstable().iter().filter(|entry| entry.stores & self.on_disk != 0);
+        let unsynced = (journal.stable.written..).zip(journal.unstable());
+        let unsynced = unsynced.filter(|(_, entry)| entry.stores & self.on_disk != 0);
         let disk = &mut self.disks[rank as usize];
-        for (number, entry) in unsynced.take(whole + 1).enumerate() {
+        for (number, (position, entry)) in unsynced.take(whole + 1).enumerate() {
             if number == whole {
-                disk.tear(entry);
+                disk.tear(position, entry);
                 return true;
-            } else if disk.write(entry).is_err() {
+            } else if disk.write(position, entry).is_err() {
                 break;
             } else if let Some(exposure) = &mut self.exposure {
                 exposure.written(entry);
@@ -365,6 +378,58 @@ impl World {
         for determinant in bytes {
             self.hold(domain, determinant);
         }
+    }
+
+    /// Puts a control message on its way to a rank: from another, or from whoever coordinates. They come in the order in
+    /// which they are put, once the two sides reach each other.
+    pub fn tell_rank(&mut self, from: Option<Rank>, to: Rank, delay: Time, control: Control) {
+        let domain = self.domains.of(to);
+        let reached = match from {
+            Some(from) => self.network.cut_until(self.domains.of(from), domain),
+            None => self.network.away_until(domain),
+        };
+        let inbox = &mut self.inbox[to as usize];
+        let last = inbox.back().map_or(0, |letter| letter.at);
+        let at = last.max(reached.unwrap_or(self.now).max(self.now) + delay);
+        inbox.push_back(Letter { from, sent: self.now, at, control });
+    }
+
+    /// A checkpoint is given to the disk.
+    pub fn save(&mut self, rank: Rank, checkpoint: StoredCheckpoint) {
+        let position = self.journals[rank as usize].head();
+        let past = self.exposure.as_ref().map(|exposure| exposure.past(rank));
+        self.checkpoints.submit(rank, checkpoint, position, past);
+    }
+
+    /// The disk takes a checkpoint. Returns whether it could.
+    pub fn store(&mut self, saving: Saving) -> bool {
+        let head = saving.checkpoint.head.clone();
+        let Some(stored) = self.checkpoints.store(saving) else { return false };
+        if let Some(exposure) = self.exposure.as_mut().filter(|_| !head.tentative) {
+            exposure.covered(head.rank, head.events);
+            let mut bytes = Vec::new();
+            for determinant in &stored.held {
+                bytes.clear();
+                determinant.encode(&mut bytes);
+                exposure.saved(&bytes);
+            }
+        }
+        true
+    }
+
+    /// Nothing of a rank from before a checkpoint will be needed again: older checkpoints go, as far as later ones do not
+    /// rest on them, and what was logged before. Returns the position of the journal below which nothing is needed.
+    pub fn collect(&mut self, rank: Rank, number: CheckpointNumber, events: EventIndex) -> Position {
+        let position = self.checkpoints.collect(rank, number);
+        self.journals[rank as usize].collect(position);
+        self.disks[rank as usize].collect(position);
+        let is_wanted = |determinant: &Vec<u8>| {
+            name(determinant).is_none_or(|(owner, index)| owner != rank || index >= events)
+        };
+        for held in &mut self.foreign {
+            held.retain(is_wanted);
+        }
+        position
     }
 
     /// The receiver of a channel notes that a synchronous message was matched.

@@ -150,6 +150,8 @@ pub struct Case {
     pub crashes: Vec<Crash>,
     /// What a message between nodes and whoever coordinates takes at most.
     pub control_delay: Time,
+    /// How often checkpoints are taken, where the protocol takes any: several in a program.
+    pub checkpoint_every: Time,
     pub seed: u64,
 }
 
@@ -161,12 +163,14 @@ pub fn case(nodes: u32) -> impl Strategy<Value = Case> {
         let crashes = prop::collection::vec(crash(), 0..4);
         // Seldom so slow that messages of those who have heard of a failure come long before the news itself.
         let control_delay = prop_oneof![3 => Just(200), 1 => Just(5_000)];
-        (application((nodes * per_domain).clamp(2, 6)), crashes, control_delay, any::<u64>()).prop_map(
-            move |(application, crashes, control_delay, seed)| Case {
+        let application = application((nodes * per_domain).clamp(2, 6));
+        (application, crashes, control_delay, 150u64..1_500, any::<u64>()).prop_map(
+            move |(application, crashes, control_delay, checkpoint_every, seed)| Case {
                 application,
                 per_domain,
                 crashes,
                 control_delay,
+                checkpoint_every,
                 seed,
             },
         )
@@ -176,7 +180,7 @@ pub fn case(nodes: u32) -> impl Strategy<Value = Case> {
 impl Case {
     pub fn setting(&self, unit: FailureUnit) -> Setting {
         let per_domain = if unit == FailureUnit::Node { self.per_domain } else { 1 };
-        Setting { domains: Domains::blocks(self.application.ranks, per_domain), unit }
+        Setting { domains: Domains::blocks(self.application.ranks, per_domain), unit, images: true }
     }
 
     /// The same without deaths.
@@ -188,6 +192,7 @@ impl Case {
         let model = Scripts(self.application.scripts());
         let mut job = Job::new(protocol, self.setting(unit), &model, self.seed).with(self.crashes.clone());
         job.faults.control_delay = self.control_delay;
+        job.checkpoint_every = Some(self.checkpoint_every);
         run(&job, registry).unwrap_or_else(|errors| panic!("{errors:?}"))
     }
 }

@@ -37,6 +37,10 @@ pub struct Facts {
     pub waits_for_disk: bool,
     /// How many other domains must hold a determinant in their memory before anything depends on it.
     pub copies: Option<u32>,
+    /// Whether checkpoints are taken.
+    pub takes_checkpoints: bool,
+    /// Whether recovery returns ranks to a line of them.
+    pub returns_to_line: bool,
     /// Whether survivors may be orphans.
     pub detects: bool,
     /// Whether recovery finds the orphans itself, instead of each by itself.
@@ -70,6 +74,8 @@ impl Facts {
             has_disk: bound.stores.iter().any(|store| store.replicas.is_none()),
             waits_for_disk: bound.stores.iter().any(|store| store.replicas.is_none() && store.synchronous),
             copies: bound.stores.iter().find_map(|store| store.replicas).map(|replicas| replicas.copies),
+            takes_checkpoints: bound.stack.takes_checkpoints(),
+            returns_to_line: bound.stack.recovers_by_line(),
             detects: bound.detector.is_some(),
             asks_everyone: bound.detector.is_some_and(|detector| detector.asks_everyone()),
             collects: askers > 0,
@@ -91,7 +97,7 @@ impl Facts {
 
 /// Each rank on a node of its own.
 pub fn setting(unit: FailureUnit) -> Setting {
-    Setting { domains: Domains::blocks(RANKS, 1), unit }
+    Setting { domains: Domains::blocks(RANKS, 1), unit, images: true }
 }
 
 /// The modules that there are.

@@ -9,9 +9,12 @@ use egida_sim::job::{Ending, Job, Outcome};
 use egida_sim::oracle::judge;
 use egida_sim::program::{Op, Scripts};
 use egida_sim::run_traced;
-use egida_sim::schedule::{Faults, Schedule};
+use egida_sim::schedule::{Faults, Mishap, Schedule};
 
 use crate::facts::{Facts, registry, setting};
+
+/// The time between two checkpoints, where a protocol takes any: a few in a story.
+const CHECKPOINT_EVERY: u64 = 1_000;
 
 /// A crash schedule that breaks naive implementations, as a story.
 pub struct Scenario {
@@ -30,6 +33,7 @@ pub struct Scenario {
 }
 
 /// A program, what goes wrong in it, and what must have been seen.
+#[derive(Clone)]
 pub struct Story {
     /// What the ranks do.
     pub scripts: Vec<Vec<Op>>,
@@ -77,12 +81,29 @@ impl Story {
     /// A run must come to its end and be found right by the oracles, and have told what the story says; or more domains are
     /// down at once than the protocol tolerates, and the run says so in words.
     pub fn happens(&self, facts: &Facts, seeds: Range<u64>) -> Result<(), String> {
+        self.happens_with(facts, seeds.clone(), facts.returns_to_line)?;
+        // A rank that goes on from a checkpoint need not repeat what the story is about: only the oracles are asked.
+        match facts.takes_checkpoints && !facts.returns_to_line && !self.takes_ages() {
+            true => Self { always: false, seen: |_| true, ..self.clone() }.happens_with(facts, seeds, true),
+            false => Ok(()),
+        }
+    }
+
+    /// Whether there would be nothing but checkpoints most of the time.
+    fn takes_ages(&self) -> bool {
+        let late =
+            |mishap: &Mishap| matches!(mishap, Mishap::Late { by, .. } if *by > 1_000 * CHECKPOINT_EVERY);
+        self.schedule.parse().is_ok_and(|schedule: Schedule| schedule.0.iter().any(late))
+    }
+
+    fn happens_with(&self, facts: &Facts, seeds: Range<u64>, checkpoints: bool) -> Result<(), String> {
         let schedule: Schedule = self.schedule.parse().map_err(|bad| format!("{bad}"))?;
         let model = Scripts(self.scripts.clone());
         let (mut recovered, mut seen) = (0, 0);
         for seed in seeds {
             let job = Job {
                 faults: self.faults.clone(),
+                checkpoint_every: checkpoints.then_some(CHECKPOINT_EVERY),
                 ..Job::new(&facts.protocol, setting(facts.unit), &model, seed).with(schedule.clone())
             };
             let mut lines = Vec::new();

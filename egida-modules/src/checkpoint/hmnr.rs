@@ -1,0 +1,174 @@
+//! Communication-induced checkpoints without useless ones (Hélary, Mostefaoui, Netzer and Raynal 2000).
+//!
+//! A checkpoint is useless if a Z-cycle goes through it: a chain of messages that leaves behind it and comes back before it,
+//! each next message sent in the interval in which the one before is received, be it sent earlier. Clocks of checkpoints that
+//! grow along every Z-path leave no room for one. A checkpoint is forced where receiving a message would make a path along
+//! which the clock does not grow: this rank has sent to one whose clock is behind the message's, or a causal path from an
+//! earlier interval of this rank comes back over a checkpoint that was taken on the way.
+
+use egida_core::checkpoint::{Candidates, CheckpointHead, Line};
+use egida_core::ids::{CheckpointNumber, Rank};
+use egida_core::registry::Build;
+use egida_core::wire::{Reader, WireError, put_varint};
+use serde::{Deserialize, Serialize};
+
+use super::induced::{Induced, Inducing};
+
+/// What a rank knows of the others' checkpoints.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Hmnr {
+    rank: Rank,
+    /// The clock.
+    clock: u64,
+    /// To whom a message was sent since the newest checkpoint.
+    sent_to: Vec<bool>,
+    knowledge: Knowledge,
+}
+
+/// The vectors that messages carry, beside the clock.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct Knowledge {
+    /// How many checkpoints of each rank are known to have been taken.
+    checkpoints: Vec<CheckpointNumber>,
+    /// Whether a checkpoint was taken on a causal path from the last known one of each rank to here.
+    taken: Vec<bool>,
+    /// Whether the clock here is greater than what is known of each rank's.
+    greater: Vec<bool>,
+}
+
+/// What a message carries.
+#[derive(Debug, Clone)]
+pub struct Carried {
+    clock: u64,
+    knowledge: Knowledge,
+}
+
+impl Hmnr {
+    /// The protocol at the program's beginning, which counts as a checkpoint.
+    #[must_use]
+    pub fn start(build: &Build<'_>) -> Induced<Self> {
+        let ranks = build.setting.domains.ranks() as usize;
+        let mut state = Self {
+            rank: build.rank,
+            clock: 0,
+            sent_to: Vec::new(),
+            knowledge: Knowledge {
+                checkpoints: vec![0; ranks],
+                taken: vec![false; ranks],
+                greater: vec![false; ranks],
+            },
+        };
+        state.begin_interval();
+        Induced::new(state)
+    }
+
+    /// Behind a checkpoint.
+    fn begin_interval(&mut self) {
+        let ranks = self.knowledge.checkpoints.len();
+        let others = |rank: usize| rank != self.rank as usize;
+        let all: Vec<bool> = (0..ranks).map(others).collect();
+        self.sent_to = vec![false; ranks];
+        self.knowledge.taken.clone_from(&all);
+        self.knowledge.greater = all;
+        self.clock += 1;
+        if let Some(own) = self.knowledge.checkpoints.get_mut(self.rank as usize) {
+            *own += 1;
+        }
+    }
+}
+
+impl Inducing for Hmnr {
+    type Piggyback = Carried;
+
+    const PHRASE: &'static str = "checkpoint vectors";
+
+    fn encode(&self, _: Rank, out: &mut Vec<u8>) {
+        put_varint(out, self.clock);
+        let Knowledge { checkpoints, taken, greater } = &self.knowledge;
+        for (&checkpoints, flags) in checkpoints.iter().zip(taken.iter().zip(greater)) {
+            put_varint(out, checkpoints);
+            out.push(u8::from(*flags.0) | u8::from(*flags.1) << 1);
+        }
+    }
+
+    fn decode(&self, reader: &mut Reader<'_>) -> Result<Carried, WireError> {
+        let clock = reader.varint()?;
+        let mut knowledge = Knowledge { checkpoints: Vec::new(), taken: Vec::new(), greater: Vec::new() };
+        for _ in &self.knowledge.checkpoints {
+            knowledge.checkpoints.push(reader.varint()?);
+            let flags = reader.byte()?;
+            if flags > 0b11 {
+                return Err(WireError::Malformed("flags of no meaning"));
+            }
+            knowledge.taken.push(flags & 1 != 0);
+            knowledge.greater.push(flags & 2 != 0);
+        }
+        Ok(Carried { clock, knowledge })
+    }
+
+    fn forces(&self, message: &Carried) -> bool {
+        let own = self.rank as usize;
+        let theirs = &message.knowledge;
+        let comes_back = theirs.checkpoints.get(own) == self.knowledge.checkpoints.get(own)
+            && theirs.taken.get(own) == Some(&true);
+        let falls_behind = message.clock > self.clock
+            && self.sent_to.iter().zip(&theirs.greater).any(|(&sent, &greater)| sent && greater);
+        comes_back || falls_behind
+    }
+
+    fn receive(&mut self, source: Rank, message: &Carried) {
+        let (own, theirs) = (self.rank as usize, &message.knowledge);
+        let mine = &mut self.knowledge;
+        if message.clock > self.clock {
+            self.clock = message.clock;
+            mine.greater.clone_from(&theirs.greater);
+            if let Some(greater) = mine.greater.get_mut(own) {
+                *greater = false;
+            }
+        } else if message.clock == self.clock {
+            for (mine, &theirs) in mine.greater.iter_mut().zip(&theirs.greater) {
+                *mine &= theirs;
+            }
+        }
+        for rank in (0..mine.checkpoints.len()).filter(|&rank| rank != own) {
+            if theirs.checkpoints[rank] > mine.checkpoints[rank] {
+                mine.checkpoints[rank] = theirs.checkpoints[rank];
+                mine.taken[rank] = theirs.taken[rank];
+            } else if theirs.checkpoints[rank] == mine.checkpoints[rank] {
+                mine.taken[rank] |= theirs.taken[rank];
+            }
+        }
+        let _ = source;
+    }
+
+    fn send(&mut self, dest: Rank) {
+        if let Some(sent) = self.sent_to.get_mut(dest as usize) {
+            *sent = true;
+        }
+    }
+
+    fn capture(&mut self, head: &mut CheckpointHead, _: &[Carried]) {
+        head.index = self.clock;
+        head.vector.clone_from(&self.knowledge.checkpoints);
+        self.begin_interval();
+    }
+
+    fn describe(&self, head: &mut CheckpointHead) {
+        head.index = self.clock;
+        head.vector.clone_from(&self.knowledge.checkpoints);
+    }
+
+    /// An interval is never counted twice, though the checkpoint that should have ended it failed.
+    fn revert(&mut self, void: &Self) {
+        let own = self.rank as usize;
+        if let (Some(mine), Some(&later)) =
+            (self.knowledge.checkpoints.get_mut(own), void.knowledge.checkpoints.get(own))
+        {
+            *mine = later;
+        }
+    }
+
+    fn line(candidates: &Candidates) -> Option<Line> {
+        candidates.maximum()
+    }
+}

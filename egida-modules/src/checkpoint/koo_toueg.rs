@@ -1,0 +1,270 @@
+//! Minimal co-ordinated checkpoints (Koo and Toueg 1987).
+//!
+//! Whose timer goes off takes a *tentative* checkpoint and asks those from which it has received messages since its last one to
+//! do the same: they must have, where they sent such a message since *their* last checkpoint, or its receipt would be an
+//! orphan. They ask on. When all are durable and nobody refused, the initiator has all of them kept, otherwise all voided.
+//! From its tentative checkpoint to the decision a rank does nothing: so it sends nothing that others would have to know of.
+//!
+//! Several ranks may initiate. A rank takes part in one instance at a time. The request of another it keeps until then, or
+//! refuses, which voids that instance, by an order of precedence among instances; its initiator begins anew with its timer.
+//!
+//! On recovery a rank returns to its last kept checkpoint, and makes return who has received what it undoes: the paper's
+//! rollback algorithm, which is rollback propagation over the counts of messages.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet};
+
+use egida_core::checkpoint::CheckpointHead;
+use egida_core::ids::{CheckpointNumber, Rank, Ssn};
+use egida_core::module::checkpoint::{decode, encode};
+use egida_core::module::{Checkpoint, CheckpointContext, PiggybackCheckpointing};
+use egida_core::registry::Build;
+use egida_core::wire::WireError;
+use serde::{Deserialize, Serialize};
+
+/// Which instance: its initiator, and how many that one began before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+struct Instance {
+    initiator: Rank,
+    number: u64,
+    /// How many of them in a row, just before, came to nothing.
+    in_vain: u32,
+}
+
+impl Instance {
+    /// Of two instances that meet, the one with precedence waits and the other is refused: so no two wait for each other, and
+    /// who was refused often enough is refused no more.
+    fn has_precedence_over(&self, other: &Self) -> bool {
+        (self.in_vain, Reverse(self.initiator)) > (other.in_vain, Reverse(other.initiator))
+    }
+}
+
+/// The protocol in one rank.
+#[derive(Debug, Clone)]
+pub struct KooToueg {
+    /// What had been sent and received at the last checkpoint.
+    last: Counts,
+    /// How many instances this rank began.
+    began: u64,
+    /// How many of them came to nothing since the last that did not.
+    in_vain: u32,
+    part: Option<Part>,
+    /// Requests that wait for the part to be over: from whom, and of how many received messages they tell.
+    kept: Vec<(Rank, Instance, Ssn)>,
+    /// The newest instance of each initiator that is decided.
+    decided: BTreeMap<Rank, u64>,
+}
+
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+struct Counts {
+    sent: Vec<Ssn>,
+    received: Vec<Ssn>,
+}
+
+/// This rank's part in an instance.
+#[derive(Debug, Clone)]
+struct Part {
+    instance: Instance,
+    /// Who asked; none for the initiator.
+    asked_by: Option<Rank>,
+    /// The tentative checkpoint, once it is captured, and what to return to if it is voided.
+    tentative: Option<(CheckpointNumber, Counts)>,
+    is_settled: bool,
+    waiting_for: BTreeSet<Rank>,
+    is_willing: bool,
+    is_answered: bool,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+enum Message {
+    /// The asker has received so many messages from the asked.
+    Request {
+        instance: Instance,
+        received: Ssn,
+    },
+    Answer {
+        instance: Instance,
+        willing: bool,
+    },
+    Decision {
+        instance: Instance,
+        keep: bool,
+    },
+}
+
+impl KooToueg {
+    /// At the program's beginning.
+    #[must_use]
+    pub fn new(build: &Build<'_>) -> Self {
+        let none = vec![0; build.setting.domains.ranks() as usize];
+        let last = Counts { sent: none.clone(), received: none };
+        Self { last, began: 0, in_vain: 0, part: None, kept: Vec::new(), decided: BTreeMap::new() }
+    }
+
+    fn take_part(&mut self, context: &mut CheckpointContext<'_>, instance: Instance, asked_by: Option<Rank>) {
+        self.part = Some(Part {
+            instance,
+            asked_by,
+            tentative: None,
+            is_settled: false,
+            waiting_for: BTreeSet::new(),
+            is_willing: true,
+            is_answered: false,
+        });
+        context.take_checkpoint();
+    }
+
+    fn asked(&mut self, context: &mut CheckpointContext<'_>, from: Rank, instance: Instance, received: Ssn) {
+        let is_decided =
+            self.decided.get(&instance.initiator).is_some_and(|&decided| decided >= instance.number);
+        let willing = match &self.part {
+            _ if is_decided => false,
+            Some(part) if part.instance == instance => true,
+            Some(part) if instance.has_precedence_over(&part.instance) => {
+                return self.kept.push((from, instance, received));
+            }
+            Some(_) => false,
+            // Nothing of what was received is later than the last checkpoint.
+            None if self.last.sent.get(from as usize).is_some_and(|&sent| sent >= received) => true,
+            None => return self.take_part(context, instance, Some(from)),
+        };
+        context.tell(from, &Message::Answer { instance, willing });
+    }
+
+    /// Answers, or decides, once everything that this rank waits for has come.
+    fn look(&mut self, context: &mut CheckpointContext<'_>) {
+        let Some(part) = &mut self.part else { return };
+        if !part.is_settled || !part.waiting_for.is_empty() || part.is_answered {
+            return;
+        }
+        part.is_answered = true;
+        let (instance, willing) = (part.instance, part.is_willing);
+        match part.asked_by {
+            Some(asker) => context.tell(asker, &Message::Answer { instance, willing }),
+            None => {
+                context.tell_others(&Message::Decision { instance, keep: willing });
+                self.decided(context, instance, willing);
+            }
+        }
+    }
+
+    fn decided(&mut self, context: &mut CheckpointContext<'_>, instance: Instance, keep: bool) {
+        let newest = self.decided.entry(instance.initiator).or_default();
+        *newest = instance.number.max(*newest);
+        if let Some(part) = self.part.take_if(|part| part.instance == instance) {
+            self.conclude(context, part, keep);
+        }
+    }
+
+    fn conclude(&mut self, context: &mut CheckpointContext<'_>, part: Part, keep: bool) {
+        if part.asked_by.is_none() {
+            self.in_vain = if keep { 0 } else { self.in_vain.saturating_add(1) };
+        }
+        if let Some((number, before)) = part.tentative {
+            context.decide(number, keep);
+            if !keep {
+                self.last = before;
+            }
+        }
+        context.let_go();
+        for (from, instance, received) in std::mem::take(&mut self.kept) {
+            self.asked(context, from, instance, received);
+        }
+    }
+
+    fn settled(&mut self, context: &mut CheckpointContext<'_>, number: CheckpointNumber, durable: bool) {
+        if let Some(part) = &mut self.part
+            && part.tentative.as_ref().is_some_and(|&(tentative, _)| tentative == number)
+        {
+            part.is_settled = true;
+            part.is_willing &= durable;
+            self.look(context);
+        }
+    }
+}
+
+impl PiggybackCheckpointing for KooToueg {}
+
+impl Checkpoint for KooToueg {
+    fn on_timer(&mut self, context: &mut CheckpointContext<'_>) {
+        if self.part.is_none() {
+            self.began += 1;
+            let (initiator, number, in_vain) = (context.rank(), self.began, self.in_vain);
+            self.take_part(context, Instance { initiator, number, in_vain }, None);
+        }
+    }
+
+    fn on_control(
+        &mut self,
+        context: &mut CheckpointContext<'_>,
+        from: Rank,
+        message: &[u8],
+    ) -> Result<(), WireError> {
+        match decode(message)? {
+            Message::Request { instance, received } => self.asked(context, from, instance, received),
+            Message::Answer { instance, willing } => {
+                if let Some(part) = self.part.as_mut().filter(|part| part.instance == instance) {
+                    part.waiting_for.remove(&from);
+                    part.is_willing &= willing;
+                    self.look(context);
+                }
+            }
+            Message::Decision { instance, keep } => self.decided(context, instance, keep),
+        }
+        Ok(())
+    }
+
+    fn capture(&mut self, head: &mut CheckpointHead) {
+        head.index = head.number;
+        let now = Counts { sent: head.sent.clone(), received: head.known.clone() };
+        let before = std::mem::replace(&mut self.last, now);
+        if let Some(part) = &mut self.part {
+            part.tentative = Some((head.number, before));
+        } else {
+            // Decided against before it was taken: it is voided at once.
+            self.last = before;
+        }
+    }
+
+    fn captured(&mut self, context: &mut CheckpointContext<'_>, head: &CheckpointHead) {
+        let Some(part) = &mut self.part else { return context.decide(head.number, false) };
+        context.hold();
+        let Some((_, before)) = &part.tentative else { return };
+        for other in context.others() {
+            let at = other as usize;
+            let received = head.known.get(at).copied().unwrap_or(0);
+            if received > before.received.get(at).copied().unwrap_or(0) {
+                part.waiting_for.insert(other);
+                context.tell(other, &Message::Request { instance: part.instance, received });
+            }
+        }
+    }
+
+    fn durable(&mut self, context: &mut CheckpointContext<'_>, number: CheckpointNumber) {
+        self.settled(context, number, true);
+    }
+
+    fn failed(&mut self, context: &mut CheckpointContext<'_>, number: CheckpointNumber) {
+        self.settled(context, number, false);
+    }
+
+    fn recovered(&mut self, context: &mut CheckpointContext<'_>) {
+        self.kept.clear();
+        if let Some(part) = self.part.take() {
+            self.conclude(context, part, false);
+        }
+    }
+
+    fn decides(&self) -> bool {
+        true
+    }
+
+    fn save(&self) -> Vec<u8> {
+        encode(&(&self.last, self.began))
+    }
+
+    fn load(&mut self, state: &[u8]) -> Result<(), WireError> {
+        (self.last, self.began) = decode(state)?;
+        Ok(())
+    }
+}

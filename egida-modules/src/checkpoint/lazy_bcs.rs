@@ -1,0 +1,69 @@
+//! Index-based checkpoints with fewer indices (Vieira, Garcia and Buzato 2001, "lazy" indexing over Briatico et al. 1984).
+//!
+//! As BCS, but a basic checkpoint takes a new index only if a message of the present index came since the last checkpoint.
+//! Otherwise it takes the place of the one before in the same line: whatever was received in between was sent before the line.
+//! So indices grow more slowly, and fewer messages force checkpoints.
+
+use egida_core::checkpoint::{Candidates, CheckpointHead, Line};
+use egida_core::ids::Rank;
+use egida_core::wire::{Reader, WireError, put_varint};
+use serde::{Deserialize, Serialize};
+
+use super::induced::{Induced, Inducing};
+
+/// The index of a rank's newest checkpoint, and whether the next may have the same.
+#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
+pub struct LazyBcs {
+    index: u64,
+    /// Whether a message of this index was received since the newest checkpoint.
+    is_used: bool,
+}
+
+impl LazyBcs {
+    /// The protocol at the program's beginning. The beginning is a checkpoint of its own, which nothing replaces.
+    #[must_use]
+    pub fn start() -> Induced<Self> {
+        Induced::new(Self { index: 0, is_used: false })
+    }
+}
+
+impl Inducing for LazyBcs {
+    type Piggyback = u64;
+
+    const PHRASE: &'static str = "checkpoint counter";
+
+    fn encode(&self, _: Rank, out: &mut Vec<u8>) {
+        put_varint(out, self.index);
+    }
+
+    fn decode(&self, reader: &mut Reader<'_>) -> Result<u64, WireError> {
+        reader.varint()
+    }
+
+    fn forces(&self, &index: &u64) -> bool {
+        index > self.index
+    }
+
+    fn receive(&mut self, _: Rank, &index: &u64) {
+        self.is_used |= index >= self.index;
+    }
+
+    fn send(&mut self, _: Rank) {}
+
+    fn capture(&mut self, head: &mut CheckpointHead, before: &[u64]) {
+        let forced = before.iter().copied().max();
+        self.index = forced.unwrap_or(self.index + u64::from(self.is_used));
+        self.is_used = false;
+        head.index = self.index;
+    }
+
+    fn describe(&self, head: &mut CheckpointHead) {
+        head.index = self.index;
+    }
+
+    /// The indices alone would hold the line back: that of a rank that receives nothing never grows. They see to it that no
+    /// checkpoint is useless; which of them go together, the counts say.
+    fn line(candidates: &Candidates) -> Option<Line> {
+        candidates.maximum()
+    }
+}

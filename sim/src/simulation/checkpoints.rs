@@ -1,0 +1,130 @@
+//! Checkpoints: when they are due, how they come to the disk, what is collected once a line is committed.
+
+use egida_core::checkpoint::Committed;
+use egida_core::control::Control;
+use egida_core::ids::{CheckpointNumber, Incarnation, Rank};
+use egida_core::module::FailureDetector;
+use egida_core::recovery::Input;
+use egida_core::trace;
+
+use super::Simulation;
+use crate::job::Ending;
+use crate::scheduler::{Event, Time};
+use crate::world::Saving;
+
+/// How much longer than a record of a log the disk takes for a checkpoint at most.
+const SAVE: Time = 2;
+
+impl Simulation<'_> {
+    /// The rank's timer for checkpoints is set again.
+    pub(super) fn set_checkpoint_timer(&mut self, rank: Rank, incarnation: Incarnation) {
+        if let Some(every) = self.checkpoint_every {
+            let at = self.world.borrow().now + every / 2 + self.chooser.delay(every);
+            self.agenda.put(at, Event::CheckpointTimer(rank, incarnation));
+        }
+    }
+
+    /// It is time for a checkpoint, as far as the rank's protocol goes by time.
+    pub(super) fn checkpoint_timer(&mut self, rank: Rank, incarnation: Incarnation) {
+        let life = &mut self.ranks[rank as usize];
+        let Some(engine) = life.engine.as_mut().filter(|_| life.incarnation == incarnation) else { return };
+        match engine.on_checkpoint_timer() {
+            Ok(()) => self.set_checkpoint_timer(rank, incarnation),
+            Err(fault) => self.end = Some(Ending::Failed(rank, fault)),
+        }
+        self.take_up();
+    }
+
+    /// Takes up what ranks gave to the world since the last time: checkpoints on their way, decisions about them.
+    pub(super) fn take_up(&mut self) {
+        if self.checkpoint_every.is_none() {
+            return;
+        }
+        let submitted = std::mem::take(&mut self.world.borrow_mut().checkpoints.submitted);
+        for (rank, incarnation, number) in submitted {
+            self.after(SAVE * self.job.faults.disk_delay, Event::Save { rank, incarnation, number });
+        }
+        let decided = std::mem::take(&mut self.world.borrow_mut().checkpoints.decided);
+        for (rank, number, keep) in decided {
+            if !keep {
+                self.world.borrow_mut().checkpoints.void(rank, number);
+            }
+            self.detected(Input::Decided { rank, number, keep });
+        }
+    }
+
+    /// The disk has taken a checkpoint, or could not; unless the node is gone.
+    pub(super) fn saved(&mut self, rank: Rank, incarnation: Incarnation, number: CheckpointNumber) {
+        let is_meant = |saving: &Saving| {
+            (saving.rank, saving.incarnation, saving.checkpoint.head.number) == (rank, incarnation, number)
+        };
+        let saving = self.world.borrow_mut().checkpoints.take_saving(is_meant);
+        for saving in saving.into_iter().filter(|_| self.has_memory(rank)).collect::<Vec<_>>() {
+            self.settle_write(saving);
+        }
+    }
+
+    fn settle_write(&mut self, saving: Saving) {
+        let Saving { rank, incarnation, .. } = saving;
+        let head = saving.checkpoint.head.clone();
+        let fails = self.chooser.chance(self.job.faults.failed_saves_percent);
+        let durable = !fails && self.world.borrow_mut().store(saving);
+        self.record(Some(rank), Some(incarnation), || trace::Event::Saved { number: head.number, durable });
+        self.control(rank, Control::Saved { incarnation, number: head.number, durable });
+        if durable {
+            self.detected(Input::Saved { head });
+        }
+    }
+
+    /// Settles the writes of ranks that live: before a line is computed it must be known what it can be made of.
+    pub(super) fn settle_writes(&mut self) {
+        let saving = self.world.borrow_mut().checkpoints.take_saving(|_| true);
+        for saving in saving.into_iter().filter(|saving| self.has_memory(saving.rank)).collect::<Vec<_>>() {
+            self.settle_write(saving);
+        }
+    }
+
+    /// What becomes of the writes of a rank whose process died: with its node they are lost, else it is a matter of luck.
+    pub(super) fn settle_writes_of_dead(&mut self, rank: Rank, is_lost: bool) {
+        let theirs = self.world.borrow_mut().checkpoints.take_saving(|saving| saving.rank == rank);
+        for saving in theirs {
+            if !is_lost && self.chooser.chance(50) {
+                self.settle_write(saving);
+            }
+        }
+    }
+
+    /// No recovery will need anything of a rank from before a checkpoint.
+    pub(super) fn commit(&mut self, committed: &Committed) {
+        let Committed { rank, number, events, completed } = committed;
+        self.record_at(*rank, || trace::Event::Committed { number: *number });
+        let below = self.world.borrow_mut().collect(*rank, *number, *events);
+        self.copies.collected(*rank, below);
+        let life = &mut self.ranks[*rank as usize];
+        life.committed = *number;
+        life.output.committed(*number);
+        life.records = life.records.split_off(number);
+        self.control(*rank, Control::Committed { number: *number });
+        for other in (0..self.job.setting.domains.ranks()).filter(|other| other != rank) {
+            let completed = completed.get(other as usize).copied().unwrap_or(0);
+            self.control(other, Control::Covered { rank: *rank, events: *events, completed });
+        }
+        self.release(*rank);
+    }
+
+    /// Tells every rank that a recovery is over.
+    pub(super) fn recovered(&mut self, round: u64) {
+        self.world.borrow_mut().paused = false;
+        if self.checkpoint_every.is_some() {
+            for rank in 0..self.job.setting.domains.ranks() {
+                self.control(rank, Control::Recovered { round });
+            }
+        }
+    }
+
+    /// A control message of whoever coordinates.
+    fn control(&mut self, rank: Rank, control: Control) {
+        let delay = self.chooser.delay(self.job.faults.control_delay);
+        self.world.borrow_mut().tell_rank(None, rank, delay, control);
+    }
+}
