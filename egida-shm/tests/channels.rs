@@ -129,8 +129,8 @@ fn notices_come_once_per_incarnation() {
 
 #[test]
 fn no_wake_is_lost_between_two_that_sleep_for_each_other() {
-    // Each waits for the other with random pauses, so that all phases of parking meet all phases of sending. A lost wake
-    // would cost 20 ms each time.
+    // Each waits for the other with random pauses, so that all phases of parking meet all phases of sending. After a lost wake
+    // the clock ends a sleep though there is something to do.
     let job = job(2, 1 << 30);
     let (mut a, mut b) = (rank(&job, 0), rank(&job, 1));
     const ROUNDS: u64 = 4000;
@@ -141,33 +141,34 @@ fn no_wake_is_lost_between_two_that_sleep_for_each_other() {
         }
     };
     let wait = |driver: &mut ShmDriver, source| {
-        let begun = Instant::now();
-        assert!(receive(driver, source).is_some());
-        u64::from(begun.elapsed() > Duration::from_millis(15))
+        let mut overslept = 0;
+        assert!(receive_and_count(driver, source, &mut overslept).is_some());
+        overslept
     };
-    let late = std::thread::scope(|scope| {
+    let overslept = std::thread::scope(|scope| {
         let other = scope.spawn(move || {
             let mut dice = Dice(3);
             (0..ROUNDS)
                 .map(|ssn| {
-                    let late = wait(&mut b, 0);
+                    let overslept = wait(&mut b, 0);
                     pause(&mut dice);
                     send(&mut b, 0, ssn, 8).unwrap();
-                    late
+                    overslept
                 })
                 .sum::<u64>()
         });
         let mut dice = Dice(5);
-        let mut late = 0;
+        let mut overslept = 0;
         for ssn in 0..ROUNDS {
             pause(&mut dice);
             send(&mut a, 1, ssn, 8).unwrap();
-            late += wait(&mut a, 1);
+            overslept += wait(&mut a, 1);
         }
-        late + other.join().unwrap()
+        overslept + other.join().unwrap()
     });
-    // Other work on the machine may delay a thread; lost wakes would show in hundreds.
-    assert!(late < 40, "{late} of {ROUNDS} rounds were late");
+    // A message that comes while the clock ends a sleep counts too, which takes two that are far apart for once; lost wakes
+    // would show in hundreds.
+    assert!(overslept < 40, "{overslept} of {ROUNDS} rounds overslept");
 }
 
 #[test]

@@ -91,6 +91,11 @@ pub fn send(driver: &mut ShmDriver, dest: Rank, ssn: Ssn, len: usize) -> Result<
 
 /// Waits for the next record and takes it off the channel, checked; `None` where none comes.
 pub fn receive(driver: &mut ShmDriver, source: Rank) -> Option<Arrival> {
+    receive_and_count(driver, source, &mut 0)
+}
+
+/// The same; counts the sleeps that ended by the clock although there was something to do.
+pub fn receive_and_count(driver: &mut ShmDriver, source: Rank, overslept: &mut u64) -> Option<Arrival> {
     for _ in 0..500 {
         driver.enter();
         let arrival = driver.arrival(source).unwrap();
@@ -103,7 +108,8 @@ pub fn receive(driver: &mut ShmDriver, source: Rank) -> Option<Arrival> {
             return Some(arrival);
         }
         driver.leave();
-        driver.park(ShmDriver::news);
+        let was_woken = driver.park(ShmDriver::news);
+        *overslept += u64::from(!was_woken && driver.news());
     }
     None
 }
