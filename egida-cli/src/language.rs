@@ -263,11 +263,11 @@ fn explain_to(args: &ExplainArgs, terminal: &mut Terminal<'_>) -> io::Result<u8>
         for (name, page) in PAGES {
             let title =
                 page.lines().next().and_then(|line| line.split_once(": ")).map_or("", |(_, title)| title);
-            writeln!(terminal.out, "  {name:<26} {title}")?;
+            writeln!(terminal.out, "  {name:<30} {title}")?;
         }
         writeln!(terminal.out, "diagnostics")?;
         for (code, summary) in egida_spec::codes() {
-            writeln!(terminal.out, "  {code:<26} {summary}")?;
+            writeln!(terminal.out, "  {code:<30} {summary}")?;
         }
         return Ok(ACCEPTED);
     };

@@ -192,12 +192,16 @@ impl Row {
 /// The columns: heading, then the cell of a row.
 type Column = (&'static str, fn(&Run, &Summary) -> String);
 
-const UNDISTURBED: [Column; 7] = [
+const UNDISTURBED: [Column; 8] = [
     ("messages", |run, _| run.summary.messages.to_string()),
     ("piggyback B/msg", |run, _| format!("{:.1}", run.summary.piggyback_per_message())),
     ("disk log B", |run, _| run.summary.stable_log_bytes.to_string()),
     ("memory log B", |run, _| run.summary.volatile_log_bytes.to_string()),
     ("sender log B", |run, _| run.summary.sent_log_peak_bytes.to_string()),
+    ("checkpoints", |run, _| match run.summary.forced_checkpoints {
+        0 => run.summary.basic_checkpoints.to_string(),
+        forced => format!("{}+{forced} forced", run.summary.basic_checkpoints),
+    }),
     ("blocked ns", |run, _| run.summary.blocked_ns.to_string()),
     ("time", |run, none| ratio(run, none)),
 ];

@@ -350,6 +350,12 @@ impl Coordinator {
         self.ranks[rank as usize].incarnation
     }
 
+    /// What becomes of a rank in the recovery under way, where it takes part in it.
+    #[must_use]
+    pub fn fate(&self, rank: Rank) -> Option<Fate> {
+        self.round.as_ref().and_then(|round| round.dead.get(&rank)).copied()
+    }
+
     /// Whether a rank is dead and not yet started anew.
     #[must_use]
     pub fn is_dead(&self, rank: Rank) -> bool {

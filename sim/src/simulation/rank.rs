@@ -9,7 +9,7 @@ use egida_core::engine::{Engine, OnDivergence};
 use egida_core::fault::Fault;
 use egida_core::ids::{CheckpointNumber, Domain, EventIndex, Incarnation, Position, Rank};
 use egida_core::output::{OutputGate, Replicated, Stream};
-use egida_core::recovery::{Cause, RecoveryImage};
+use egida_core::recovery::{Cause, Fate, RecoveryImage};
 use egida_core::stack::Stack;
 use egida_core::trace;
 
@@ -289,7 +289,10 @@ impl Simulation<'_> {
         let engine = self.ranks[rank as usize].engine.take();
         let at = engine.map_or_else(Default::default, |engine| engine.driver_ref().progress());
         self.gone(rank);
-        self.record_at(rank, || trace::Event::Crash { cause: trace::Ended::from(&cause) });
+        // Who is ended because it depends on what is lost rolls back, whoever found that out.
+        let is_orphan = cause == Cause::Fenced && self.coordinator.fate(rank) == Some(Fate::RollsBack);
+        let told = trace::Ended::from(if is_orphan { &Cause::RolledBack } else { &cause });
+        self.record_at(rank, || trace::Event::Crash { cause: told });
         self.report(rank, cause, at);
     }
 

@@ -138,7 +138,8 @@ impl Simulation<'_> {
         for &(rank, fate) in ranks {
             // A rank that had come to its end is executed again with the rest of its domain.
             if self.ranks[rank as usize].engine.take().is_some() {
-                self.record_at(rank, || trace::Event::Crash { cause: trace::Ended::Fenced });
+                let cause = if fate == Fate::RollsBack { Cause::RolledBack } else { Cause::Fenced };
+                self.record_at(rank, || trace::Event::Crash { cause: (&cause).into() });
                 self.gone(rank);
             }
             self.settle_writes_of_dead(rank, fate == Fate::Lost);
