@@ -16,6 +16,7 @@ use egida_core::trace::Event;
 use egida_core::wire::{Reader, RecordHeader};
 
 use crate::fingerprint::Fingerprint;
+use crate::job::Control as Experiment;
 use crate::schedule::Crash;
 use crate::world::{Entry, PIECE_BYTES, Record, World, fold_record};
 
@@ -357,11 +358,17 @@ impl Driver for SimDriver {
         if let (Some(exposure), Some(past)) = (&mut world.exposure, past) {
             exposure.read(self.rank, &past);
         }
+        if let Some(recoverable) = &mut world.recoverable {
+            recoverable.came(source, self.rank, ssn);
+        }
     }
 
     fn acknowledge(&mut self, source: Rank, below: Ssn, events: u64) {
         if !self.is_fenced() {
             self.world.borrow_mut().acknowledge(source, self.rank, below, events);
+            if self.world.borrow().control == Some(Experiment::ReleasedOnArrival) {
+                self.world.borrow_mut().channel(source, self.rank).reclaim(below);
+            }
         }
     }
 
@@ -453,6 +460,9 @@ impl Driver for SimDriver {
         let journal = &mut world.journals[self.rank as usize];
         journal.entries.push(Entry { kind: entry.kind, stores: entry.stores, bytes: entry.bytes.to_vec() });
         self.head = journal.head();
+        if let Some(recoverable) = world.recoverable.as_mut().filter(|_| entry.kind == EntryKind::Own) {
+            recoverable.logged(self.rank, entry.bytes, self.head);
+        }
         if self.is_traced {
             let place = world.place_of(entry.stores);
             let (kind, position, len) = (entry.kind.into(), self.head, entry.bytes.len() as u64);

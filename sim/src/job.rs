@@ -10,7 +10,7 @@ use egida_spec::protocol::Protocol;
 
 use crate::application::Model;
 use crate::observer::Transfers;
-use crate::oracle::Exposed;
+use crate::oracle::{Exposed, Violation};
 use crate::schedule::{Faults, Schedule};
 use crate::scheduler::Time;
 
@@ -47,6 +47,12 @@ pub enum Control {
     DiscardDeterminants,
     /// Incarnations that were given up go on to write to channels, journals and the world.
     Unfenced,
+    /// What is logged is taken for stable before it is written.
+    StableBeforeWritten,
+    /// Senders may forget what has arrived, whether it was delivered or not.
+    ReleasedOnArrival,
+    /// Recovery reads the logs of those only that are to be started.
+    NoWitnesses,
 }
 
 impl<'a> Job<'a> {
@@ -115,6 +121,8 @@ pub enum Ending {
     Contradicted(Rank),
     /// One more failure would have made an orphan, though no more were down than are tolerated.
     Exposed(Exposed),
+    /// An observer found something wrong.
+    Violated(Violation),
     /// Nothing could happen any more, or too much did.
     Stuck,
 }
@@ -142,6 +150,7 @@ impl fmt::Display for Ending {
                 "rank {survivor} depends on {needed} events of rank {owner}, of which {found} could be found again \
                  if rank {owner} failed now"
             ),
+            Self::Violated(violation) => violation.fmt(f),
             Self::Stuck => f.write_str("nothing could happen any more, or it went on without end"),
         }
     }

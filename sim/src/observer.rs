@@ -1,20 +1,50 @@
 //! What the observer notes of a rank's calls, without the application's or the engine's help.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use egida_core::api::{Api, Matched, Observation, Pattern, ReceiveId, SendId};
 use egida_core::event::Answer;
 use egida_core::fault::Fault;
-use egida_core::ids::{Rank, Ssn};
+use egida_core::ids::{CheckpointNumber, Rank, Ssn};
 use egida_core::wire::{Envelope, SendMode};
 
-use crate::application::{digest, digest_more};
+use crate::application::{digest, digest_more, mix};
 
 /// A message: its number on the channel and a digest of its payload.
 pub type Transfer = (Ssn, u64);
 
 /// Messages by the other end of their channel.
 pub type Transfers = BTreeMap<Rank, Vec<Transfer>>;
+
+/// A call of an application that had an outcome, with digests of what it was about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Call {
+    /// A message was sent: to whom, which, and what.
+    Sent(Rank, Ssn, u64),
+    /// A message was received to its end: from whom, which, and what.
+    Received(Rank, Ssn, u64),
+    /// An observation was answered, or input read.
+    Answered(u64),
+    /// No call of the application: the checkpoint of this number was taken here.
+    Checkpoint(CheckpointNumber),
+}
+
+impl Call {
+    /// A digest of all of it.
+    #[must_use]
+    pub fn digest(self) -> u64 {
+        let (kind, words) = match self {
+            Self::Sent(rank, ssn, content) => (1, [u64::from(rank), ssn, content]),
+            Self::Received(rank, ssn, content) => (2, [u64::from(rank), ssn, content]),
+            Self::Answered(answer) => (3, [answer, 0, 0]),
+            Self::Checkpoint(number) => (4, [number, 0, 0]),
+        };
+        words.into_iter().fold(kind, mix)
+    }
+}
+
+/// Numbers of messages by the other end of their channel and by their context and tag.
+type Envelopes = BTreeMap<(Rank, (u32, i32)), BTreeSet<Ssn>>;
 
 /// What one incarnation of a rank sent and received, in the order of its calls.
 #[derive(Debug, Clone, Default)]
@@ -23,8 +53,45 @@ pub struct Record {
     pub sent: Transfers,
     /// Messages received to their ends, by sender.
     pub received: Transfers,
+    /// Its calls since they were last taken.
+    calls: Vec<Call>,
+    sent_with: Envelopes,
+    received_with: Envelopes,
+    /// How many receives were posted and neither finished nor withdrawn.
+    open: u64,
     /// Digests of payloads of which a part is read.
     reading: HashMap<ReceiveId, u64>,
+}
+
+impl Record {
+    /// Takes the calls since the last time.
+    pub fn take_calls(&mut self) -> Vec<Call> {
+        std::mem::take(&mut self.calls)
+    }
+
+    /// A checkpoint is taken.
+    pub fn checkpointed(&mut self, number: CheckpointNumber) {
+        self.calls.push(Call::Checkpoint(number));
+    }
+
+    /// How many receives were posted and neither finished nor withdrawn.
+    #[must_use]
+    pub fn open_receives(&self) -> u64 {
+        self.open
+    }
+
+    /// The numbers of the messages sent to a rank, by context and tag.
+    pub fn envelopes_to(&self, dest: Rank) -> impl Iterator<Item = ((u32, i32), &BTreeSet<Ssn>)> {
+        let least = (dest, (u32::MIN, i32::MIN));
+        let of_rank = self.sent_with.range(least..).take_while(move |((rank, _), _)| *rank == dest);
+        of_rank.map(|(&(_, envelope), numbers)| (envelope, numbers))
+    }
+
+    /// The numbers of the messages received from a rank with that context and tag.
+    #[must_use]
+    pub fn received_with(&self, source: Rank, envelope: (u32, i32)) -> BTreeSet<Ssn> {
+        self.received_with.get(&(source, envelope)).cloned().unwrap_or_default()
+    }
 }
 
 /// An API that notes what passes through it.
@@ -57,7 +124,11 @@ impl Api for Observed<'_> {
         payload: &[u8],
     ) -> Result<SendId, Fault> {
         let id = self.api.send(dest, envelope, mode, payload)?;
-        self.record.sent.entry(dest).or_default().push((id.ssn, digest(payload)));
+        let content = digest(payload);
+        self.record.sent.entry(dest).or_default().push((id.ssn, content));
+        self.record.calls.push(Call::Sent(dest, id.ssn, content));
+        let numbers = self.record.sent_with.entry((dest, (envelope.context, envelope.tag))).or_default();
+        numbers.insert(id.ssn);
         Ok(id)
     }
 
@@ -66,6 +137,7 @@ impl Api for Observed<'_> {
     }
 
     fn post(&mut self, pattern: Pattern) -> Result<ReceiveId, Fault> {
+        self.record.open += 1;
         self.api.post(pattern)
     }
 
@@ -88,8 +160,12 @@ impl Api for Observed<'_> {
         self.api.finish(id)?;
         let read = self.record.reading.remove(&id);
         if let Some(message) = message {
-            let transfer = (message.ssn, read.unwrap_or_else(|| digest(&[])));
-            self.record.received.entry(message.source).or_default().push(transfer);
+            let content = read.unwrap_or_else(|| digest(&[]));
+            self.record.received.entry(message.source).or_default().push((message.ssn, content));
+            self.record.calls.push(Call::Received(message.source, message.ssn, content));
+            let envelope = (message.envelope.context, message.envelope.tag);
+            self.record.received_with.entry((message.source, envelope)).or_default().insert(message.ssn);
+            self.record.open = self.record.open.saturating_sub(1);
         }
         Ok(())
     }
@@ -99,7 +175,9 @@ impl Api for Observed<'_> {
     }
 
     fn withdraw(&mut self, id: ReceiveId) -> bool {
-        self.api.withdraw(id)
+        let withdrawn = self.api.withdraw(id);
+        self.record.open -= u64::from(withdrawn && self.record.open > 0);
+        withdrawn
     }
 
     fn peek(&self, pattern: Pattern) -> Option<Matched> {
@@ -115,14 +193,33 @@ impl Api for Observed<'_> {
     }
 
     fn observe(&mut self) -> Result<Observation, Fault> {
-        self.api.observe()
+        let observation = self.api.observe()?;
+        if let Observation::Replayed(answer) = &observation {
+            self.record.calls.push(Call::Answered(digest_of(answer)));
+        }
+        Ok(observation)
     }
 
     fn observed(&mut self, answer: Answer) -> Result<(), Fault> {
-        self.api.observed(answer)
+        let call = Call::Answered(digest_of(&answer));
+        self.api.observed(answer)?;
+        self.record.calls.push(call);
+        Ok(())
     }
 
     fn read(&mut self, live: &mut dyn FnMut() -> Vec<u8>) -> Result<Vec<u8>, Fault> {
-        self.api.read(live)
+        let value = self.api.read(live)?;
+        self.record.calls.push(Call::Answered(mix(4, digest(&value))));
+        Ok(value)
+    }
+}
+
+fn digest_of(answer: &Answer) -> u64 {
+    match answer {
+        Answer::Nothing => 1,
+        Answer::Requests(requests) => {
+            requests.iter().fold(2, |digest, &request| mix(digest, u64::from(request)))
+        }
+        Answer::Message { source, ssn } => mix(mix(3, u64::from(*source)), *ssn),
     }
 }

@@ -3,17 +3,9 @@
 use std::path::Path;
 
 use egida_core::crash::CrashPoint;
-use egida_core::event::Determinant;
-use egida_core::fault::Fault;
-use egida_core::ids::{Domain, Domains, Rank, Ssn};
-use egida_core::module::{EntryId, PiggybackContext, PiggybackError, PiggybackLogging};
-use egida_core::registry::{Build, Registry};
-use egida_core::replication::Placement;
+use egida_core::ids::Domains;
 use egida_core::setting::Setting;
-use egida_modules::logging::Asynchronously;
-use egida_modules::piggyback::Determinants;
-use egida_modules::storage::MemoryOfOthers;
-use egida_sim::job::{Control, Ending, Job, Outcome};
+use egida_sim::job::{Control, Job, Outcome};
 use egida_sim::oracle::judge;
 use egida_sim::program::{Op, Scripts};
 use egida_sim::run;
@@ -49,17 +41,6 @@ fn simulate(
     seed: u64,
     discard: bool,
 ) -> Outcome {
-    simulate_with(&egida_modules::registry(), specification, unit, crash, seed, discard)
-}
-
-fn simulate_with(
-    registry: &Registry,
-    specification: &str,
-    unit: FailureUnit,
-    crash: Option<Crash>,
-    seed: u64,
-    discard: bool,
-) -> Outcome {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../specs").join(specification);
     let text = std::fs::read_to_string(path).unwrap();
     let protocol = egida_spec::load(specification, &text).protocol.unwrap();
@@ -71,7 +52,7 @@ fn simulate_with(
         control: discard.then_some(Control::DiscardDeterminants),
         ..Job::new(&protocol, setting, &model, seed).with(Vec::from_iter(crash))
     };
-    run(&job, registry).unwrap_or_else(|errors| panic!("{errors:?}"))
+    run(&job, &egida_modules::registry()).unwrap_or_else(|errors| panic!("{errors:?}"))
 }
 
 const PROTOCOLS: [&str; 9] = [
@@ -130,104 +111,4 @@ fn without_fault_tolerance_a_death_ends_the_job() {
     let outcome = simulate("none.egd", FailureUnit::Process, Some(crash(7)), 1, false);
     assert!(judge(&outcome).is_some_and(|wrong| wrong.contains("Died")), "{:?}", outcome.end);
     assert_eq!(judge(&simulate("none.egd", FailureUnit::Process, None, 1, false)), None);
-}
-
-/// Family-based logging that says nothing in one message of three.
-struct Forgetful {
-    inner: Determinants,
-    messages: u64,
-}
-
-impl PiggybackLogging for Forgetful {
-    fn get_piggyback(
-        &mut self,
-        context: &mut PiggybackContext<'_>,
-        dest: Rank,
-        ssn: Ssn,
-        out: &mut Vec<u8>,
-    ) -> Result<(), Fault> {
-        self.messages += 1;
-        let before = out.len();
-        self.inner.get_piggyback(context, dest, ssn, out)?;
-        if self.messages.is_multiple_of(3) {
-            out.truncate(before);
-        }
-        Ok(())
-    }
-
-    fn process_piggyback(
-        &mut self,
-        context: &mut PiggybackContext<'_>,
-        source: Rank,
-        piggyback: &[u8],
-    ) -> Result<(), PiggybackError> {
-        self.inner.process_piggyback(context, source, piggyback)
-    }
-
-    fn logged(&mut self, id: EntryId, determinant: &Determinant) {
-        self.inner.logged(id, determinant);
-    }
-
-    fn restored(&mut self, id: EntryId, determinant: &Determinant, holders: &[Domain], stable: bool) {
-        self.inner.restored(id, determinant, holders, stable);
-    }
-
-    fn acknowledged(&mut self, context: &mut PiggybackContext<'_>, dest: Rank, below: Ssn) {
-        self.inner.acknowledged(context, dest, below);
-    }
-
-    fn lost(&mut self, domain: Domain) {
-        self.inner.lost(domain);
-    }
-}
-
-/// How many of some undisturbed runs the observer finds fault with.
-fn exposed_by(registry: &Registry, specification: &str) -> usize {
-    let exposed = |seed| {
-        let outcome = simulate_with(registry, specification, FailureUnit::Node, None, seed, false);
-        matches!(outcome.end, Ending::Exposed(_))
-    };
-    (0..10).filter(|&seed| exposed(seed)).count()
-}
-
-#[test]
-fn a_determinant_that_is_not_piggybacked_is_seen_before_anyone_dies() {
-    let mut broken = egida_modules::registry();
-    broken.piggyback_logging.register("determinants", "Forgetful", |build| {
-        Box::new(Forgetful { inner: Determinants::new(build), messages: 0 })
-    });
-    for specification in ["causal.egd", "causal-receive.egd"] {
-        assert_eq!(exposed_by(&egida_modules::registry(), specification), 0);
-        assert!(exposed_by(&broken, specification) >= 5, "{specification}");
-    }
-}
-
-#[test]
-fn a_send_that_does_not_wait_for_its_log_is_seen_before_anyone_dies() {
-    let mut broken = egida_modules::registry();
-    broken.how_to_log.register("synchronously", "Asynchronously", |_| Box::new(Asynchronously));
-    for specification in [
-        "pessimistic-sender.egd",
-        "pessimistic-sender-receive.egd",
-        "pessimistic-receiver.egd",
-        "pessimistic-replicated.egd",
-        "pessimistic-sbml.egd",
-        "replicated-hybrid.egd",
-    ] {
-        assert_eq!(exposed_by(&egida_modules::registry(), specification), 0);
-        assert!(exposed_by(&broken, specification) >= 5, "{specification}");
-    }
-}
-
-#[test]
-fn one_copy_too_few_is_seen_before_anyone_dies() {
-    let mut broken = egida_modules::registry();
-    broken.volatile_storage.register("volatile memory of processes", "OneTooFew", |build| {
-        let too_few = Build { copies: build.copies - 1, ..*build };
-        Box::new(MemoryOfOthers::new(&too_few, Placement::Neighbours))
-    });
-    for specification in ["pessimistic-replicated.egd", "replicated-hybrid.egd"] {
-        assert_eq!(exposed_by(&egida_modules::registry(), specification), 0);
-        assert!(exposed_by(&broken, specification) >= 5, "{specification}");
-    }
 }

@@ -3,6 +3,7 @@
 //! The observer keeps count, step by step, of who depends on which events, directly or through others, and of where their
 //! determinants lie. Nothing of the code under test tells it so: it reads what is written to journals, disks and channels.
 
+use std::collections::VecDeque;
 use std::rc::Rc;
 
 use egida_core::clock::VectorClock;
@@ -38,6 +39,8 @@ pub struct Exposure {
     depends: Vec<Rc<VectorClock>>,
     /// Where the determinants of each rank's events lie.
     owned: Vec<Owned>,
+    /// Output of each rank's present life: where it ends, and what it depends on.
+    written: Vec<VecDeque<(u64, Rc<VectorClock>)>>,
 }
 
 #[derive(Debug, Clone, Default)]
@@ -63,6 +66,7 @@ impl Exposure {
             failures,
             depends: (0..ranks).map(|_| Rc::new(VectorClock::new(ranks))).collect(),
             owned: vec![Owned::default(); ranks as usize],
+            written: vec![VecDeque::new(); ranks as usize],
             domains,
         }
     }
@@ -89,6 +93,28 @@ impl Exposure {
         let mut past = past.cloned().unwrap_or_else(|| VectorClock::new(self.domains.ranks()));
         past.advance(rank, own);
         self.depends[rank as usize] = Rc::new(past);
+        self.written[rank as usize].clear();
+    }
+
+    /// A rank has written output, so many bytes since its beginning.
+    pub fn wrote(&mut self, rank: Rank, end: u64) {
+        let past = self.past(rank);
+        self.written[rank as usize].push_back((end, past));
+    }
+
+    /// The world has seen so many bytes of a rank's output. Returns what of what they depend on could not be found again if as many
+    /// domains failed now as may, that of its owner among them.
+    pub fn released(&mut self, rank: Rank, end: u64) -> Option<Exposed> {
+        let mut exposed = None;
+        while let Some((_, past)) = self.written[rank as usize].pop_front_if(|(at, _)| *at <= end) {
+            exposed = exposed.or_else(|| {
+                let mut owners =
+                    (0..).zip(&self.owned).map(|(owner, owned)| (owner, past.of(owner), owned.found));
+                let (owner, needed, found) = owners.find(|(_, needed, found)| needed > found)?;
+                Some(Exposed { survivor: rank, owner, needed, found })
+            });
+        }
+        exposed
     }
 
     /// A rank's journal takes an entry.

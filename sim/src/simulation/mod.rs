@@ -28,10 +28,11 @@ use egida_core::recovery::{Coordinator, Input, RecoveryImage};
 use egida_core::registry::Registry;
 use egida_core::stack::Stack;
 use egida_core::trace::{self, Line};
+use egida_spec::protocol::Class;
 
 use crate::copies::Copies;
 use crate::job::{Control, Ending, Job, Outcome};
-use crate::oracle::Exposure;
+use crate::oracle::{Exposure, Incarnations, Recoverable, Replay, Violation, gap};
 use crate::schedule::{Mishap, Moment, Phase};
 use crate::scheduler::{Agenda, Chooser, Event, Seeded, Time};
 use crate::world::World;
@@ -59,6 +60,11 @@ pub(crate) struct Simulation<'a> {
     collector: Option<Box<dyn CollectDeterminants>>,
     collecting: Option<Collecting>,
     images: BTreeMap<Rank, RecoveryImage>,
+    /// The observers that watch lives, where somebody wants them to.
+    replay: Option<Replay>,
+    incarnations: Option<Incarnations>,
+    /// Whether no message ever waits for a log.
+    never_waits: bool,
     /// What goes wrong right after events of the trace.
     moments: Vec<AfterEvent>,
     /// The last round of recovery.
@@ -159,8 +165,11 @@ impl<'a> Simulation<'a> {
         let coordinator = Coordinator::new(daemon.policy, domains.clone())
             .detecting(daemon.detector)
             .checkpointing(daemon.lines);
+        let class = daemon.classification.class;
+        let recovers = daemon.policy.recovers;
         let mut world = World::new(domains.clone(), &daemon.stores);
         world.network.longest = job.faults.network_delay;
+        world.control = job.control;
         // Where nothing is said, all may fail at once.
         let failures = daemon.policy.tolerates.unwrap_or(u32::MAX);
         world.exposure =
@@ -169,6 +178,7 @@ impl<'a> Simulation<'a> {
         if !moments.is_empty() {
             world.lines = Some(Vec::new());
         }
+        world.recoverable = (job.observed && detects).then(|| Recoverable::new(ranks));
         let mut agenda = Agenda::default();
         for (number, mishap) in job.schedule.0.iter().enumerate() {
             match mishap {
@@ -207,6 +217,9 @@ impl<'a> Simulation<'a> {
             collector: daemon.collector,
             collecting: None,
             images: BTreeMap::new(),
+            replay: job.observed.then(|| Replay::new(ranks, detects)).filter(|_| recovers),
+            incarnations: job.observed.then(|| Incarnations::new(ranks, detects)),
+            never_waits: job.observed && matches!(class, Class::Causal | Class::Optimistic),
             moments,
             round: 0,
             phases: BTreeMap::new(),
@@ -248,6 +261,11 @@ impl<'a> Simulation<'a> {
             drop(world);
             self.happen(next.event);
         }
+        if self.end == Some(Ending::Done)
+            && let Err(violation) = self.judge_the_end()
+        {
+            self.end = Some(Ending::Violated(violation));
+        }
         let how = self.end.as_ref().unwrap_or(&Ending::Stuck).to_string();
         self.record(None, None, || trace::Event::End { how });
         self.hand_over();
@@ -268,7 +286,12 @@ impl<'a> Simulation<'a> {
         match event {
             Event::Run(rank, incarnation) => self.step(rank, incarnation),
             Event::WriteOut(rank, position) => self.written_out(rank, position),
-            Event::Durable(round) => self.detected(Input::Durable { round }),
+            Event::Durable(round) => {
+                if let Some(incarnations) = &mut self.incarnations {
+                    incarnations.are_durable(round);
+                }
+                self.detected(Input::Durable { round });
+            }
             Event::CheckpointTimer(rank, incarnation) => self.checkpoint_timer(rank, incarnation),
             Event::Save { rank, incarnation, number } => self.saved(rank, incarnation, number),
             Event::Quiesced(round) => {
@@ -316,6 +339,22 @@ impl<'a> Simulation<'a> {
         if self.down == 0 {
             self.end = self.end.take().or(Some(Ending::Exposed(exposed)));
         }
+    }
+
+    /// An observer has found something wrong, if it has: the job ends.
+    fn observed(&mut self, found: Result<(), Violation>) {
+        if let Err(violation) = found {
+            self.end = self.end.take().or(Some(Ending::Violated(violation)));
+        }
+    }
+
+    /// What can be judged of a job only when it is done.
+    fn judge_the_end(&self) -> Result<(), Violation> {
+        if let Some(replay) = &self.replay {
+            replay.done()?;
+            gap(self.ranks.iter().map(|life| &life.record))?;
+        }
+        Ok(())
     }
 
     /// Puts an event that happens within a time.

@@ -13,6 +13,7 @@ use egida_spec::protocol::FailureUnit;
 
 use super::Simulation;
 use crate::job::Ending;
+use crate::oracle::{Exposed, Violation};
 use crate::scheduler::{Event, Time};
 use crate::world::Letter;
 
@@ -123,6 +124,13 @@ impl Simulation<'_> {
         life.read = written.len();
         let len = bytes.len() as u64;
         self.record_at(rank, || trace::Event::Write { len });
+        let end = self.ranks[rank as usize].read as u64;
+        if let Some(replay) = &mut self.replay {
+            replay.wrote(rank, end);
+        }
+        if let Some(exposure) = &mut self.world.borrow_mut().exposure {
+            exposure.wrote(rank, end);
+        }
         let gate = self.gate(rank, head);
         let life = &mut self.ranks[rank as usize];
         let observed = life.engine.as_ref().map_or(0, |engine| engine.counts().observed);
@@ -211,13 +219,28 @@ impl Simulation<'_> {
             life.released.extend_from_slice(&bytes);
             released.push(bytes);
         }
+        let seen = life.released.len() as u64;
         drop(world);
+        if !released.is_empty() {
+            self.shown(rank, seen);
+        }
         for bytes in released {
             let len = bytes.len() as u64;
             self.record_at(rank, || trace::Event::Output {
                 text: String::from_utf8_lossy(&bytes).into_owned(),
                 len,
             });
+        }
+    }
+
+    /// The world has seen so many bytes of a rank's output: nothing may come that contradicts it.
+    fn shown(&mut self, rank: Rank, end: u64) {
+        let right = self.replay.as_mut().map_or(Ok(()), |replay| replay.released(rank, end));
+        self.observed(right);
+        let exposed =
+            self.world.borrow_mut().exposure.as_mut().and_then(|exposure| exposure.released(rank, end));
+        if let Some(Exposed { owner, needed, found, .. }) = exposed.filter(|_| self.down == 0) {
+            self.observed(Err(Violation::Uncommitted { rank, owner, needed, found }));
         }
     }
 

@@ -19,6 +19,7 @@ use crate::driver::SimDriver;
 use crate::fingerprint::Fingerprint;
 use crate::job::Ending;
 use crate::observer::{Observed, Record};
+use crate::oracle::Violation;
 use crate::scheduler::{Event, Time};
 use crate::world::World;
 
@@ -110,6 +111,7 @@ impl Life {
             let number = before.checkpoints + 1;
             self.output.checkpointed(number);
             self.records.insert(number, self.record.clone());
+            self.record.checkpointed(number);
             engine.checkpoint(self.application.snapshot())?;
             self.checkpoints += 1;
             self.forced_checkpoints += engine.counts().forced_checkpoints - before.forced_checkpoints;
@@ -153,6 +155,11 @@ impl Simulation<'_> {
             let past = checkpoints.get(rank, number).and_then(|stored| stored.past.as_deref());
             exposure.began(rank, covered + own as EventIndex, past);
         }
+        if let Some(replay) = &mut self.replay {
+            replay.begins(rank, number);
+        }
+        let fresh = self.incarnations.as_mut().map_or(Ok(()), |seen| seen.begins(rank, incarnation));
+        self.observed(fresh);
         let crashes = self.job.schedule.crashes(rank, incarnation).collect();
         let now = self.world.borrow().now;
         self.world.borrow_mut().born[rank as usize] = now;
@@ -224,6 +231,13 @@ impl Simulation<'_> {
     /// What a step leads to.
     pub(super) fn stepped(&mut self, rank: Rank, stepped: Result<(bool, Step), Fault>) {
         let incarnation = self.ranks[rank as usize].incarnation;
+        let calls = self.ranks[rank as usize].record.take_calls();
+        let right = self.replay.as_mut().map_or(Ok(()), |replay| replay.calls(rank, &calls));
+        self.observed(right);
+        let waited = self.world.borrow_mut().waited.take();
+        if let Some(rank) = waited.filter(|_| self.never_waits) {
+            self.observed(Err(Violation::Waited { rank }));
+        }
         match stepped {
             Ok((moved, step)) => {
                 let pause = self.ranks[rank as usize].pause(moved);
@@ -298,6 +312,9 @@ impl Simulation<'_> {
 
     /// What becomes of a rank's state at its node when its process is gone, or taken to be.
     pub(super) fn gone(&mut self, rank: Rank) {
+        if let Some(replay) = &mut self.replay {
+            replay.ends(rank);
+        }
         let life = &mut self.ranks[rank as usize];
         life.deaths += 1;
         match self.checkpoint_every {

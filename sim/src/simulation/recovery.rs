@@ -63,8 +63,11 @@ impl Network for Simulation<'_> {
                 self.announce(&tokens);
                 self.record(None, None, || trace::Event::Announce { tokens });
             }
-            Action::Persist { round, .. } => {
+            Action::Persist { round, incarnations } => {
                 self.round = round;
+                if let Some(seen) = &mut self.incarnations {
+                    seen.persist(round, &incarnations);
+                }
                 self.record(None, None, || trace::Event::Persist { round });
                 self.after(PERSIST, Event::Durable(round));
                 self.reach(Phase::Persist);
@@ -79,13 +82,22 @@ impl Network for Simulation<'_> {
                 self.after_from(reached, QUIESCE, Event::Quiesced(round));
                 self.reach(Phase::Quiesce);
             }
-            Action::Collect { round, ranks, witnesses } => {
+            Action::Collect { round, ranks, mut witnesses } => {
+                if self.job.control == Some(Experiment::NoWitnesses) {
+                    witnesses.clear();
+                }
                 self.record(None, None, || trace::Event::Collect { round, ranks: ranks.clone() });
                 self.collect(round, ranks, witnesses);
                 self.reach(Phase::Collect);
             }
             Action::Start { rank, image } => {
                 let incarnation = image.incarnation;
+                let own = image.determinants.iter().filter(|held| held.determinant.owner == rank).count();
+                let right = match &mut self.world.borrow_mut().recoverable {
+                    Some(recoverable) => recoverable.started(rank, own as u64),
+                    None => Ok(()),
+                };
+                self.observed(right);
                 self.record(None, None, || trace::Event::Start {
                     of: rank,
                     next: incarnation,
@@ -136,6 +148,11 @@ impl Simulation<'_> {
 
     fn seal(&mut self, ranks: &[(Rank, Fate)]) {
         for &(rank, fate) in ranks {
+            let next = self.coordinator.incarnation(rank);
+            // Where only checkpoints are returned to, nobody's memory tells whether it survived.
+            let judged = self.incarnations.as_mut().filter(|_| !self.recovers_by_line);
+            let right = judged.map_or(Ok(()), |seen| seen.sealed(rank, next, fate));
+            self.observed(right);
             // A rank that had come to its end is executed again with the rest of its domain.
             if self.ranks[rank as usize].engine.take().is_some() {
                 let cause = if fate == Fate::RollsBack { Cause::RolledBack } else { Cause::Fenced };
@@ -162,13 +179,18 @@ impl Simulation<'_> {
     /// The memory charged to a rank is lost, and its disk stops where it is.
     fn lose(&mut self, lost: Rank) {
         let stable = self.world.borrow().stable_on_all_seen_by(lost, lost);
+        let mut on_disk = self.world.borrow().journals[lost as usize].stable.written;
         if self.job.faults.torn_writes {
             let unsynced = self.world.borrow().unsynced(lost);
             let whole = self.survivors(unsynced);
+            on_disk += whole.min(unsynced) as u64;
             if self.world.borrow_mut().tear(lost, whole) {
                 let text = format!("{whole} entries that were not synced are on disk, and the next in part");
                 self.record(Some(lost), None, || trace::Event::Note { text });
             }
+        }
+        if let Some(recoverable) = &mut self.world.borrow_mut().recoverable {
+            recoverable.lost(lost, on_disk);
         }
         self.world.borrow_mut().discard(lost);
         self.copies.lost(&self.world.borrow(), lost);

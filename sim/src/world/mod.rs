@@ -26,7 +26,8 @@ pub use explored::{Explored, HELD};
 pub use journal::{Entry, Journal, Watermarks};
 pub use network::Network;
 
-use crate::oracle::{Exposure, name};
+use crate::job::Control as Experiment;
+use crate::oracle::{Exposure, Recoverable, name};
 use crate::scheduler::Time;
 
 /// Payload bytes that are published at a time: small, so that crashes between pieces happen.
@@ -73,6 +74,12 @@ pub struct World {
     told: Vec<u64>,
     /// How many control messages were ever sent to each rank, while the world is explored.
     pub letters: Vec<u64>,
+    /// For the observer: what can be recovered, where survivors may be orphans.
+    pub recoverable: Option<Recoverable>,
+    /// For the observer: who sent a message that waits for a log.
+    pub waited: Option<Rank>,
+    /// What is left out, in an experiment.
+    pub control: Option<Experiment>,
     /// Channels by sender, then receiver.
     channels: Vec<BTreeMap<Rank, Channel>>,
     /// Records on their way to each rank: when they become visible, and from whom.
@@ -123,6 +130,9 @@ impl World {
             explored: None,
             told: vec![0; ranks],
             letters: vec![0; ranks],
+            recoverable: None,
+            waited: None,
+            control: None,
             channels: vec![BTreeMap::new(); ranks],
             arriving: vec![BinaryHeap::new(); ranks],
             frozen_stable: None,
@@ -171,6 +181,12 @@ impl World {
 
     /// Appends a record whose payload is still to be published, on its way across the network.
     pub fn append(&mut self, source: Rank, dest: Rank, mut record: Record) {
+        if record.header.requires > 0 {
+            self.waited = Some(source);
+        }
+        if let Some(recoverable) = &mut self.recoverable {
+            recoverable.sent(source, dest, record.header.ssn);
+        }
         let delay = self.network.delay(source, dest, record.header.ssn);
         let cut = self.network.cut_until(self.domains.of(source), self.domains.of(dest));
         let earliest = cut.unwrap_or(self.now).max(self.now) + delay;
@@ -209,6 +225,9 @@ impl World {
     /// How far a store has what is for it of the journal of `owner`, as far as `reader` can know.
     #[must_use]
     pub fn stable_seen_by(&self, reader: Rank, owner: Rank, store: StoreId) -> Position {
+        if self.control == Some(Experiment::StableBeforeWritten) {
+            return self.journals[owner as usize].head();
+        }
         let position = |stable: &Watermarks| match self.of_copies & (1 << store) != 0 {
             true => stable.copied[usize::from(store) % MAX_STORES],
             false => stable.written,

@@ -12,15 +12,28 @@ use egida_core::module::{
     OrphanDetection, PiggybackContext, PiggybackError, PiggybackLogging, Receipt, Standing, Step,
     WriteContext,
 };
-use egida_core::registry::{Implementation, Registry};
+use egida_core::registry::{Build, Implementation, Registry};
+use egida_core::replication::Placement;
 use egida_core::wire::WireError;
 use egida_modules::logging::{Asynchronously, Synchronously};
 use egida_modules::orphans::{History, broadcast_logical_clock};
 use egida_modules::output::Independent;
 use egida_modules::piggyback::{Determinants, VectorClock};
+use egida_modules::storage::MemoryOfOthers;
 
 pub fn synchronously_is_asynchronously(registry: &mut Registry) {
     registry.how_to_log.register("synchronously", "mutant", |_| Box::new(Asynchronously));
+}
+
+pub fn asynchronously_is_synchronously(registry: &mut Registry) {
+    registry.how_to_log.register("asynchronously", "mutant", |_| Box::new(Synchronously));
+}
+
+pub fn one_copy_too_few(registry: &mut Registry) {
+    registry.volatile_storage.register("volatile memory of processes", "mutant", |build| {
+        let too_few = Build { copies: build.copies - 1, ..*build };
+        Box::new(MemoryOfOthers::new(&too_few, Placement::Neighbours))
+    });
 }
 
 /// Waits for all but the last entry.
@@ -193,13 +206,16 @@ struct FaultyHistory {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum HistoryFault {
     NothingIsObsolete,
+    NothingIsPostponed,
     NobodyIsAnOrphan,
+    EverybodyIsAnOrphan,
 }
 
 impl OrphanDetection for FaultyHistory {
     fn judge(&self, clock: &IncarnationClock) -> Standing {
         match (self.fault, self.right.judge(clock)) {
             (HistoryFault::NothingIsObsolete, Standing::Obsolete) => Standing::Valid,
+            (HistoryFault::NothingIsPostponed, Standing::Undecided) => Standing::Valid,
             (_, standing) => standing,
         }
     }
@@ -209,7 +225,12 @@ impl OrphanDetection for FaultyHistory {
     }
 
     fn token(&mut self, token: Token) -> bool {
-        self.right.token(token) && self.fault != HistoryFault::NobodyIsAnOrphan
+        let is_orphan = self.right.token(token);
+        match self.fault {
+            HistoryFault::NobodyIsAnOrphan => false,
+            HistoryFault::EverybodyIsAnOrphan => true,
+            HistoryFault::NothingIsObsolete | HistoryFault::NothingIsPostponed => is_orphan,
+        }
     }
 
     fn asks_everyone(&self) -> bool {
@@ -225,6 +246,14 @@ fn faulty_history(registry: &mut Registry, fault: HistoryFault) {
 
 pub fn nothing_is_obsolete(registry: &mut Registry) {
     faulty_history(registry, HistoryFault::NothingIsObsolete);
+}
+
+pub fn nothing_is_postponed(registry: &mut Registry) {
+    faulty_history(registry, HistoryFault::NothingIsPostponed);
+}
+
+pub fn everybody_is_an_orphan(registry: &mut Registry) {
+    faulty_history(registry, HistoryFault::EverybodyIsAnOrphan);
 }
 
 pub fn orphans_do_not_notice(registry: &mut Registry) {

@@ -1,41 +1,70 @@
-//! Protocols with one module broken: each must be caught, and by which oracle stands in `docs/mutants.md`.
+//! Protocols with one part broken: each must be caught, and by which oracle stands in `docs/mutants.md`.
 //!
-//! A mutant takes the place of a right module under the same phrase, so that nothing else of the stack is changed. It is
-//! run under random cases until a run is judged wrong.
+//! A mutant takes the place of a right module under the same phrase, so that nothing else of the stack is changed; or the simulated
+//! world itself does one thing wrong. It is run under random cases, or where these hardly ever come to it under a schedule of its own,
+//! until a run is judged wrong; the right one must get through the same case.
 
 #[path = "../common/mod.rs"]
 mod common;
 
 use std::collections::BTreeMap;
 
-use common::{Case, broken, case, runner, specification};
+use common::{broken, case, runner, specification};
 use egida_core::binder::tolerates;
+use egida_core::ids::Domains;
 use egida_core::recovery::{End, Unrecoverable};
 use egida_core::registry::Registry;
-use egida_sim::job::{Ending, Outcome};
-use egida_sim::oracle::judge;
+use egida_core::setting::Setting;
+use egida_sim::job::{Control, Ending, Job, Outcome};
+use egida_sim::oracle::{Violation, judge};
+use egida_sim::program::{Op, Scripts};
+use egida_sim::run;
+use egida_sim::schedule::{Faults, Schedule};
 use egida_spec::protocol::{FailureUnit, Protocol};
 use libtest_mimic::{Arguments, Failed, Trial};
 use proptest::strategy::{Strategy, ValueTree};
+use proptest::test_runner::TestRunner;
 
-/// A broken module, and where it is to be found out.
+/// A broken part, and where it is to be found out.
 struct Mutant {
     /// As in the documentation.
     name: &'static str,
-    /// The protocol that it breaks.
-    specification: &'static str,
+    /// The protocols that it breaks.
+    specifications: &'static [&'static str],
     /// The oracle that must catch it.
     oracle: Oracle,
-    /// Puts it in the place of the right one.
-    breaks: fn(&mut Registry),
+    /// What is broken.
+    breaks: Breaks,
+    /// What it is tried with.
+    tried: Tried,
 }
+
+/// What is broken.
+enum Breaks {
+    /// A module: this puts a broken one in its place.
+    Module(fn(&mut Registry)),
+    /// The world.
+    World(Control),
+}
+
+/// What a mutant is tried with.
+#[derive(Clone, Copy)]
+enum Tried {
+    /// Random programs, random deaths.
+    AtRandom,
+    /// These programs with this schedule, on disks that take so long.
+    Directed(fn() -> Vec<Vec<Op>>, &'static str, u64),
+}
+
+use Breaks::{Module, World};
+use Tried::{AtRandom, Directed};
 
 /// What can find fault with a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Oracle {
     /// What a state depends on could not be found again if so many domains failed now.
     Exposure,
-    /// A message was received that was not sent, or twice.
+    /// A message was received that was not sent, or twice, or one before it was not.
     ExactlyOnce,
     /// The world saw something else than was written, or a re-execution contradicts what it saw.
     Output,
@@ -45,117 +74,254 @@ enum Oracle {
     Unrecoverable,
     /// The job does not come to its end.
     Liveness,
+    /// A new life does not repeat what another state, or the world, depends on.
+    Replay,
+    /// Output is shown that could be orphaned.
+    Commitment,
+    /// Recovery does not return to the maximum recoverable state.
+    Line,
+    /// A number of an incarnation is used twice or too early, or a survivor rolls back without need.
+    Lives,
+    /// A message waits for a log where none may.
+    Waiting,
 }
 
 const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "a send does not wait for the log",
-        specification: "pessimistic-sender-receive",
+        specifications: &[
+            "pessimistic-sender-receive",
+            "pessimistic-sender",
+            "pessimistic-receiver",
+            "pessimistic-replicated",
+            "pessimistic-sbml",
+            "replicated-hybrid",
+        ],
         oracle: Oracle::Exposure,
-        breaks: broken::synchronously_is_asynchronously,
+        breaks: Module(broken::synchronously_is_asynchronously),
+        tried: AtRandom,
     },
     Mutant {
         name: "a gate asks for one entry too few",
-        specification: "pessimistic-receiver",
+        specifications: &["pessimistic-receiver"],
         oracle: Oracle::Exposure,
-        breaks: broken::gate_one_too_early,
+        breaks: Module(broken::gate_one_too_early),
+        tried: AtRandom,
+    },
+    Mutant {
+        name: "a copy too few is waited for",
+        specifications: &["pessimistic-replicated", "replicated-hybrid"],
+        oracle: Oracle::Exposure,
+        breaks: Module(broken::one_copy_too_few),
+        tried: AtRandom,
+    },
+    Mutant {
+        name: "a log is acknowledged before it is written",
+        specifications: &["pessimistic-receiver", "pessimistic-sender"],
+        oracle: Oracle::Exposure,
+        breaks: World(Control::StableBeforeWritten),
+        tried: AtRandom,
     },
     Mutant {
         name: "one message in three carries no determinants",
-        specification: "causal",
+        specifications: &["causal", "causal-receive"],
         oracle: Oracle::Exposure,
-        breaks: broken::forgetful_piggyback,
+        breaks: Module(broken::forgetful_piggyback),
+        tried: AtRandom,
     },
     Mutant {
         name: "a receiver is taken for a holder before it has acknowledged",
-        specification: "causal-receive",
+        specifications: &["causal-receive"],
         oracle: Oracle::Exposure,
-        breaks: broken::knowledge_advertised_early,
+        breaks: Module(broken::knowledge_advertised_early),
+        tried: AtRandom,
     },
     Mutant {
         name: "what was received is not kept for others",
-        specification: "causal-receive",
+        specifications: &["causal-receive"],
         oracle: Oracle::Exposure,
-        breaks: broken::nothing_is_held_for_others,
+        breaks: Module(broken::nothing_is_held_for_others),
+        tried: AtRandom,
     },
     Mutant {
         name: "recovery asks nobody",
-        specification: "causal-receive",
+        specifications: &["causal-receive"],
         oracle: Oracle::Unrecoverable,
-        breaks: broken::retrieval_asks_nobody,
+        breaks: Module(broken::retrieval_asks_nobody),
+        tried: AtRandom,
+    },
+    Mutant {
+        name: "recovery does not read the disk of who was restarted",
+        specifications: &["causal-stable", "manetho"],
+        oracle: Oracle::Unrecoverable,
+        breaks: World(Control::NoWitnesses),
+        tried: Directed(held_on_disk, "1@after:stable.1,0@after:recovered", 3_000),
     },
     Mutant {
         name: "contents of messages are not logged",
-        specification: "pessimistic-receiver",
+        specifications: &["pessimistic-receiver"],
         oracle: Oracle::Liveness,
-        breaks: broken::contents_are_not_logged,
+        breaks: Module(broken::contents_are_not_logged),
+        tried: AtRandom,
+    },
+    Mutant {
+        name: "what has arrived is taken for delivered",
+        specifications: &["pessimistic-receiver", "causal"],
+        oracle: Oracle::Liveness,
+        breaks: World(Control::ReleasedOnArrival),
+        tried: AtRandom,
     },
     Mutant {
         name: "output does not wait",
-        specification: "causal-receive",
-        oracle: Oracle::Output,
-        breaks: broken::output_is_not_committed,
+        specifications: &["causal-receive"],
+        oracle: Oracle::Commitment,
+        breaks: Module(broken::output_is_not_committed),
+        tried: AtRandom,
     },
     Mutant {
         name: "output waits for the own log only",
-        specification: "optimistic",
-        oracle: Oracle::Output,
-        breaks: broken::output_is_committed_alone,
+        specifications: &["optimistic"],
+        oracle: Oracle::Replay,
+        breaks: Module(broken::output_is_committed_alone),
+        tried: AtRandom,
     },
     Mutant {
         name: "obsolete messages are delivered",
-        specification: "optimistic",
-        oracle: Oracle::ExactlyOnce,
-        breaks: broken::nothing_is_obsolete,
+        specifications: &["optimistic"],
+        oracle: Oracle::Line,
+        breaks: Module(broken::nothing_is_obsolete),
+        tried: AtRandom,
+    },
+    Mutant {
+        name: "nothing is postponed",
+        specifications: &["optimistic"],
+        oracle: Oracle::Replay,
+        breaks: Module(broken::nothing_is_postponed),
+        tried: Directed(overtaken, "late:1>0#0@800,news:2@20000,0@after:deliver.2", 100_000),
     },
     Mutant {
         name: "orphans do not notice",
-        specification: "optimistic",
-        oracle: Oracle::ExactlyOnce,
-        breaks: broken::orphans_do_not_notice,
+        specifications: &["optimistic"],
+        oracle: Oracle::Replay,
+        breaks: Module(broken::orphans_do_not_notice),
+        tried: AtRandom,
+    },
+    Mutant {
+        name: "everybody takes himself for an orphan",
+        specifications: &["optimistic"],
+        oracle: Oracle::Lives,
+        breaks: Module(broken::everybody_is_an_orphan),
+        tried: AtRandom,
     },
     Mutant {
         name: "a delivery does not take over the clock of its message",
-        specification: "optimistic",
-        oracle: Oracle::ExactlyOnce,
-        breaks: broken::clocks_are_not_merged,
+        specifications: &["optimistic"],
+        oracle: Oracle::Replay,
+        breaks: Module(broken::clocks_are_not_merged),
+        tried: AtRandom,
+    },
+    Mutant {
+        name: "a log that nobody waits for is waited for",
+        specifications: &["hybrid"],
+        oracle: Oracle::Waiting,
+        breaks: Module(broken::asynchronously_is_synchronously),
+        tried: AtRandom,
     },
 ];
 
 /// How many cases a mutant may survive.
 const CASES: usize = 4_000;
 
+const ASK: i32 = 1;
+const TELL: i32 = 2;
+
 fn main() {
-    let trials = MUTANTS.iter().map(|mutant| Trial::test(mutant.name, || is_caught(mutant)));
+    let tried = |mutant: &'static Mutant| {
+        mutant.specifications.iter().map(move |specification| {
+            Trial::test(format!("{}/{specification}", mutant.name), move || is_caught(mutant, specification))
+        })
+    };
     let documented = Trial::test("every mutant is documented", every_mutant_is_documented);
-    libtest_mimic::run(&Arguments::from_args(), trials.chain([documented]).collect()).exit();
+    let trials = MUTANTS.iter().flat_map(tried).chain([documented]).collect();
+    libtest_mimic::run(&Arguments::from_args(), trials).exit();
+}
+
+/// What a mutant is run with.
+struct Try {
+    model: Scripts,
+    setting: Setting,
+    schedule: Schedule,
+    faults: Faults,
+    seed: u64,
+}
+
+impl Try {
+    fn at_random(random: &mut TestRunner, nodes: u32) -> Result<Self, Failed> {
+        let case = case(nodes).new_tree(random).map_err(|error| error.to_string())?.current();
+        Ok(Self {
+            model: Scripts(case.application.scripts()),
+            setting: case.setting(FailureUnit::Node),
+            schedule: case.crashes.clone().into(),
+            faults: Faults { control_delay: case.control_delay, ..Faults::default() },
+            seed: case.seed,
+        })
+    }
+
+    fn directed(scripts: Vec<Vec<Op>>, schedule: &str, disk_delay: u64, seed: u64) -> Result<Self, Failed> {
+        let ranks = u32::try_from(scripts.len())?;
+        Ok(Self {
+            model: Scripts(scripts),
+            setting: Setting { domains: Domains::blocks(ranks, 1), unit: FailureUnit::Node, images: true },
+            schedule: schedule.parse()?,
+            faults: Faults { disk_delay, ..Faults::default() },
+            seed,
+        })
+    }
+
+    fn run(&self, protocol: &Protocol, registry: &Registry, control: Option<Control>) -> Outcome {
+        let job = Job {
+            faults: self.faults.clone(),
+            control,
+            ..Job::new(protocol, self.setting.clone(), &self.model, self.seed).with(self.schedule.clone())
+        };
+        run(&job, registry).unwrap_or_else(|errors| panic!("{errors:?}"))
+    }
 }
 
 /// The mutant is caught, and the oracle that it is there for is among those that do.
-fn is_caught(mutant: &Mutant) -> Result<(), Failed> {
-    let protocol = specification(mutant.specification);
+fn is_caught(mutant: &Mutant, name: &str) -> Result<(), Failed> {
+    let protocol = specification(name);
     let right = egida_modules::registry();
     let mut broken = egida_modules::registry();
-    (mutant.breaks)(&mut broken);
-    let unit = FailureUnit::Node;
-    let tolerated = tolerates(&protocol, &right, unit);
+    let control = match mutant.breaks {
+        Module(breaks) => {
+            breaks(&mut broken);
+            None
+        }
+        World(control) => Some(control),
+    };
+    let tolerated = tolerates(&protocol, &right, FailureUnit::Node);
     let mut random = runner(7, mutant.name, 1);
-    let cases = case(1 + tolerated.unwrap_or(0));
     let mut caught = BTreeMap::<Oracle, usize>::new();
     for number in 0..CASES {
-        let case = cases.new_tree(&mut random).map_err(|error| error.to_string())?.current();
-        let Some(oracle) = found(&case, &protocol, &broken, tolerated) else { continue };
+        let tried = match mutant.tried {
+            AtRandom => Try::at_random(&mut random, 1 + tolerated.unwrap_or(0))?,
+            Directed(scripts, schedule, disk_delay) => {
+                Try::directed(scripts(), schedule, disk_delay, number as u64)?
+            }
+        };
+        let Some(oracle) = found(&tried.run(&protocol, &broken, control), tolerated) else { continue };
         *caught.entry(oracle).or_default() += 1;
-        if found(&case, &protocol, &right, tolerated).is_some() {
-            let outcome = case.run(&protocol, unit, &right);
+        let outcome = tried.run(&protocol, &right, None);
+        if found(&outcome, tolerated).is_some() {
             let (wrong, trace) = (judge(&outcome), outcome.trace.join("\n"));
-            return Err(format!(
-                "the right module is found fault with as well: {wrong:?}\n{trace}\n{case:?}"
-            )
-            .into());
+            return Err(format!("the right one is found fault with as well: {wrong:?}\n{trace}").into());
         }
         if oracle == mutant.oracle {
-            println!("{}: caught by {oracle:?} in case {number}, all in all by {caught:?}", mutant.name);
+            println!(
+                "{}/{name}: caught by {oracle:?} in case {number}, all in all by {caught:?}",
+                mutant.name
+            );
             return Ok(());
         }
     }
@@ -163,13 +329,8 @@ fn is_caught(mutant: &Mutant) -> Result<(), Failed> {
 }
 
 /// Which oracle finds fault with a run, if one does.
-fn found(case: &Case, protocol: &Protocol, registry: &Registry, tolerated: Option<u32>) -> Option<Oracle> {
-    let outcome = case.run(protocol, FailureUnit::Node, registry);
-    let wrong = judge(&outcome)?;
-    oracle_of(&outcome, &wrong, tolerated)
-}
-
-fn oracle_of(outcome: &Outcome, wrong: &str, tolerated: Option<u32>) -> Option<Oracle> {
+fn found(outcome: &Outcome, tolerated: Option<u32>) -> Option<Oracle> {
+    let wrong = judge(outcome)?;
     Some(match &outcome.end {
         Ending::Ended(End::Unrecoverable(Unrecoverable::TooMany { down, .. }))
             if tolerated.is_some_and(|tolerated| *down > tolerated) =>
@@ -182,21 +343,57 @@ fn oracle_of(outcome: &Outcome, wrong: &str, tolerated: Option<u32>) -> Option<O
         Ending::Exposed(_) => Oracle::Exposure,
         Ending::Ended(End::Unrecoverable(_)) => Oracle::Unrecoverable,
         Ending::Failed(..) => Oracle::Divergence,
+        Ending::Violated(violation) => match violation {
+            Violation::Orphan { .. } | Violation::OutputOrphaned { .. } => Oracle::Replay,
+            Violation::Uncommitted { .. } => Oracle::Commitment,
+            Violation::NotTheLine { .. } => Oracle::Line,
+            Violation::Incarnation { .. } | Violation::RolledBack { .. } => Oracle::Lives,
+            Violation::Waited { .. } => Oracle::Waiting,
+            Violation::Gap { .. } => Oracle::ExactlyOnce,
+        },
         Ending::Ended(_) | Ending::Stuck => Oracle::Liveness,
     })
 }
 
-/// The table in the documentation has a line for each, with its protocol and its oracle.
+/// Rank 0 takes something from whoever comes first and tells rank 1, whose log of that comes to its disk before rank 0's comes to its own.
+/// Rank 1 dies and comes back; then rank 0 dies, and what it chose is on the disk of rank 1 and nowhere else.
+fn held_on_disk() -> Vec<Vec<Op>> {
+    let send = |to, tag| Op::Send { to, tag, len: 16, synchronous: false };
+    let take = |from, tag| [Op::Post { from, tag }, Op::WaitFirst];
+    let first =
+        [take(None, ASK).as_slice(), &[send(1, TELL)], &take(None, ASK), &take(Some(1), TELL)].concat();
+    let second =
+        [take(Some(0), TELL).as_slice(), &[send(2, TELL)], &take(Some(2), TELL), &[send(0, TELL)]].concat();
+    let third = [&[send(0, ASK)], take(Some(1), TELL).as_slice(), &[send(1, TELL)]].concat();
+    vec![first, second, third, vec![send(0, ASK)]]
+}
+
+/// Rank 0 takes what rank 3 asks, tells rank 2, and dies; when it runs again it takes what rank 1 asks, and tells rank 2 something else.
+/// Rank 1, which has heard of the death, tells rank 2, which has not, and thereby hides from rank 3 that rank 2 is an orphan.
+fn overtaken() -> Vec<Vec<Op>> {
+    let send = |to, tag| Op::Send { to, tag, len: 16, synchronous: false };
+    let take = |from, tag| [Op::Post { from, tag }, Op::WaitFirst];
+    let lost = [take(None, ASK).as_slice(), &[send(2, TELL)], &take(None, ASK), &[send(1, TELL)]].concat();
+    let informed = [&[send(0, ASK)], take(Some(0), TELL).as_slice(), &[send(2, TELL)]].concat();
+    let orphan = [take(Some(0), TELL).as_slice(), &take(Some(1), TELL), &[send(3, TELL)]].concat();
+    let misled = [&[send(0, ASK)], take(Some(2), TELL).as_slice()].concat();
+    vec![lost, informed, orphan, misled]
+}
+
+/// The table in the documentation has a line for each, with its protocols and its oracle, and no other.
 fn every_mutant_is_documented() -> Result<(), Failed> {
     let table = std::fs::read_to_string(common::specs().join("../docs/mutants.md"))?;
-    for mutant in MUTANTS {
-        let line = format!("| {} | `{}` | {:?} |", mutant.name, mutant.specification, mutant.oracle);
-        if !table.contains(&line) {
-            return Err(format!("docs/mutants.md lacks the line\n{line}").into());
-        }
-    }
-    match table.lines().filter(|line| line.starts_with("| ") && line.contains('`')).count() == MUTANTS.len() {
+    let lines: Vec<String> = MUTANTS
+        .iter()
+        .map(|mutant| {
+            let protocols: Vec<_> = mutant.specifications.iter().map(|name| format!("`{name}`")).collect();
+            format!("| {} | {} | {:?} |", mutant.name, protocols.join(", "), mutant.oracle)
+        })
+        .collect();
+    let documented: Vec<&str> =
+        table.lines().filter(|line| line.starts_with("| ") && line.contains('`')).collect();
+    match documented == lines {
         true => Ok(()),
-        false => Err("docs/mutants.md has lines for mutants that do not exist".into()),
+        false => Err(format!("the table in docs/mutants.md should read\n{}", lines.join("\n")).into()),
     }
 }
