@@ -89,6 +89,12 @@ impl Facts {
         self.recovers && self.has_determinants
     }
 
+    /// Whether a message may force a checkpoint before it is delivered.
+    pub fn forces_checkpoints(&self) -> bool {
+        let kind = self.protocol.checkpoint.as_ref().map(|checkpoint| checkpoint.proto.text.as_str());
+        self.recovers && kind == Some("communication-induced")
+    }
+
     /// Whether others hold a rank's determinants in their memory.
     pub fn is_held_by_others(&self) -> bool {
         self.recovers && (self.copies.is_some() || self.piggybacks)

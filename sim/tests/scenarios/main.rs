@@ -5,6 +5,7 @@
 //! that tolerate more failures, or in which one rank asks for all. A schedule must be *seen* to have happened, in the trace:
 //! else a scenario could test nothing. `docs/crash-schedules.md` lists them all, and is held to them by a test.
 
+mod checkpoints;
 mod edges;
 mod facts;
 mod logging;
@@ -36,6 +37,7 @@ const SCENARIOS: &[&[Scenario]] = &[
     optimistic::SCENARIOS,
     mpi::SCENARIOS,
     edges::SCENARIOS,
+    checkpoints::SCENARIOS,
 ];
 
 /// How many seeds each story is tried with.

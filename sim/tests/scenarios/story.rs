@@ -47,13 +47,15 @@ pub struct Story {
     pub seen: fn(&Told<'_>) -> bool,
     /// Whether every run must tell so, or one of them at least.
     pub always: bool,
+    /// Whether it is about checkpoints, and told only with them.
+    pub checkpoints: bool,
 }
 
 impl Story {
     /// A story in the usual world, in which one rank is down at a time, and that every run must tell.
     pub fn of(scripts: Vec<Vec<Op>>, schedule: &str, seen: fn(&Told<'_>) -> bool) -> Self {
         let (schedule, faults) = (schedule.to_owned(), Faults::default());
-        Self { scripts, schedule, faults, overlap: 1, seen, always: true }
+        Self { scripts, schedule, faults, overlap: 1, seen, always: true, checkpoints: false }
     }
 
     /// The same with so many down at once.
@@ -76,11 +78,24 @@ impl Story {
         Self { faults: Faults { disk_delay, ..self.faults }, ..self }
     }
 
+    /// The same with checkpoints in any protocol that takes some.
+    pub fn with_checkpoints(self) -> Self {
+        Self { checkpoints: true, ..self }
+    }
+
+    /// The same where so many of a hundred checkpoints cannot be written.
+    pub fn with_failed_saves(self, failed_saves_percent: u32) -> Self {
+        Self { faults: Faults { failed_saves_percent, ..self.faults }, ..self }
+    }
+
     /// Runs it under a protocol with each of the seeds.
     ///
     /// A run must come to its end and be found right by the oracles, and have told what the story says; or more domains are
     /// down at once than the protocol tolerates, and the run says so in words.
     pub fn happens(&self, facts: &Facts, seeds: Range<u64>) -> Result<(), String> {
+        if self.checkpoints {
+            return self.happens_with(facts, seeds, true);
+        }
         self.happens_with(facts, seeds.clone(), facts.returns_to_line)?;
         // A rank that goes on from a checkpoint need not repeat what the story is about: only the oracles are asked.
         match facts.takes_checkpoints && !facts.returns_to_line && !self.takes_ages() {

@@ -1,0 +1,118 @@
+//! Checkpoints: what was sent before one, writes that fail, deaths before and after a decision.
+
+use egida_core::trace::Event;
+
+use crate::facts::Facts;
+use crate::programs::hub;
+use crate::story::{Scenario, Story, Told, at};
+
+pub const SCENARIOS: &[Scenario] =
+    &[BEFORE_THE_CHECKPOINT, FAILED_WRITE, BETWEEN_SAVING_AND_DECIDING, FORCED_AND_FAILED];
+
+/// Where a checkpoint of a rank first came to stable storage, or did not.
+fn saved(told: &Told<'_>, rank: u32, well: bool) -> Option<usize> {
+    told.first(|line| {
+        line.rank == Some(rank) && matches!(line.event, Event::Saved { durable, .. } if durable == well)
+    })
+}
+
+/// Rank 1 has sent, has taken a checkpoint, and dies: it goes on from there and does not send that again. Then the hub dies, and needs
+/// what rank 1 sent before.
+const BEFORE_THE_CHECKPOINT: Scenario = Scenario {
+    number: 20,
+    name: "a-receiver-needs-what-its-sender-sent-before-a-checkpoint",
+    concerned: "those that take checkpoints and replay",
+    concerns: |facts| facts.takes_checkpoints && !facts.returns_to_line,
+    asserted: "a send of rank 1, its durable checkpoint, its death, its recovery from there; the death of the hub, and the delivery of that send",
+    stories: |_| {
+        vec![
+            Story::of(hub(10), "1@after:saved.1,0@after:recovered", |told| {
+                let sent = told.first(|line| at(line, 1, 1) && matches!(line.event, Event::Send { .. }));
+                let again = told.first(|line| {
+                    at(line, 0, 2) && matches!(line.event, Event::Deliver { source: 1, ssn: 0, .. })
+                });
+                let sender = [sent, saved(told, 1, true), told.crash(1, 1), told.recovered(1, 2)];
+                told.in_order(&[sender.as_slice(), &[told.crash(0, 1), again]].concat())
+            })
+            .with_checkpoints()
+            .sometimes(),
+        ]
+    },
+};
+
+/// A checkpoint of the hub cannot be written, and then the hub dies. Nothing was collected on its account: what was before it is there.
+const FAILED_WRITE: Scenario = Scenario {
+    number: 21,
+    name: "a-checkpoint-fails-and-its-rank-dies",
+    concerned: "those that return to a line of checkpoints",
+    concerns: |facts| facts.recovers && facts.returns_to_line,
+    asserted: "the first write fails, nothing of the hub is committed, the hub dies and comes back",
+    stories: |_| {
+        vec![
+            Story::of(hub(10), "0@after:saved.0", |told| {
+                let failed = saved(told, 0, false);
+                let committed = failed.map_or(0, |failed| {
+                    told.count_before(failed, |line| {
+                        line.rank == Some(0) && matches!(line.event, Event::Committed { .. })
+                    })
+                });
+                committed == 0 && told.in_order(&[failed, told.crash(0, 1), told.recovered(0, 2)])
+            })
+            .with_checkpoints()
+            .with_failed_saves(60)
+            .sometimes(),
+        ]
+    },
+};
+
+/// The hub's part of a line is on stable storage, and the hub dies before anything is decided; or a worker dies right after the first of all
+/// parts is decided. The line counts as a whole or not at all: the state before it is kept until then.
+const BETWEEN_SAVING_AND_DECIDING: Scenario = Scenario {
+    number: 22,
+    name: "dies-between-saving-and-deciding",
+    concerned: "those that return to a line of checkpoints",
+    concerns: |facts| facts.recovers && facts.returns_to_line,
+    asserted: "saved, not committed, dead; committed, and dead",
+    stories: |_| {
+        vec![
+            Story::of(hub(10), "0@after:saved.0", |told| {
+                let committed = told.first(|line| matches!(line.event, Event::Committed { .. }));
+                told.in_order(&[saved(told, 0, true), told.crash(0, 1), told.recovered(0, 2)])
+                    && committed.is_none_or(|committed| Some(committed) > told.crash(0, 1))
+            })
+            .sometimes(),
+            Story::of(hub(20), "1@after:committed", |told| {
+                let committed = told.first(|line| matches!(line.event, Event::Committed { .. }));
+                told.in_order(&[committed, told.crash(1, 1), told.recovered(1, 2)])
+            })
+            .sometimes(),
+        ]
+    },
+};
+
+/// A message forces a checkpoint before it may be delivered, and the checkpoint cannot be written; then its rank dies. What came of the message
+/// is on no line.
+const FORCED_AND_FAILED: Scenario = Scenario {
+    number: 32,
+    name: "a-forced-checkpoint-fails",
+    concerned: "those in which messages force checkpoints",
+    concerns: Facts::forces_checkpoints,
+    asserted: "a forced checkpoint of the hub whose write fails, and the hub's death after that",
+    stories: |_| {
+        vec![
+            Story::of(hub(10), "0@after:saved.0:2", |told| {
+                let forced = told.lines.iter().filter(|line| line.rank == Some(0)).find_map(|line| match line.event {
+                    Event::Checkpoint { number, forced: true, .. } => Some(number),
+                    _ => None,
+                });
+                let failed = told.first(|line| {
+                    line.rank == Some(0)
+                        && matches!(line.event, Event::Saved { number, durable: false } if Some(number) == forced)
+                });
+                told.in_order(&[failed, told.crash(0, 1), told.recovered(0, 2)])
+            })
+            .with_failed_saves(60)
+            .sometimes(),
+        ]
+    },
+};
