@@ -53,6 +53,9 @@ What goes wrong (--crash, several times or separated by commas):
   1@recovery:collect:2  rank 1 dies when determinants are collected for the second time
   cut:1+2@100..900      nodes 1 and 2 are cut off from the others from time 100 to time 900
   suspect:1@300         node 1 is declared dead at time 300, and lives on
+  0+1@after:copied.2:3  ranks 0 and 1 die right after rank 2's third event of that kind (the kinds of a trace: docs/trace.md)
+  late:1>2#3@5000       message 3 from rank 1 to rank 2 takes that long
+  news:2@5000           what recovery tells rank 2 takes that long
   full:2@4096           the disk of rank 2 takes 4096 bytes of log")]
 pub struct SimArgs {
     /// The specification, or a program that was linked with one; several with `--table`
