@@ -361,6 +361,9 @@ impl Driver for SimDriver {
         if let Some(recoverable) = &mut world.recoverable {
             recoverable.came(source, self.rank, ssn);
         }
+        if let Some(history) = &mut world.history {
+            history.received(self.rank, source, ssn);
+        }
     }
 
     fn acknowledge(&mut self, source: Rank, below: Ssn, events: u64) {

@@ -10,7 +10,7 @@ use egida_spec::protocol::Protocol;
 
 use crate::application::Model;
 use crate::observer::Transfers;
-use crate::oracle::{Exposed, Violation};
+use crate::oracle::{Exposed, Violation, Zigzag};
 use crate::schedule::{Faults, Schedule};
 use crate::scheduler::Time;
 
@@ -45,6 +45,8 @@ pub struct Job<'a> {
 pub enum Control {
     /// Recovery forgets all determinants.
     DiscardDeterminants,
+    /// Checkpoints are collected together with the one that took their place.
+    CollectTooMuch,
     /// Incarnations that were given up go on to write to channels, journals and the world.
     Unfenced,
     /// What is logged is taken for stable before it is written.
@@ -102,10 +104,55 @@ pub struct Outcome {
     pub checkpoints: Vec<u64>,
     /// How many of them a message forced.
     pub forced_checkpoints: Vec<u64>,
+    /// What the observer saw of recovery lines.
+    pub lines: LinesTaken,
+    /// What it saw of the paths between checkpoints, where ranks return to lines of them and not too many messages were sent.
+    pub zigzag: Option<Zigzag>,
+    /// The most that was kept at a time, where checkpoints are taken.
+    pub kept: Kept,
     /// How many events happened.
     pub events: u64,
     /// One line for each event of note: failures, recovery, beginnings and ends.
     pub trace: Vec<String>,
+}
+
+/// Lines of checkpoints that recovery returned to.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct LinesTaken {
+    /// How many.
+    pub count: u64,
+    /// How many were older than they had to be.
+    pub not_the_newest: u64,
+    /// How many were made of checkpoints with different indices.
+    pub of_several_indices: u64,
+    /// How often a rank returned that could have stayed as it was.
+    pub needless_returns: u64,
+}
+
+/// How much is kept for recovery.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Kept {
+    /// Messages on channels.
+    pub records: usize,
+    /// Entries of journals.
+    pub entries: usize,
+    /// Determinants in the memory of nodes that they were copied to.
+    pub held: usize,
+    /// Checkpoints of a rank.
+    pub checkpoints: usize,
+}
+
+impl Kept {
+    /// The more of each.
+    #[must_use]
+    pub fn most(self, other: Self) -> Self {
+        Self {
+            records: self.records.max(other.records),
+            entries: self.entries.max(other.entries),
+            held: self.held.max(other.held),
+            checkpoints: self.checkpoints.max(other.checkpoints),
+        }
+    }
 }
 
 /// How a job ended.
@@ -123,6 +170,10 @@ pub enum Ending {
     Exposed(Exposed),
     /// An observer found something wrong.
     Violated(Violation),
+    /// Recovery took a line on which a message is received that is not sent.
+    Inconsistent,
+    /// Something was collected that the rank's recovery may need.
+    CollectedTooMuch(Rank),
     /// Nothing could happen any more, or too much did.
     Stuck,
 }
@@ -151,6 +202,10 @@ impl fmt::Display for Ending {
                  if rank {owner} failed now"
             ),
             Self::Violated(violation) => violation.fmt(f),
+            Self::Inconsistent => f.write_str("a recovery line has a message received that it has not sent"),
+            Self::CollectedTooMuch(rank) => {
+                write!(f, "there is no line of checkpoints any more that rank {rank} could return to")
+            }
             Self::Stuck => f.write_str("nothing could happen any more, or it went on without end"),
         }
     }

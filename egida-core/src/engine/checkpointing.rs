@@ -81,12 +81,14 @@ impl<D: Driver> Engine<D> {
             || (self.stack.checkpoints_synchronously() && !self.checkpoints.unsaved.is_empty())
     }
 
-    /// The time between two checkpoints has gone by.
+    /// The time between two checkpoints has gone by. It does not count while the application waits for one to be durable: it
+    /// would do nothing but wait where the storage takes longer than that.
     ///
     /// # Errors
     /// Any [`Fault`].
     pub fn on_checkpoint_timer(&mut self) -> Result<(), Fault> {
-        if self.driver.is_paused() {
+        let waits = self.stack.checkpoints_synchronously() && !self.checkpoints.unsaved.is_empty();
+        if self.driver.is_paused() || waits {
             return Ok(());
         }
         self.tell_protocol(CheckpointEvent::Timer, self.rank)

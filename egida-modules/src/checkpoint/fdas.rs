@@ -25,11 +25,17 @@ impl Fdas {
     /// The protocol at the program's beginning.
     #[must_use]
     pub fn start(build: &Build<'_>) -> Induced<Self> {
+        Induced::new(Self::state(build))
+    }
+
+    /// What a rank depends on at the program's beginning.
+    #[must_use]
+    pub fn state(build: &Build<'_>) -> Self {
         let mut depends = vec![0; build.setting.domains.ranks() as usize];
         if let Some(own) = depends.get_mut(build.rank as usize) {
             *own = 1;
         }
-        Induced::new(Self { rank: build.rank, depends, has_sent: false })
+        Self { rank: build.rank, depends, has_sent: false }
     }
 }
 

@@ -23,6 +23,8 @@ pub struct Hmnr {
     /// To whom a message was sent since the newest checkpoint.
     sent_to: Vec<bool>,
     knowledge: Knowledge,
+    /// The least count of its own checkpoints that a message of this interval carries.
+    since: CheckpointNumber,
 }
 
 /// The vectors that messages carry, beside the clock.
@@ -57,8 +59,10 @@ impl Hmnr {
                 taken: vec![false; ranks],
                 greater: vec![false; ranks],
             },
+            since: 0,
         };
         state.begin_interval();
+        state.settle();
         Induced::new(state)
     }
 
@@ -71,9 +75,6 @@ impl Hmnr {
         self.knowledge.taken.clone_from(&all);
         self.knowledge.greater = all;
         self.clock += 1;
-        if let Some(own) = self.knowledge.checkpoints.get_mut(self.rank as usize) {
-            *own += 1;
-        }
     }
 }
 
@@ -109,7 +110,7 @@ impl Inducing for Hmnr {
     fn forces(&self, message: &Carried) -> bool {
         let own = self.rank as usize;
         let theirs = &message.knowledge;
-        let comes_back = theirs.checkpoints.get(own) == self.knowledge.checkpoints.get(own)
+        let comes_back = theirs.checkpoints.get(own).is_some_and(|&known| known >= self.since)
             && theirs.taken.get(own) == Some(&true);
         let falls_behind = message.clock > self.clock
             && self.sent_to.iter().zip(&theirs.greater).any(|(&sent, &greater)| sent && greater);
@@ -158,13 +159,13 @@ impl Inducing for Hmnr {
         head.vector.clone_from(&self.knowledge.checkpoints);
     }
 
-    /// An interval is never counted twice, though the checkpoint that should have ended it failed.
-    fn revert(&mut self, void: &Self) {
-        let own = self.rank as usize;
-        if let (Some(mine), Some(&later)) =
-            (self.knowledge.checkpoints.get_mut(own), void.knowledge.checkpoints.get(own))
-        {
-            *mine = later;
+    /// The checkpoint counts from now on. Until here it might have failed, and a message that carried its number would have
+    /// made others forget what they know of paths from the one before.
+    fn settle(&mut self) {
+        let has_sent = self.sent_to.contains(&true);
+        if let Some(own) = self.knowledge.checkpoints.get_mut(self.rank as usize) {
+            *own += 1;
+            self.since = *own - u64::from(has_sent);
         }
     }
 

@@ -44,6 +44,9 @@ pub trait Inducing: Clone + Send + Serialize + DeserializeOwned {
     /// Labels the present state.
     fn describe(&self, head: &mut CheckpointHead);
 
+    /// The checkpoint that was taken last is durable.
+    fn settle(&mut self) {}
+
     /// This state, from before a checkpoint, is the present one again, since the checkpoint behind which `void` came failed.
     fn revert(&mut self, void: &Self) {
         let _ = void;
@@ -141,7 +144,9 @@ impl<S: Inducing> Checkpoint for Induced<S> {
     }
 
     fn durable(&mut self, _: &mut CheckpointContext<'_>, number: CheckpointNumber) {
-        self.unsettled.take_if(|(unsettled, _)| *unsettled == number);
+        if self.unsettled.take_if(|(unsettled, _)| *unsettled == number).is_some() {
+            self.now.settle();
+        }
     }
 
     fn failed(&mut self, _: &mut CheckpointContext<'_>, number: CheckpointNumber) {
@@ -161,6 +166,8 @@ impl<S: Inducing> Checkpoint for Induced<S> {
 
     fn load(&mut self, state: &[u8]) -> Result<(), WireError> {
         self.now = decode(state)?;
+        // Who is restored from a checkpoint has it.
+        self.now.settle();
         self.unsettled = None;
         self.forcing.clear();
         Ok(())

@@ -268,3 +268,98 @@ impl Checkpoint for KooToueg {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use egida_core::module::Command;
+
+    /// A rank of two that has sent one message to the other and received one.
+    struct Rank2 {
+        rank: Rank,
+        protocol: KooToueg,
+        counts: [Vec<Ssn>; 2],
+    }
+
+    impl Rank2 {
+        fn new(rank: Rank) -> Self {
+            let counts = || (0..2).map(|other| u64::from(other != rank)).collect();
+            let last = Counts { sent: vec![0; 2], received: vec![0; 2] };
+            let protocol = KooToueg {
+                last,
+                began: 0,
+                in_vain: 0,
+                part: None,
+                kept: Vec::new(),
+                decided: BTreeMap::new(),
+            };
+            Self { rank, protocol, counts: [counts(), counts()] }
+        }
+
+        /// What it asks for when something happens.
+        fn when(&mut self, happens: impl FnOnce(&mut KooToueg, &mut CheckpointContext<'_>)) -> Vec<Command> {
+            let mut commands = Vec::new();
+            let [sent, known] = &self.counts;
+            happens(&mut self.protocol, &mut CheckpointContext::new(self.rank, sent, known, &mut commands));
+            commands
+        }
+
+        /// Takes the checkpoint that it asked for.
+        fn checkpoint(&mut self, number: CheckpointNumber) -> Vec<Command> {
+            let mut head = CheckpointHead { number, ..CheckpointHead::beginning(self.rank, 2) };
+            [head.sent, head.known] = self.counts.clone();
+            self.protocol.capture(&mut head);
+            self.when(|protocol, context| protocol.captured(context, &head))
+        }
+
+        /// Hears what another told it.
+        fn hear(&mut self, told: &[Command]) -> Vec<Command> {
+            let from = 1 - self.rank;
+            let mut commands = Vec::new();
+            for message in told.iter().filter_map(|command| match command {
+                Command::Tell { message, .. } => Some(message.clone()),
+                _ => None,
+            }) {
+                commands.extend(
+                    self.when(|protocol, context| protocol.on_control(context, from, &message).unwrap()),
+                );
+            }
+            commands
+        }
+    }
+
+    fn tells(commands: &[Command]) -> usize {
+        commands.iter().filter(|command| matches!(command, Command::Tell { .. })).count()
+    }
+
+    #[test]
+    fn of_two_that_begin_at_once_one_waits_and_the_other_takes_part_in_its_instance() {
+        let (mut zero, mut one) = (Rank2::new(0), Rank2::new(1));
+        for rank in [&mut zero, &mut one] {
+            assert_eq!(rank.when(|protocol, context| protocol.on_timer(context)), [Command::TakeCheckpoint]);
+        }
+        let (asked_by_zero, asked_by_one) = (zero.checkpoint(1), one.checkpoint(1));
+        let refusal = zero.hear(&asked_by_one);
+        assert_eq!(tells(&refusal), 1, "rank 0 has precedence, and refuses");
+        assert_eq!(tells(&one.hear(&asked_by_zero)), 0, "rank 1 keeps the request");
+        one.hear(&refusal);
+        let decided = one.when(|protocol, context| protocol.durable(context, 1));
+        assert!(decided.contains(&Command::Decide { number: 1, keep: false }), "{decided:?}");
+        assert!(
+            decided.contains(&Command::TakeCheckpoint),
+            "it takes part in the other instance: {decided:?}"
+        );
+        one.checkpoint(2);
+        // It asks back, as it has received from rank 0, and is told that rank 0 takes part already.
+        let part = one.protocol.part.as_ref().map(|part| part.instance.initiator);
+        assert_eq!(part, Some(0));
+    }
+
+    #[test]
+    fn whoever_was_refused_has_precedence_over_whoever_was_not() {
+        let instance = |initiator, in_vain| Instance { initiator, number: 1, in_vain };
+        assert!(instance(0, 0).has_precedence_over(&instance(1, 0)));
+        assert!(instance(1, 1).has_precedence_over(&instance(0, 0)));
+        assert!(!instance(0, 0).has_precedence_over(&instance(1, 1)));
+    }
+}

@@ -1,10 +1,11 @@
 //! What every run must fulfil, judged from outside the code under test: one file each.
 //!
-//! [`judge`] looks at a run that is over; [`Exposure`] at a world while the run goes on.
+//! [`judge`] looks at a run that is over; [`Exposure`] and [`History`] at a world while the run goes on.
 
 mod epochs;
 mod exactly_once;
 mod exposure;
+mod history;
 mod incarnations;
 mod output;
 mod recoverable;
@@ -13,6 +14,7 @@ mod replay;
 pub use exactly_once::gap;
 pub(crate) use exposure::name;
 pub use exposure::{Exposed, Exposure};
+pub use history::{History, Line, Zigzag};
 pub use incarnations::Incarnations;
 pub use recoverable::Recoverable;
 pub use replay::Replay;

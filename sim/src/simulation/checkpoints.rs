@@ -8,7 +8,7 @@ use egida_core::recovery::Input;
 use egida_core::trace;
 
 use super::Simulation;
-use crate::job::Ending;
+use crate::job::{Control as Experiment, Ending};
 use crate::scheduler::{Event, Time};
 use crate::world::Saving;
 
@@ -46,7 +46,11 @@ impl Simulation<'_> {
         }
         let decided = std::mem::take(&mut self.world.borrow_mut().checkpoints.decided);
         for (rank, number, keep) in decided {
-            if !keep {
+            if keep {
+                if let Some(history) = &mut self.world.borrow_mut().history {
+                    history.durable(rank, number);
+                }
+            } else {
                 self.world.borrow_mut().checkpoints.void(rank, number);
             }
             self.detected(Input::Decided { rank, number, keep });
@@ -99,11 +103,15 @@ impl Simulation<'_> {
         let Committed { rank, number, events, completed } = committed;
         self.record_at(*rank, || trace::Event::Committed { number: *number });
         let below = self.world.borrow_mut().collect(*rank, *number, *events);
+        if self.job.control == Some(Experiment::CollectTooMuch) {
+            self.world.borrow_mut().checkpoints.void(*rank, *number);
+        }
         self.copies.collected(*rank, below);
         let life = &mut self.ranks[*rank as usize];
         life.committed = *number;
         life.output.committed(*number);
         life.records = life.records.split_off(number);
+        self.judge_collection(*rank);
         self.control(*rank, Control::Committed { number: *number });
         for other in (0..self.job.setting.domains.ranks()).filter(|other| other != rank) {
             let completed = completed.get(other as usize).copied().unwrap_or(0);
@@ -115,6 +123,7 @@ impl Simulation<'_> {
     /// Tells every rank that a recovery is over.
     pub(super) fn recovered(&mut self, round: u64) {
         self.world.borrow_mut().paused = false;
+        self.watch_recovered();
         if self.checkpoint_every.is_some() {
             for rank in 0..self.job.setting.domains.ranks() {
                 self.control(rank, Control::Recovered { round });

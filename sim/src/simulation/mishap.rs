@@ -127,6 +127,9 @@ impl Simulation<'_> {
 
     /// A death becomes known where it can be, and else when it can be.
     pub(super) fn report(&mut self, rank: Rank, cause: Cause, at: Progress) {
+        if cause != Cause::Fenced {
+            self.watch_failure(rank);
+        }
         let at = if self.counts_deaths { at } else { Progress::default() };
         let domain = self.job.setting.domains.of(rank);
         let away = self.world.borrow().network.away_until(domain);
@@ -172,6 +175,7 @@ impl Simulation<'_> {
         for (rank, at) in given_up {
             let alone = self.job.setting.unit == FailureUnit::Process;
             if alone || !self.coordinator.is_dead(rank) {
+                self.watch_failure(rank);
                 self.detected(Input::Died { rank, cause: Cause::Suspected, at });
             }
         }

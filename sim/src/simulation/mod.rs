@@ -6,12 +6,14 @@
 //!   output.rs    what a rank writes, until the world may see it
 //!   recovery.rs  what the coordinator orders
 //!   checkpoints.rs  how checkpoints come to the disk, and what is collected then
+//!   lines.rs     what the observer judges of checkpoints
 //!   explored.rs  what may happen next, where time does not order it, and what state that leads to
 //!   mishap.rs    what the schedule lets go wrong; those that were given up and live on
 //! ```
 
 mod checkpoints;
 mod explored;
+mod lines;
 mod mishap;
 mod output;
 mod rank;
@@ -32,12 +34,13 @@ use egida_spec::protocol::Class;
 
 use crate::copies::Copies;
 use crate::job::{Control, Ending, Job, Outcome};
-use crate::oracle::{Exposure, Incarnations, Recoverable, Replay, Violation, gap};
+use crate::oracle::{Exposure, History, Incarnations, Recoverable, Replay, Violation, gap};
 use crate::schedule::{Mishap, Moment, Phase};
 use crate::scheduler::{Agenda, Chooser, Event, Seeded, Time};
 use crate::world::World;
 pub use explored::Grain;
 pub(crate) use explored::{Reached, Turn};
+use lines::Watch;
 use mishap::{AfterEvent, Unreported, Zombie};
 use rank::Life;
 use recovery::Collecting;
@@ -78,6 +81,7 @@ pub(crate) struct Simulation<'a> {
     checkpoint_every: Option<Time>,
     /// Whether recovery returns ranks to a line of checkpoints, survivors among them.
     recovers_by_line: bool,
+    watch: Watch,
     /// Whether survivors may be orphans.
     detects: bool,
     events: u64,
@@ -174,6 +178,7 @@ impl<'a> Simulation<'a> {
         let failures = daemon.policy.tolerates.unwrap_or(u32::MAX);
         world.exposure =
             (job.observed && protects).then(|| Exposure::new(domains.clone(), job.setting.unit, failures));
+        world.history = (job.observed && recovers_by_line).then(|| History::new(ranks));
         let moments = AfterEvent::of(&job.schedule);
         if !moments.is_empty() {
             world.lines = Some(Vec::new());
@@ -227,6 +232,7 @@ impl<'a> Simulation<'a> {
             write_out_after,
             checkpoint_every,
             recovers_by_line,
+            watch: Watch::default(),
             detects,
             events: 0,
             news: Vec::new(),
@@ -260,6 +266,7 @@ impl<'a> Simulation<'a> {
             world.now = world.now.max(next.at);
             drop(world);
             self.happen(next.event);
+            self.judge_line();
         }
         if self.end == Some(Ending::Done)
             && let Err(violation) = self.judge_the_end()
@@ -418,6 +425,9 @@ impl<'a> Simulation<'a> {
             deaths: lives.iter().map(|life| life.deaths).collect(),
             checkpoints: lives.iter().map(|life| life.checkpoints).collect(),
             forced_checkpoints: lives.iter().map(|life| life.forced_checkpoints).collect(),
+            lines: self.watch.lines,
+            zigzag: self.world.borrow().history.as_ref().and_then(History::zigzag),
+            kept: self.watch.kept,
             events: self.events,
             trace: self.news,
         }

@@ -48,6 +48,7 @@ impl Network for Simulation<'_> {
         match action {
             Action::Fence { ranks } => {
                 self.record(None, None, || trace::Event::Fence { ranks: ranks.clone() });
+                self.watch_fence(&ranks);
                 for rank in ranks {
                     self.fence(rank);
                 }
@@ -91,6 +92,7 @@ impl Network for Simulation<'_> {
                 self.reach(Phase::Collect);
             }
             Action::Start { rank, image } => {
+                self.watch_start(rank, image.checkpoint_number);
                 let incarnation = image.incarnation;
                 let own = image.determinants.iter().filter(|held| held.determinant.owner == rank).count();
                 let right = match &mut self.world.borrow_mut().recoverable {

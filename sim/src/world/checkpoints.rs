@@ -128,6 +128,12 @@ impl Checkpoints {
         if number == 0 { Ok(None) } else { self.image(rank, number).map(Some) }
     }
 
+    /// Whether the disk has a checkpoint, and all that it rests on; the beginning needs none.
+    #[must_use]
+    pub fn is_readable(&self, rank: Rank, number: CheckpointNumber) -> bool {
+        number == 0 || self.image(rank, number).is_ok()
+    }
+
     fn image(&self, rank: Rank, number: CheckpointNumber) -> Result<CheckpointImage, ImageError> {
         let stored = self.get(rank, number).ok_or(ImageError::NoBase { number, base: number })?;
         let base = match stored.base {

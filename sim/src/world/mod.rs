@@ -26,8 +26,8 @@ pub use explored::{Explored, HELD};
 pub use journal::{Entry, Journal, Watermarks};
 pub use network::Network;
 
-use crate::job::Control as Experiment;
-use crate::oracle::{Exposure, Recoverable, name};
+use crate::job::{Control as Experiment, Kept};
+use crate::oracle::{Exposure, History, Recoverable, name};
 use crate::scheduler::Time;
 
 /// Payload bytes that are published at a time: small, so that crashes between pieces happen.
@@ -68,6 +68,8 @@ pub struct World {
     pub lines: Option<Vec<Line>>,
     /// For the observer: who depends on what, and what could be found again.
     pub exposure: Option<Exposure>,
+    /// For the observer: which messages stand before and behind which checkpoints.
+    pub history: Option<History>,
     /// What is kept count of while the world is explored; none where time orders what happens.
     pub explored: Option<Explored>,
     /// How many control messages have arrived at each rank, while the world is explored.
@@ -127,6 +129,7 @@ impl World {
             epoch: 1,
             lines: None,
             exposure: None,
+            history: None,
             explored: None,
             told: vec![0; ranks],
             letters: vec![0; ranks],
@@ -186,6 +189,9 @@ impl World {
         }
         if let Some(recoverable) = &mut self.recoverable {
             recoverable.sent(source, dest, record.header.ssn);
+        }
+        if let Some(history) = &mut self.history {
+            history.sent(source, dest, record.header.ssn);
         }
         let delay = self.network.delay(source, dest, record.header.ssn);
         let cut = self.network.cut_until(self.domains.of(source), self.domains.of(dest));
@@ -417,6 +423,9 @@ impl World {
     pub fn save(&mut self, rank: Rank, checkpoint: StoredCheckpoint) {
         let position = self.journals[rank as usize].head();
         let past = self.exposure.as_ref().map(|exposure| exposure.past(rank));
+        if let Some(history) = &mut self.history {
+            history.taken(rank, checkpoint.head.number);
+        }
         self.checkpoints.submit(rank, checkpoint, position, past);
     }
 
@@ -424,6 +433,9 @@ impl World {
     pub fn store(&mut self, saving: Saving) -> bool {
         let head = saving.checkpoint.head.clone();
         let Some(stored) = self.checkpoints.store(saving) else { return false };
+        if let Some(history) = self.history.as_mut().filter(|_| !head.tentative) {
+            history.durable(head.rank, head.number);
+        }
         if let Some(exposure) = self.exposure.as_mut().filter(|_| !head.tentative) {
             exposure.covered(head.rank, head.events);
             let mut bytes = Vec::new();
@@ -449,6 +461,21 @@ impl World {
             held.retain(is_wanted);
         }
         position
+    }
+
+    /// How much is kept.
+    #[must_use]
+    pub fn kept(&self) -> Kept {
+        let records = |channel: &Channel| channel.records.len();
+        Kept {
+            records: self.channels.iter().flat_map(BTreeMap::values).map(records).sum(),
+            entries: self.journals.iter().map(|journal| journal.entries.len()).sum(),
+            held: self.foreign.iter().map(Vec::len).sum(),
+            checkpoints: (0..self.domains.ranks())
+                .map(|rank| self.checkpoints.count(rank))
+                .max()
+                .unwrap_or(0),
+        }
     }
 
     /// The receiver of a channel notes that a synchronous message was matched.

@@ -2,24 +2,27 @@
 
 use std::collections::BTreeSet;
 
+use egida_core::checkpoint::{Candidate, Candidates, CheckpointHead, Line};
 use egida_core::clock::{IncarnationClock, Token};
 use egida_core::event::Determinant;
 use egida_core::fault::Fault;
 use egida_core::gate::{Condition, Gate};
-use egida_core::ids::{Domain, EventIndex, Position, Rank, Ssn, Version};
+use egida_core::ids::{CheckpointNumber, Domain, EventIndex, Position, Rank, Ssn, Version};
 use egida_core::module::{
-    CollectDeterminants, Entry, EntryId, HowToLog, HowToOutputCommit, LogContext, LogEventInfo,
-    OrphanDetection, PiggybackContext, PiggybackError, PiggybackLogging, Receipt, Standing, Step,
-    WriteContext,
+    Admission, Arriving, Checkpoint, CheckpointContext, CollectDeterminants, Entry, EntryId, HowToLog,
+    HowToOutputCommit, LogContext, LogEventInfo, OrphanDetection, PiggybackCheckpointing, PiggybackContext,
+    PiggybackError, PiggybackLogging, Receipt, Standing, Step, WriteContext,
 };
 use egida_core::registry::{Build, Implementation, Registry};
 use egida_core::replication::Placement;
-use egida_core::wire::WireError;
+use egida_core::wire::{Reader, WireError};
+use egida_modules::checkpoint::{Bcs, ChandyLamport, Fdas, Induced, Inducing, RollbackDependencyGraph};
 use egida_modules::logging::{Asynchronously, Synchronously};
 use egida_modules::orphans::{History, broadcast_logical_clock};
 use egida_modules::output::Independent;
 use egida_modules::piggyback::{Determinants, VectorClock};
 use egida_modules::storage::MemoryOfOthers;
+use serde::{Deserialize, Serialize};
 
 pub fn synchronously_is_asynchronously(registry: &mut Registry) {
     registry.how_to_log.register("synchronously", "mutant", |_| Box::new(Asynchronously));
@@ -312,4 +315,167 @@ pub fn clocks_are_not_merged(registry: &mut Registry) {
     registry
         .piggyback_logging
         .register("vector clock", "mutant", |build| Box::new(Unmerged(VectorClock::new(build))));
+}
+
+/// A communication-induced protocol that forces nothing, or takes no note of what it sends.
+#[derive(Clone, Serialize, Deserialize)]
+struct Careless<S, const FORCES: bool, const NOTES_SENDS: bool>(S);
+
+impl<S: Inducing, const FORCES: bool, const NOTES_SENDS: bool> Inducing for Careless<S, FORCES, NOTES_SENDS> {
+    type Piggyback = S::Piggyback;
+
+    const PHRASE: &'static str = S::PHRASE;
+
+    fn encode(&self, dest: Rank, out: &mut Vec<u8>) {
+        self.0.encode(dest, out);
+    }
+
+    fn decode(&self, reader: &mut Reader<'_>) -> Result<Self::Piggyback, WireError> {
+        self.0.decode(reader)
+    }
+
+    fn forces(&self, message: &Self::Piggyback) -> bool {
+        FORCES && self.0.forces(message)
+    }
+
+    fn receive(&mut self, source: Rank, message: &Self::Piggyback) {
+        self.0.receive(source, message);
+    }
+
+    fn send(&mut self, dest: Rank) {
+        if NOTES_SENDS {
+            self.0.send(dest);
+        }
+    }
+
+    fn capture(&mut self, head: &mut CheckpointHead, before: &[Self::Piggyback]) {
+        self.0.capture(head, before);
+    }
+
+    fn describe(&self, head: &mut CheckpointHead) {
+        self.0.describe(head);
+    }
+
+    fn settle(&mut self) {
+        self.0.settle();
+    }
+
+    fn revert(&mut self, void: &Self) {
+        self.0.revert(&void.0);
+    }
+
+    fn line(candidates: &Candidates) -> Option<Line> {
+        S::line(candidates)
+    }
+}
+
+pub fn nothing_is_forced(registry: &mut Registry) {
+    registry
+        .checkpoint
+        .register("bcs", "mutant", |_| Box::new(Induced::new(Careless::<_, false, true>(Bcs::default()))));
+}
+
+pub fn sends_are_not_noted(registry: &mut Registry) {
+    registry.checkpoint.register("fdas", "mutant", |build| {
+        Box::new(Induced::new(Careless::<_, true, false>(Fdas::state(build))))
+    });
+}
+
+/// A checkpointing protocol in which something is otherwise.
+struct Other<C> {
+    right: C,
+    admits: bool,
+    all_return: bool,
+}
+
+impl<C: Checkpoint> PiggybackCheckpointing for Other<C> {
+    fn phrase(&self) -> Option<&'static str> {
+        self.right.phrase()
+    }
+
+    fn piggyback(&mut self, dest: Rank, out: &mut Vec<u8>) {
+        self.right.piggyback(dest, out);
+    }
+
+    fn sent(&mut self, dest: Rank, ssn: Ssn) {
+        self.right.sent(dest, ssn);
+    }
+
+    fn before_receive(&mut self, message: Arriving<'_>) -> Result<Admission, WireError> {
+        match self.admits {
+            true => Ok(Admission::Admit),
+            false => self.right.before_receive(message),
+        }
+    }
+
+    fn received(&mut self, message: Arriving<'_>) -> Result<(), WireError> {
+        self.right.received(message)
+    }
+}
+
+impl<C: Checkpoint> Checkpoint for Other<C> {
+    fn on_timer(&mut self, context: &mut CheckpointContext<'_>) {
+        self.right.on_timer(context);
+    }
+
+    fn on_control(
+        &mut self,
+        context: &mut CheckpointContext<'_>,
+        from: Rank,
+        message: &[u8],
+    ) -> Result<(), WireError> {
+        self.right.on_control(context, from, message)
+    }
+
+    fn describe(&self, head: &mut CheckpointHead) {
+        self.right.describe(head);
+    }
+
+    fn capture(&mut self, head: &mut CheckpointHead) {
+        self.right.capture(head);
+    }
+
+    fn captured(&mut self, context: &mut CheckpointContext<'_>, head: &CheckpointHead) {
+        self.right.captured(context, head);
+    }
+
+    fn durable(&mut self, context: &mut CheckpointContext<'_>, number: CheckpointNumber) {
+        self.right.durable(context, number);
+    }
+
+    fn failed(&mut self, context: &mut CheckpointContext<'_>, number: CheckpointNumber) {
+        self.right.failed(context, number);
+    }
+
+    fn recovered(&mut self, context: &mut CheckpointContext<'_>) {
+        self.right.recovered(context);
+    }
+
+    fn line(&self, candidates: &Candidates) -> Option<Line> {
+        let newest = |own: &[Candidate]| own.iter().rposition(|candidate| !candidate.current);
+        match self.all_return {
+            true => candidates.iter().map(newest).collect(),
+            false => self.right.line(candidates),
+        }
+    }
+
+    fn save(&self) -> Vec<u8> {
+        self.right.save()
+    }
+
+    fn load(&mut self, state: &[u8]) -> Result<(), WireError> {
+        self.right.load(state)
+    }
+}
+
+pub fn markers_are_late(registry: &mut Registry) {
+    registry.checkpoint.register("chandy-lamport", "mutant", |_| {
+        Box::new(Other { right: ChandyLamport::default(), admits: true, all_return: false })
+    });
+}
+
+pub fn everybody_returns(registry: &mut Registry) {
+    registry.checkpoint.register("independent, checkpoint counter", "mutant", |build| {
+        Box::new(Other { right: RollbackDependencyGraph::new(build), admits: false, all_return: true })
+    });
 }

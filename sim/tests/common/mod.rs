@@ -10,7 +10,7 @@ use egida_core::crash::{CrashPoint, Failpoint};
 use egida_core::ids::Domains;
 use egida_core::registry::Registry;
 use egida_core::setting::Setting;
-use egida_sim::job::{Job, Outcome};
+use egida_sim::job::{Control, Job, Outcome};
 use egida_sim::program::{Op, Scripts};
 use egida_sim::run;
 use egida_sim::schedule::Crash;
@@ -189,10 +189,21 @@ impl Case {
     }
 
     pub fn run(&self, protocol: &Protocol, unit: FailureUnit, registry: &Registry) -> Outcome {
+        self.run_with(protocol, unit, registry, None)
+    }
+
+    pub fn run_with(
+        &self,
+        protocol: &Protocol,
+        unit: FailureUnit,
+        registry: &Registry,
+        control: Option<Control>,
+    ) -> Outcome {
         let model = Scripts(self.application.scripts());
         let mut job = Job::new(protocol, self.setting(unit), &model, self.seed).with(self.crashes.clone());
         job.faults.control_delay = self.control_delay;
         job.checkpoint_every = Some(self.checkpoint_every);
+        job.control = control;
         run(&job, registry).unwrap_or_else(|errors| panic!("{errors:?}"))
     }
 }

@@ -84,6 +84,10 @@ enum Oracle {
     Lives,
     /// A message waits for a log where none may.
     Waiting,
+    /// A checkpoint is useless, or depends on another in a way that its protocol promises to show.
+    Zigzag,
+    /// A line of checkpoints is not what its protocol promises, or what it needs was collected.
+    Checkpoints,
 }
 
 const MUTANTS: &[Mutant] = &[
@@ -227,6 +231,41 @@ const MUTANTS: &[Mutant] = &[
         breaks: Module(broken::asynchronously_is_synchronously),
         tried: AtRandom,
     },
+    Mutant {
+        name: "messages force no checkpoints",
+        specifications: &["checkpoint-bcs"],
+        oracle: Oracle::Zigzag,
+        breaks: Module(broken::nothing_is_forced),
+        tried: AtRandom,
+    },
+    Mutant {
+        name: "new dependencies are taken on after a send",
+        specifications: &["checkpoint-fdas"],
+        oracle: Oracle::Zigzag,
+        breaks: Module(broken::sends_are_not_noted),
+        tried: AtRandom,
+    },
+    Mutant {
+        name: "a marker is found only behind the message that follows it",
+        specifications: &["checkpoint-chandy-lamport"],
+        oracle: Oracle::Checkpoints,
+        breaks: Module(broken::markers_are_late),
+        tried: AtRandom,
+    },
+    Mutant {
+        name: "everybody returns, whatever the graph says",
+        specifications: &["checkpoint-independent"],
+        oracle: Oracle::Checkpoints,
+        breaks: Module(broken::everybody_returns),
+        tried: AtRandom,
+    },
+    Mutant {
+        name: "collection goes one checkpoint too far",
+        specifications: &["checkpoint-index", "pessimistic-sender-checkpoint"],
+        oracle: Oracle::Checkpoints,
+        breaks: World(Control::CollectTooMuch),
+        tried: AtRandom,
+    },
 ];
 
 /// How many cases a mutant may survive.
@@ -252,6 +291,7 @@ struct Try {
     setting: Setting,
     schedule: Schedule,
     faults: Faults,
+    checkpoint_every: Option<u64>,
     seed: u64,
 }
 
@@ -263,6 +303,7 @@ impl Try {
             setting: case.setting(FailureUnit::Node),
             schedule: case.crashes.clone().into(),
             faults: Faults { control_delay: case.control_delay, ..Faults::default() },
+            checkpoint_every: Some(case.checkpoint_every),
             seed: case.seed,
         })
     }
@@ -274,6 +315,7 @@ impl Try {
             setting: Setting { domains: Domains::blocks(ranks, 1), unit: FailureUnit::Node, images: true },
             schedule: schedule.parse()?,
             faults: Faults { disk_delay, ..Faults::default() },
+            checkpoint_every: None,
             seed,
         })
     }
@@ -282,6 +324,7 @@ impl Try {
         let job = Job {
             faults: self.faults.clone(),
             control,
+            checkpoint_every: self.checkpoint_every,
             ..Job::new(protocol, self.setting.clone(), &self.model, self.seed).with(self.schedule.clone())
         };
         run(&job, registry).unwrap_or_else(|errors| panic!("{errors:?}"))
@@ -310,10 +353,10 @@ fn is_caught(mutant: &Mutant, name: &str) -> Result<(), Failed> {
                 Try::directed(scripts(), schedule, disk_delay, number as u64)?
             }
         };
-        let Some(oracle) = found(&tried.run(&protocol, &broken, control), tolerated) else { continue };
+        let Some(oracle) = found(&tried.run(&protocol, &broken, control), name, tolerated) else { continue };
         *caught.entry(oracle).or_default() += 1;
         let outcome = tried.run(&protocol, &right, None);
-        if found(&outcome, tolerated).is_some() {
+        if found(&outcome, name, tolerated).is_some() {
             let (wrong, trace) = (judge(&outcome), outcome.trace.join("\n"));
             return Err(format!("the right one is found fault with as well: {wrong:?}\n{trace}").into());
         }
@@ -329,8 +372,8 @@ fn is_caught(mutant: &Mutant, name: &str) -> Result<(), Failed> {
 }
 
 /// Which oracle finds fault with a run, if one does.
-fn found(outcome: &Outcome, tolerated: Option<u32>) -> Option<Oracle> {
-    let wrong = judge(outcome)?;
+fn found(outcome: &Outcome, name: &str, tolerated: Option<u32>) -> Option<Oracle> {
+    let Some(wrong) = judge(outcome) else { return broken_promise(outcome, name) };
     Some(match &outcome.end {
         Ending::Ended(End::Unrecoverable(Unrecoverable::TooMany { down, .. }))
             if tolerated.is_some_and(|tolerated| *down > tolerated) =>
@@ -351,8 +394,23 @@ fn found(outcome: &Outcome, tolerated: Option<u32>) -> Option<Oracle> {
             Violation::Waited { .. } => Oracle::Waiting,
             Violation::Gap { .. } => Oracle::ExactlyOnce,
         },
+        Ending::Inconsistent | Ending::CollectedTooMuch(_) => Oracle::Checkpoints,
         Ending::Ended(_) | Ending::Stuck => Oracle::Liveness,
     })
+}
+
+/// What a checkpointing protocol promises besides right recovery, as `tests/checkpoints.rs` has it for each.
+fn broken_promise(outcome: &Outcome, name: &str) -> Option<Oracle> {
+    let (found, lines) = (outcome.zigzag.clone().unwrap_or_default(), outcome.lines);
+    match name {
+        "checkpoint-bcs" => (!found.useless.is_empty()).then_some(Oracle::Zigzag),
+        "checkpoint-fdas" => (!found.hidden.is_empty()).then_some(Oracle::Zigzag),
+        "checkpoint-chandy-lamport" => (lines.of_several_indices > 0).then_some(Oracle::Checkpoints),
+        "checkpoint-independent" => {
+            (lines.not_the_newest + lines.needless_returns > 0).then_some(Oracle::Checkpoints)
+        }
+        _ => None,
+    }
 }
 
 /// Rank 0 takes something from whoever comes first and tells rank 1, whose log of that comes to its disk before rank 0's comes to its own.
