@@ -206,7 +206,13 @@ impl<D: Driver> Engine<D> {
                     self.checkpoints.due = self.checkpoints.due.or(Some(Due::Basic));
                 }
                 Command::Hold(hold) => self.checkpoints.is_held = hold,
-                Command::Decide { number, keep } => self.driver.decide(number, keep),
+                Command::Decide { number, keep } => {
+                    self.driver.decide(number, keep);
+                    // Nobody says any more what became of one that is void.
+                    if !keep && self.checkpoints.unsaved.remove(&number) {
+                        self.tell_protocol(CheckpointEvent::Settled { number, durable: false }, self.rank)?;
+                    }
+                }
             }
         }
         Ok(())
