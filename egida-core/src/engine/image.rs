@@ -57,6 +57,8 @@ struct SavedInbound {
 #[derive(Debug, Serialize, Deserialize)]
 struct SavedMessage {
     mode: SendMode,
+    /// The whole payload's length: another checkpoint may be taken before it is read.
+    len: u64,
     read: u64,
     /// The payload from byte `read` on, where all of it was there.
     rest: Option<Rest>,
@@ -115,6 +117,7 @@ impl<D: Driver> Engine<D> {
         let inbound = &self.inbound[source as usize];
         let message = |message: &Message, len: u64| SavedMessage {
             mode: message.mode,
+            len,
             read: message.read,
             rest: self.rest_of(source, message, len).map(Rest),
             clock: message.clock.clone(),
@@ -286,7 +289,7 @@ fn load_inbound(inbound: &mut Inbound, saved: SavedInbound) {
             None => Place::Absent,
         };
         let message = Message::new(saved.mode, place).after(saved.clock);
-        Message { read: saved.read, kept_from: saved.read, ..message }
+        Message { len: saved.len, read: saved.read, kept_from: saved.read, ..message }
     };
     inbound.depends = saved.depends;
     inbound.digest = saved.digest;
