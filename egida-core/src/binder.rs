@@ -197,6 +197,12 @@ impl<'a> Judged<'a> {
         Self { registry, setting, protocol, classification, policy, objections }
     }
 
+    /// The completed protocol.
+    #[must_use]
+    pub fn protocol(&self) -> &Protocol {
+        &self.protocol
+    }
+
     /// What the checker says against it.
     #[must_use]
     pub fn objections(&self) -> &[Diagnostic] {
@@ -437,6 +443,8 @@ impl<'a> Binder<'a> {
             Some(log) => self.path(log),
             None => self.default_path(),
         };
+        let delivered_last = logged(EventInfo::Message)
+            .is_some_and(|log| keeps(protocol, &log.storage, self.setting.unit, &registry.vocabulary));
         let log_delivered = logged(EventInfo::Message).and_then(|log| self.info(log, "delivered"));
         let sends = protocol.dependency_generating.iter().filter(|stmt| stmt.event.value == Event::Send);
         let mut log_sent = None;
@@ -488,6 +496,7 @@ impl<'a> Binder<'a> {
             log_determinant,
             determinant_path: determinant_path?,
             log_delivered,
+            delivered_last,
             log_sent,
             piggyback,
             output_commit,

@@ -158,6 +158,8 @@ pub struct Slots {
     pub determinant_path: LogPath,
     /// Logs delivered messages.
     pub log_delivered: Option<(Box<dyn LogEventInfo>, LogPath)>,
+    /// Whether what that logs outlives the failures that are to be survived.
+    pub delivered_last: bool,
     /// Logs sent messages.
     pub log_sent: Option<(Box<dyn LogEventInfo>, LogPath)>,
     /// Piggybacks.
@@ -214,6 +216,12 @@ impl Stack {
     #[must_use]
     pub fn logs_delivered(&self) -> bool {
         self.slots.log_delivered.is_some()
+    }
+
+    /// Whether a message that is in that log need not be kept by its sender any more.
+    #[must_use]
+    pub fn regains_delivered(&self) -> bool {
+        self.logs_delivered() && self.slots.delivered_last
     }
 
     /// Whether messages carry anything, and acknowledgements matter.

@@ -29,4 +29,4 @@ mod simulation;
 pub mod verify;
 pub mod world;
 
-pub use simulation::{run, run_traced, run_with};
+pub use simulation::{run, run_judged, run_traced, run_with};

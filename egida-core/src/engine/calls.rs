@@ -190,7 +190,7 @@ impl<D: Driver> Api for Engine<D> {
         if below > before {
             if !keeps {
                 self.driver.release(message.source, below);
-            } else if self.stack.logs_delivered() && !self.stack.detects_orphans() {
+            } else if self.stack.regains_delivered() && !self.stack.detects_orphans() {
                 let position = inbound.logged_position();
                 self.to_release.push_back((position, message.source, below));
                 self.release();

@@ -144,7 +144,11 @@ impl<D: Driver> Engine<D> {
         image: Option<RecoveryImage>,
         on_divergence: OnDivergence,
     ) -> Result<Self, Fault> {
-        let image = image.unwrap_or_default();
+        let mut image = image.unwrap_or_default();
+        // Other holders may have failed since this was collected, and nobody tells a rank of failures before it begins.
+        for held in &mut image.determinants {
+            held.holders.retain(|&holder| holder == domains.of(rank));
+        }
         if image.version > 0 {
             stack.begin(image.version, image.determinants.len() as EventIndex, &image.tokens);
             stack.rolled_back(&mut JournalOf(&mut driver, rank), image.determinants.len() as EventIndex)?;

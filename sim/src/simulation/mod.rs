@@ -106,6 +106,14 @@ pub fn run(job: &Job<'_>, registry: &Registry) -> Result<Outcome, Vec<BindError>
     run_with(job, registry, &mut Seeded::new(job.seed))
 }
 
+/// Simulates a job under its protocol as judged, for its setting, before: with what its seed decides.
+///
+/// # Errors
+/// Why the protocol could not be bound.
+pub fn run_judged(job: &Job<'_>, judged: &Judged<'_>) -> Result<Outcome, Vec<BindError>> {
+    Simulation::new(job, judged, &mut Seeded::new(job.seed))?.run()
+}
+
 /// Simulates a job, with what a chooser decides.
 ///
 /// # Errors
@@ -170,6 +178,7 @@ impl<'a> Simulation<'a> {
             .detecting(daemon.detector)
             .checkpointing(daemon.lines);
         let class = daemon.classification.class;
+        let waits = daemon.stores.iter().any(|store| store.synchronous);
         let recovers = daemon.policy.recovers;
         let mut world = World::new(domains.clone(), &daemon.stores);
         world.network.longest = job.faults.network_delay;
@@ -224,7 +233,8 @@ impl<'a> Simulation<'a> {
             images: BTreeMap::new(),
             replay: job.observed.then(|| Replay::new(ranks, detects)).filter(|_| recovers),
             incarnations: job.observed.then(|| Incarnations::new(ranks, detects)),
-            never_waits: job.observed && matches!(class, Class::Causal | Class::Optimistic),
+            // Unless it has something logged synchronously besides.
+            never_waits: job.observed && matches!(class, Class::Causal | Class::Optimistic) && !waits,
             moments,
             round: 0,
             phases: BTreeMap::new(),
@@ -332,7 +342,10 @@ impl<'a> Simulation<'a> {
             Event::Kill(rank) => self.kill(rank),
             Event::Look(rank) => {
                 self.copy_soon(rank);
-                self.release(rank);
+                // Anybody's output may wait for a rank's log.
+                for waiting in 0..self.job.setting.domains.ranks() {
+                    self.release(waiting);
+                }
             }
             Event::Replicate { rank, domain, position } => self.replicated(rank, domain, position),
             Event::Copy(rank) => self.copy(rank),

@@ -315,9 +315,17 @@ impl Simulation<'_> {
         let Some(mut collecting) = self.collecting.take() else { return };
         let mut depends: BTreeMap<Rank, Vec<(Rank, u64)>> = BTreeMap::new();
         let mut observed = BTreeMap::new();
-        for &rank in collecting.ranks.iter().chain(&collecting.witnesses) {
+        let witnesses = collecting.witnesses.iter().map(|&rank| (rank, false));
+        let asked: Vec<_> = collecting.ranks.iter().map(|&rank| (rank, true)).chain(witnesses).collect();
+        for (rank, has_failed) in asked {
             let mut world = self.world.borrow_mut();
-            if let Err(why) = add_logs_of(&mut world, rank, self.detects, &mut collecting.collected) {
+            // Where ranks roll back, each entry of a log counts once, in the order written.
+            let in_memory = match (self.detects, has_failed) {
+                (true, _) => InMemory::NotOnDisk,
+                (false, true) => InMemory::All,
+                (false, false) => InMemory::Nothing,
+            };
+            if let Err(why) = add_logs_of(&mut world, rank, in_memory, &mut collecting.collected) {
                 self.end = self.end.take().or(Some(Ending::Failed(rank, Fault::Driver(why))));
             }
         }
@@ -343,20 +351,32 @@ impl Simulation<'_> {
     }
 }
 
-/// Adds what is on the disk of a rank, and, where its own log decides what it returns to, what its journal still has to
-/// write there.
+/// What a collection takes of a journal that is still in memory.
+#[derive(Clone, Copy)]
+enum InMemory {
+    Nothing,
+    NotOnDisk,
+    All,
+}
+
+/// Adds what is on the disk of a rank, and what its journal has in memory.
 fn add_logs_of(
     world: &mut World,
     rank: Rank,
-    and_journal: bool,
+    in_memory: InMemory,
     collected: &mut Collected,
 ) -> Result<(), String> {
     world.disks[rank as usize].open().map_err(|damaged| damaged.to_string())?;
     for entry in world.disks[rank as usize].entries() {
         collected.add_entry(rank, entry.kind, &entry.bytes, None).map_err(|error| error.to_string())?;
     }
-    let unstable = world.journals[rank as usize].unstable().iter().filter(|_| and_journal);
-    for entry in unstable {
+    let journal = &world.journals[rank as usize];
+    let entries = match in_memory {
+        InMemory::Nothing => &[],
+        InMemory::NotOnDisk => journal.unstable(),
+        InMemory::All => &journal.entries,
+    };
+    for entry in entries {
         let holder = Some(world.domains.of(rank));
         collected.add_entry(rank, entry.kind, &entry.bytes, holder).map_err(|error| error.to_string())?;
     }

@@ -7,7 +7,6 @@ use std::thread;
 use egida_core::binder::{BindError, Judged};
 use egida_core::ids::Rank;
 use egida_core::recovery::{End, Policy, Unrecoverable};
-use egida_spec::protocol::Protocol;
 
 use super::{CounterExample, Report, Scope, Verdict, scenario, story};
 use crate::job::{Ending, Job};
@@ -59,7 +58,6 @@ struct Successor {
 
 /// An exploration.
 pub(super) struct Explorer<'a> {
-    protocol: &'a Protocol,
     judged: &'a Judged<'a>,
     scope: &'a Scope,
     model: Scripts,
@@ -70,9 +68,8 @@ pub(super) struct Explorer<'a> {
 }
 
 impl<'a> Explorer<'a> {
-    pub fn new(protocol: &'a Protocol, judged: &'a Judged<'a>, scope: &'a Scope) -> Self {
+    pub fn new(judged: &'a Judged<'a>, scope: &'a Scope) -> Self {
         Self {
-            protocol,
             judged,
             scope,
             model: scenario(scope.setting.domains.ranks(), scope.messages),
@@ -255,7 +252,7 @@ impl<'a> Explorer<'a> {
     }
 
     fn job(&self, traced: bool) -> Job<'_> {
-        Job { traced, ..Job::new(self.protocol, self.scope.setting.clone(), &self.model, 0) }
+        Job { traced, ..Job::new(self.judged.protocol(), self.scope.setting.clone(), &self.model, 0) }
     }
 
     /// The turns that lead to a state.

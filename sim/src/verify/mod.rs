@@ -93,6 +93,17 @@ pub fn verify(
     scope: &Scope,
     tell: &mut dyn FnMut(&Progress),
 ) -> Result<Report, Vec<BindError>> {
-    let judged = Judged::new(protocol, registry, &scope.setting);
-    Explorer::new(protocol, &judged, scope).explore(tell)
+    verify_judged(&Judged::new(protocol, registry, &scope.setting), scope, tell)
+}
+
+/// As [`verify`], under a protocol that was judged, for the setting of the scope, before.
+///
+/// # Errors
+/// Why the protocol could not be bound.
+pub fn verify_judged(
+    judged: &Judged<'_>,
+    scope: &Scope,
+    tell: &mut dyn FnMut(&Progress),
+) -> Result<Report, Vec<BindError>> {
+    Explorer::new(judged, scope).explore(tell)
 }

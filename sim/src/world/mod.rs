@@ -364,6 +364,13 @@ impl World {
         Ok(())
     }
 
+    /// Whether the disk has all that the journal of a rank has for it.
+    #[must_use]
+    pub fn is_written(&self, rank: Rank) -> bool {
+        let journal = &self.journals[rank as usize];
+        journal.stable.written >= journal.head()
+    }
+
     /// How many records for its disk the journal of a rank has that are not synced.
     #[must_use]
     pub fn unsynced(&self, rank: Rank) -> usize {

@@ -6,13 +6,14 @@ pub mod broken;
 
 use std::path::{Path, PathBuf};
 
+use egida_core::binder::Judged;
 use egida_core::crash::{CrashPoint, Failpoint};
 use egida_core::ids::Domains;
 use egida_core::registry::Registry;
 use egida_core::setting::Setting;
 use egida_sim::job::{Control, Job, Outcome};
 use egida_sim::program::{Op, Scripts};
-use egida_sim::run;
+use egida_sim::run_judged;
 use egida_sim::schedule::Crash;
 use egida_sim::scheduler::Time;
 use egida_spec::protocol::{FailureUnit, Protocol};
@@ -199,12 +200,18 @@ impl Case {
         registry: &Registry,
         control: Option<Control>,
     ) -> Outcome {
+        self.run_judged(&Judged::new(protocol, registry, &self.setting(unit)), unit, control)
+    }
+
+    /// Runs under a protocol that was judged for its setting.
+    pub fn run_judged(&self, judged: &Judged<'_>, unit: FailureUnit, control: Option<Control>) -> Outcome {
         let model = Scripts(self.application.scripts());
-        let mut job = Job::new(protocol, self.setting(unit), &model, self.seed).with(self.crashes.clone());
+        let mut job =
+            Job::new(judged.protocol(), self.setting(unit), &model, self.seed).with(self.crashes.clone());
         job.faults.control_delay = self.control_delay;
         job.checkpoint_every = Some(self.checkpoint_every);
         job.control = control;
-        run(&job, registry).unwrap_or_else(|errors| panic!("{errors:?}"))
+        run_judged(&job, judged).unwrap_or_else(|errors| panic!("{errors:?}"))
     }
 }
 
