@@ -47,6 +47,8 @@ pub struct SimDriver {
     told: Option<Cell<Fingerprint>>,
     /// How far it was told that journals are stable.
     stable_told: RefCell<BTreeMap<(Rank, StoreId), Position>>,
+    /// Whether what is written to channels was sent before.
+    puts_back: bool,
 }
 
 /// What a process knows of its channels from and to another.
@@ -113,7 +115,13 @@ impl SimDriver {
             is_traced,
             told,
             stable_told: RefCell::default(),
+            puts_back: false,
         }
+    }
+
+    /// What is written to channels was sent before, and is put back from a checkpoint; or it is so no more.
+    pub fn puts_back(&mut self, puts_back: bool) {
+        self.puts_back = puts_back;
     }
 
     /// A digest of all that the engine was told.
@@ -235,7 +243,10 @@ impl Driver for SimDriver {
                 payload: Rc::new(Vec::with_capacity(payload.len())),
                 visible: 0,
                 behind: 0,
-                past: world.exposure.as_ref().map(|exposure| exposure.past(self.rank)),
+                past: world.exposure.as_mut().map(|exposure| match self.puts_back {
+                    true => exposure.put_back(self.rank, dest, header.ssn),
+                    false => exposure.sent(self.rank, dest, header.ssn),
+                }),
             };
             world.append(self.rank, dest, record);
         }

@@ -3,12 +3,12 @@
 //! The observer keeps count, step by step, of who depends on which events, directly or through others, and of where their
 //! determinants lie. Nothing of the code under test tells it so: it reads what is written to journals, disks and channels.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::rc::Rc;
 
 use egida_core::clock::VectorClock;
 use egida_core::driver::EntryKind;
-use egida_core::ids::{Domain, Domains, EventIndex, Rank};
+use egida_core::ids::{Domain, Domains, EventIndex, Rank, Ssn};
 use egida_core::wire::Reader;
 use egida_spec::protocol::FailureUnit;
 
@@ -41,6 +41,8 @@ pub struct Exposure {
     owned: Vec<Owned>,
     /// Output of each rank's present life: where it ends, and what it depends on.
     written: Vec<VecDeque<(u64, Rc<VectorClock>)>>,
+    /// What each message depended on when it was sent last.
+    sent: HashMap<(Rank, Rank, Ssn), Rc<VectorClock>>,
 }
 
 #[derive(Debug, Clone, Default)]
@@ -67,6 +69,7 @@ impl Exposure {
             depends: (0..ranks).map(|_| Rc::new(VectorClock::new(ranks))).collect(),
             owned: vec![Owned::default(); ranks as usize],
             written: vec![VecDeque::new(); ranks as usize],
+            sent: HashMap::new(),
             domains,
         }
     }
@@ -190,6 +193,18 @@ impl Exposure {
     #[must_use]
     pub fn past(&self, rank: Rank) -> Rc<VectorClock> {
         self.depends[rank as usize].clone()
+    }
+
+    /// A rank sends a message: what that depends on.
+    pub fn sent(&mut self, rank: Rank, dest: Rank, ssn: Ssn) -> Rc<VectorClock> {
+        let past = self.past(rank);
+        self.sent.insert((rank, dest, ssn), past.clone());
+        past
+    }
+
+    /// A rank puts a message back on its channel that it sent before its checkpoint. It depends on what it depended on then.
+    pub fn put_back(&mut self, rank: Rank, dest: Rank, ssn: Ssn) -> Rc<VectorClock> {
+        self.sent.get(&(rank, dest, ssn)).cloned().unwrap_or_else(|| self.past(rank))
     }
 
     /// A rank takes in a record.

@@ -163,7 +163,8 @@ impl Simulation<'_> {
         let crashes = self.job.schedule.crashes(rank, incarnation).collect();
         let now = self.world.borrow().now;
         self.world.borrow_mut().born[rank as usize] = now;
-        let driver = SimDriver::new(rank, incarnation, self.world.clone(), crashes);
+        let mut driver = SimDriver::new(rank, incarnation, self.world.clone(), crashes);
+        driver.puts_back(image.checkpoint.is_some());
         driver.note_told(|told| told.shown(&image));
         let stack = match self.first_stack.take_if(|_| rank == 0) {
             Some(stack) => stack,
@@ -186,6 +187,7 @@ impl Simulation<'_> {
         let engine = Engine::new(rank, domains, driver, stack, Some(image), OnDivergence::Stop);
         match engine {
             Ok(mut engine) => {
+                engine.driver().puts_back(false);
                 let life = &mut self.ranks[rank as usize];
                 if let Some(snapshot) = engine.take_application() {
                     if let Err(fault) = life.application.restore(&snapshot) {

@@ -44,8 +44,8 @@ const BEFORE_THE_CHECKPOINT: Scenario = Scenario {
 const FAILED_WRITE: Scenario = Scenario {
     number: 21,
     name: "a-checkpoint-fails-and-its-rank-dies",
-    concerned: "those that return to a line of checkpoints",
-    concerns: |facts| facts.recovers && facts.returns_to_line,
+    concerned: "those that take checkpoints",
+    concerns: |facts| facts.recovers && facts.takes_checkpoints,
     asserted: "the first write fails, nothing of the hub is committed, the hub dies and comes back",
     stories: |_| {
         vec![
