@@ -1,13 +1,17 @@
 //! Checkpoints: what was sent before one, writes that fail, deaths before and after a decision.
 
-use egida_core::trace::Event;
+use egida_core::trace::{Event, Line};
 
 use crate::facts::Facts;
 use crate::programs::hub;
 use crate::story::{Scenario, Story, Told, at};
 
 pub const SCENARIOS: &[Scenario] =
-    &[BEFORE_THE_CHECKPOINT, FAILED_WRITE, BETWEEN_SAVING_AND_DECIDING, FORCED_AND_FAILED];
+    &[BEFORE_THE_CHECKPOINT, FAILED_WRITE, BETWEEN_SAVING_AND_DECIDING, ACROSS_THE_LINE, FORCED_AND_FAILED];
+
+fn takes(line: &Line, rank: u32) -> bool {
+    at(line, rank, 1) && matches!(line.event, Event::Checkpoint { .. })
+}
 
 /// Where a checkpoint of a rank first came to stable storage, or did not.
 fn saved(told: &Told<'_>, rank: u32, well: bool) -> Option<usize> {
@@ -85,6 +89,32 @@ const BETWEEN_SAVING_AND_DECIDING: Scenario = Scenario {
                 let committed = told.first(|line| matches!(line.event, Event::Committed { .. }));
                 told.in_order(&[committed, told.crash(1, 1), told.recovered(1, 2)])
             })
+            .sometimes(),
+        ]
+    },
+};
+
+/// A message is sent before its sender's checkpoint and arrives behind its receiver's: it crosses the line, and who returns to the line
+/// finds it in the sender's log.
+const ACROSS_THE_LINE: Scenario = Scenario {
+    number: 24,
+    name: "a-message-crosses-a-line",
+    concerned: "those that go on while checkpoints are written",
+    concerns: |facts| facts.goes_on_while_saving(),
+    asserted: "the message is sent, both take checkpoints, the hub dies, and a later life of it takes the message in",
+    stories: |_| {
+        vec![
+            Story::of(hub(3), "late:1>0#1@6000,0@time:4500", |told| {
+                let sent = told.first(|line| {
+                    at(line, 1, 1) && matches!(line.event, Event::Send { dest: 0, ssn: 1, .. })
+                });
+                let crash = told.crash(0, 1);
+                let by_sender = sent.and_then(|sent| told.after(sent, |line| takes(line, 1)));
+                let by_hub = sent.and_then(|sent| told.after(sent, |line| takes(line, 0)));
+                told.in_order(&[sent, by_sender, crash, told.arrival(0, 1, 1)])
+                    && told.in_order(&[by_hub, crash])
+            })
+            .with_checkpoints()
             .sometimes(),
         ]
     },

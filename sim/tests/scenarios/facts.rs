@@ -95,6 +95,16 @@ impl Facts {
         self.recovers && kind == Some("communication-induced")
     }
 
+    /// Whether the application goes on while its checkpoints are written.
+    pub fn goes_on_while_saving(&self) -> bool {
+        self.recovers
+            && self
+                .protocol
+                .checkpoint
+                .as_ref()
+                .is_some_and(|checkpoint| checkpoint.how.text == "asynchronously")
+    }
+
     /// Whether others hold a rank's determinants in their memory.
     pub fn is_held_by_others(&self) -> bool {
         self.recovers && (self.copies.is_some() || self.piggybacks)
