@@ -29,6 +29,7 @@ pub const PAGES: &[(&str, &str)] = &[
     page!("causal-checkpoint"),
     page!("checkpoint-independent"),
     page!("checkpoint-chandy-lamport"),
+    page!("checkpoint-diskless"),
     page!("checkpoint-index"),
     page!("checkpoint-fail-safe-pvm"),
     page!("checkpoint-koo-toueg"),

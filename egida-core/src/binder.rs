@@ -116,6 +116,8 @@ pub struct CheckpointUse {
     pub storage: String,
     /// The storage's parameters.
     pub params: Params,
+    /// Which other failure domains hold each in memory; nothing for a storage that outlives nodes.
+    pub replicas: Option<Replicas>,
 }
 
 /// One line of the table of modules.

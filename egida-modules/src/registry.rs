@@ -265,6 +265,35 @@ mod tests {
     }
 
     #[test]
+    fn checkpoints_are_in_the_memory_of_f_others_where_memory_is_lost_with_its_node() {
+        let text = |header: &str, storage: &str| {
+            format!(
+                "protocol p with ({header})\nCo-ordinated output commit on write\n\
+                 Co-ordinated checkpoint asynchronously on {storage}"
+            )
+        };
+        let replicas = |header: &str, storage: &str, unit| {
+            let bound = bind_text("p", &text(header, storage), unit).unwrap();
+            (bound.checkpoint.unwrap().replicas.map(|replicas| replicas.copies), bound.policy.tolerates)
+        };
+        let processes = "volatile memory of processes";
+        assert_eq!(replicas("f = 2", processes, FailureUnit::Node), (Some(2), Some(2)));
+        let three = format!("{processes} with (copies = 3)");
+        assert_eq!(replicas("f = 2", &three, FailureUnit::Node), (Some(3), Some(2)));
+        assert_eq!(replicas("f = 2", processes, FailureUnit::Process), (None, None));
+        assert_eq!(replicas("f = 2", "NFS disk", FailureUnit::Node), (None, None));
+        let four = text("f = 2", &format!("{processes} with (copies = 4)"));
+        let errors = bind_text("p", &four, FailureUnit::Node).err().unwrap();
+        assert!(matches!(&errors[..], [BindError::Shape { .. }]), "{errors:?}");
+        let sender = text("f = 1", "volatile memory of sender");
+        let errors = bind_text("p", &sender, FailureUnit::Node).err().unwrap();
+        assert!(
+            errors[0].to_string().contains("storage of checkpoints `volatile memory of sender`"),
+            "{errors:?}"
+        );
+    }
+
+    #[test]
     fn only_the_synchronous_store_of_two_is_waited_for() {
         let logs = "Log determinant synchronously on volatile memory of processes\n\
                     Log message asynchronously on NFS disk";

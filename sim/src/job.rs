@@ -45,6 +45,8 @@ pub struct Job<'a> {
 pub enum Control {
     /// Recovery forgets all determinants.
     DiscardDeterminants,
+    /// Checkpoints that are to be in the memory of others are taken for durable when their ranks alone have them.
+    DurableBeforeMirrored,
     /// Checkpoints are collected together with the one that took their place.
     CollectTooMuch,
     /// Incarnations that were given up go on to write to channels, journals and the world.

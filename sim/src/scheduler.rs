@@ -66,7 +66,7 @@ pub enum Event {
     },
     /// The time between two checkpoints of this incarnation of a rank has gone by.
     CheckpointTimer(Rank, Incarnation),
-    /// The disk takes a checkpoint.
+    /// The disk takes a checkpoint, or the memory of one more node.
     Save {
         /// Whose.
         rank: Rank,

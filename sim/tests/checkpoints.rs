@@ -5,11 +5,10 @@ mod common;
 use common::{Case, case, cases, names, runner, seed, specification, specs};
 use egida_core::binder::{bind, tolerates};
 use egida_core::ids::Domains;
-use egida_core::recovery::{End, Unrecoverable};
 use egida_core::setting::Setting;
-use egida_sim::job::{Ending, Job, Outcome};
+use egida_sim::job::{Job, Outcome};
 use egida_sim::models::{App, Size};
-use egida_sim::oracle::judge;
+use egida_sim::oracle::{is_beyond, judge};
 use egida_sim::run;
 use egida_spec::protocol::{FailureUnit, Protocol};
 use libtest_mimic::{Arguments, Failed, Trial};
@@ -32,6 +31,7 @@ struct Promise {
 const PROMISES: &[Promise] = &[
     Promise { specification: "checkpoint-independent", newest: true, ..NONE },
     Promise { specification: "checkpoint-chandy-lamport", one_index: true, ..NONE },
+    Promise { specification: "checkpoint-diskless", one_index: true, ..NONE },
     Promise { specification: "checkpoint-index", one_index: true, ..NONE },
     Promise { specification: "checkpoint-fail-safe-pvm", one_index: true, ..NONE },
     Promise { specification: "checkpoint-koo-toueg", newest: true, ..NONE },
@@ -72,8 +72,13 @@ fn main() {
 fn is_kept(test: &str, promise: &Promise, seed: u64) -> Result<(), Failed> {
     let protocol = specification(promise.specification);
     let registry = egida_modules::registry();
-    let outcome = runner(seed, test, cases(400)).run(&case(1), |case| {
-        let outcome = case.run(&protocol, FailureUnit::Node, &registry);
+    let unit = FailureUnit::Node;
+    let tolerated = tolerates(&protocol, &registry, unit);
+    let outcome = runner(seed, test, cases(400)).run(&case(1 + tolerated.unwrap_or(0)), |case| {
+        let outcome = case.run(&protocol, unit, &registry);
+        if is_beyond(&outcome.end, tolerated, case.crashes.len()) {
+            return Ok(());
+        }
         if let Some(wrong) = judge(&outcome) {
             return Err(TestCaseError::fail(format!("{wrong}\n{}", outcome.trace.join("\n"))));
         }
@@ -125,8 +130,7 @@ fn is_right(test: &str, name: &str, how: &str, implementation: &str, seed: u64) 
             return Err(TestCaseError::fail(format!("{errors:?}")));
         }
         let outcome = case.run(&protocol, unit, &registry);
-        if let Ending::Ended(End::Unrecoverable(Unrecoverable::TooMany { down, .. })) = outcome.end {
-            prop_assert!(tolerated.is_some_and(|tolerated| down > tolerated));
+        if is_beyond(&outcome.end, tolerated, case.crashes.len()) {
             return Ok(());
         }
         match judge(&outcome) {

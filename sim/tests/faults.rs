@@ -8,9 +8,9 @@ mod common;
 
 use common::{Case, application, cases, names, runner, seed, specification};
 use egida_core::binder::{bind, tolerates};
-use egida_core::recovery::{End, Unrecoverable};
+use egida_core::recovery::End;
 use egida_sim::job::{Ending, Job};
-use egida_sim::oracle::judge;
+use egida_sim::oracle::{is_beyond, judge};
 use egida_sim::program::Scripts;
 use egida_sim::run;
 use egida_sim::schedule::{Faults, Mishap, Schedule};
@@ -63,10 +63,7 @@ fn survives(test: &str, name: &str, unit: FailureUnit, seed: u64) -> Result<(), 
             format!("specification {name}, unit {unit}, seed {}, schedule `{schedule}`\n{trace}", case.seed)
         };
         match &outcome.end {
-            Ending::Ended(End::Unrecoverable(Unrecoverable::TooMany { down, .. })) => {
-                let beyond = bound.policy.tolerates.is_some_and(|tolerated| *down > tolerated);
-                prop_assert!(beyond, "{}", replay());
-            }
+            end if is_beyond(end, bound.policy.tolerates, failures(&schedule)) => {}
             Ending::Ended(End::Died { .. }) if !bound.policy.recovers => {}
             // Who is killed three times in the same place is taken for a program that kills itself.
             Ending::Ended(End::Hopeless { rank, .. }) => {
@@ -85,6 +82,16 @@ fn survives(test: &str, name: &str, unit: FailureUnit, seed: u64) -> Result<(), 
 
 fn setting_of_four(unit: FailureUnit) -> egida_core::setting::Setting {
     egida_core::setting::Setting { domains: egida_core::ids::Domains::blocks(4, 1), unit, images: true }
+}
+
+/// How many ranks a schedule kills, or has declared dead.
+fn failures(schedule: &Schedule) -> usize {
+    let failed = |mishap: &Mishap| match mishap {
+        Mishap::Kill { ranks, .. } => ranks.len(),
+        Mishap::Crash(_) | Mishap::Suspect { .. } => 1,
+        _ => 0,
+    };
+    schedule.0.iter().map(failed).sum()
 }
 
 /// How often a schedule kills a rank.

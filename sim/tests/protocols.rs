@@ -8,10 +8,10 @@ mod common;
 use common::{case, cases, names, runner, seed, specification};
 use egida_core::binder::{BindError, bind, tolerates};
 use egida_core::ids::Domains;
-use egida_core::recovery::{End, Unrecoverable};
+use egida_core::recovery::End;
 use egida_core::setting::Setting;
 use egida_sim::job::Ending;
-use egida_sim::oracle::judge;
+use egida_sim::oracle::{is_beyond, judge};
 use egida_spec::protocol::FailureUnit;
 use libtest_mimic::{Arguments, Failed, Trial};
 use proptest::prelude::*;
@@ -59,9 +59,7 @@ fn survives(test: &str, name: &str, unit: FailureUnit, seed: u64) -> Result<(), 
         let undisturbed = case.undisturbed().run(&protocol, unit, &registry);
         prop_assert_eq!(judge(&undisturbed), None, "undisturbed");
         let outcome = case.run(&protocol, unit, &registry);
-        if let Ending::Ended(End::Unrecoverable(Unrecoverable::TooMany { down, .. })) = outcome.end {
-            let beyond = policy.tolerates.is_some_and(|tolerated| down > tolerated);
-            prop_assert!(beyond, "{}", outcome.trace.join("\n"));
+        if is_beyond(&outcome.end, policy.tolerates, case.crashes.len()) {
             return Ok(());
         }
         if let (Ending::Ended(End::Died { .. }), false) = (&outcome.end, policy.recovers) {

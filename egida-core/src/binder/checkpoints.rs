@@ -3,12 +3,13 @@
 use std::time::Duration;
 
 use egida_spec::protocol::{CheckpointStmt, Class, Event, Origin, ParamValue, Params, Phrase, Protocol};
-use egida_spec::vocabulary::ParamKind;
+use egida_spec::vocabulary::{ParamKind, Survives};
 
 use super::{BindError, Binder, CheckpointUse};
 use crate::checkpoint::Lines;
 use crate::module::Checkpoint;
 use crate::registry::Build;
+use crate::replication::Replicas;
 use crate::stack::{Checkpointing, Scope};
 
 /// How long a rank goes without a checkpoint where the specification does not say.
@@ -26,9 +27,22 @@ impl Binder<'_> {
         if class == Class::Optimistic {
             self.missing("checkpoint in an optimistic protocol", &statement.proto);
         }
-        if self.registry.stable_storage.get(&statement.storage.text).is_none() {
+        let known = self.registry.vocabulary.storage.get(&statement.storage.text);
+        let is_copied = known.is_some_and(|value| value.traits.survives == Survives::Copies);
+        if is_copied {
+            if let Some(replicas) = self.checkpoint_replicas(&statement.storage) {
+                self.check_copies(replicas, &statement.storage);
+            }
+        } else if self.registry.stable_storage.get(&statement.storage.text).is_none() {
             self.missing("storage of checkpoints", &statement.storage);
         }
+    }
+
+    /// In how many other failure domains a checkpoint is to be, where its storage is their memory.
+    fn checkpoint_replicas(&self, storage: &Phrase) -> Option<Replicas> {
+        let implementation = self.registry.volatile_storage.get(&storage.text)?;
+        let build = Build { copies: self.copies_on(storage), ..self.build(Some(storage), 0) };
+        (implementation.make)(&build).replicas()
     }
 
     /// The module of a checkpoint statement, and how it writes.
@@ -70,6 +84,7 @@ impl Binder<'_> {
             every: every_of(statement),
             storage: statement.storage.text.clone(),
             params: statement.storage.params.clone(),
+            replicas: self.checkpoint_replicas(&statement.storage),
         };
         Some((used, Lines::new(module, self.setting.domains.ranks(), scope != Scope::Nothing)))
     }

@@ -5,7 +5,8 @@ use super::line::{Candidates, Line};
 use crate::ids::{CheckpointNumber, EventIndex, Rank, Ssn};
 use crate::module::Checkpoint;
 
-/// The checkpoints of all ranks that are durable, by their heads; one instance in the recovery coordinator.
+/// The checkpoints of all ranks that are durable, by their heads; one instance in the recovery coordinator. Those in the memory of
+/// others are durable as long as one of them is left.
 ///
 /// Two generations: a checkpoint may be collected only when the line that replaces it is durable as a whole, since only then
 /// is the line said to be committed.
@@ -72,6 +73,23 @@ impl Lines {
         self.commit()
     }
 
+    /// A checkpoint was in the memory of nodes that are all lost.
+    pub fn lost(&mut self, rank: Rank, number: CheckpointNumber) {
+        if let Some(own) = self.durable.get_mut(rank as usize) {
+            own.retain(|head| head.number != number);
+        }
+    }
+
+    /// A checkpoint that recovery was never to return behind, and that is lost.
+    #[must_use]
+    pub fn missing(&self) -> Option<(Rank, CheckpointNumber)> {
+        let ranks = (0..).zip(&self.committed).zip(&self.durable);
+        ranks
+            .filter(|((_, committed), own)| own.iter().all(|head| head.number != **committed))
+            .map(|((rank, &committed), _)| (rank, committed))
+            .next()
+    }
+
     /// A rank returns to a checkpoint: later ones are void.
     pub fn returned(&mut self, rank: Rank, number: CheckpointNumber) {
         if let Some(own) = self.durable.get_mut(rank as usize) {
@@ -110,6 +128,9 @@ impl Lines {
     /// they contradict is moved back until they do not. `None` where nothing that is left fits together.
     #[must_use]
     pub fn line(&self, candidates: &Candidates) -> Option<Line> {
+        if candidates.iter().any(<[_]>::is_empty) {
+            return None;
+        }
         candidates.settle(self.module.line(candidates)?)
     }
 
@@ -135,5 +156,54 @@ impl Lines {
             own.retain(|head| head.number >= committed);
         }
         moved
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use crate::module::{CheckpointContext, PiggybackCheckpointing};
+    use crate::wire::WireError;
+
+    /// A protocol of which only the line is asked: the newest consistent one.
+    pub(crate) struct NewestLine;
+
+    impl PiggybackCheckpointing for NewestLine {}
+
+    impl Checkpoint for NewestLine {
+        fn on_timer(&mut self, _: &mut CheckpointContext<'_>) {}
+
+        fn capture(&mut self, _: &mut CheckpointHead) {}
+
+        fn save(&self) -> Vec<u8> {
+            Vec::new()
+        }
+
+        fn load(&mut self, _: &[u8]) -> Result<(), WireError> {
+            Ok(())
+        }
+    }
+
+    fn lines() -> Lines {
+        let mut lines = Lines::new(Box::new(NewestLine), 2, false);
+        for rank in 0..2 {
+            let committed = lines.saved(CheckpointHead { number: 1, ..CheckpointHead::beginning(rank, 2) });
+            assert_eq!(committed.iter().map(|one| one.rank).collect::<Vec<_>>(), [rank]);
+        }
+        lines
+    }
+
+    #[test]
+    fn a_lost_checkpoint_is_missed_only_where_recovery_cannot_do_without() {
+        let mut lines = lines();
+        lines.saved(CheckpointHead { number: 2, known: vec![0, 7], ..CheckpointHead::beginning(0, 2) });
+        lines.lost(0, 2);
+        assert_eq!(lines.missing(), None, "it was not committed");
+        assert_eq!(lines.line(&lines.candidates([])), Some(vec![0, 0]));
+        lines.lost(1, 1);
+        assert_eq!(lines.missing(), Some((1, 1)));
+        assert_eq!(lines.line(&lines.candidates([])), None);
+        let survivor = CheckpointHead { number: 1, ..CheckpointHead::beginning(1, 2) };
+        assert_eq!(lines.line(&lines.candidates([survivor])), Some(vec![0, 0]), "it stays where it is");
     }
 }

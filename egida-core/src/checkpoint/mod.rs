@@ -23,4 +23,6 @@ pub use chain::still_needed;
 pub use head::CheckpointHead;
 pub use image::{CheckpointImage, Contents, ImageError, SendLog, SentRecord, StoredCheckpoint};
 pub use line::{Candidate, Candidates, Line};
+#[cfg(test)]
+pub(crate) use lines::tests;
 pub use lines::{Committed, Lines};

@@ -112,6 +112,13 @@ pub enum Input {
         /// What is to be known of it.
         head: CheckpointHead,
     },
+    /// A checkpoint was in the memory of nodes that are all lost.
+    Lost {
+        /// Whose checkpoint.
+        rank: Rank,
+        /// Its number.
+        number: CheckpointNumber,
+    },
     /// The protocol has decided whether a tentative checkpoint is kept.
     Decided {
         /// Whose checkpoint.
@@ -265,6 +272,8 @@ struct RankState {
     deaths_there: u32,
     /// Whether it was started with its memory lost: what was stable by then was not put back into its journal.
     forgot: bool,
+    /// Whether it only returns to an earlier state, and its memory is there: it is not down.
+    returns: bool,
 }
 
 impl RankState {
@@ -315,6 +324,7 @@ impl Coordinator {
                 furthest: (0, 0),
                 deaths_there: 0,
                 forgot: false,
+                returns: false,
             })
             .collect();
         let (detector, tokens, lines) = (None, Vec::new(), None);
@@ -398,6 +408,11 @@ impl Coordinator {
                 let committed = self.lines.as_mut().map(|lines| lines.saved(head));
                 actions.extend(committed.into_iter().flatten().map(Action::Commit));
             }
+            Input::Lost { rank, number } => {
+                if let Some(lines) = &mut self.lines {
+                    lines.lost(rank, number);
+                }
+            }
             Input::Decided { rank, number, keep } => {
                 let committed = self.lines.as_mut().map(|lines| lines.decided(rank, number, keep));
                 actions.extend(committed.into_iter().flatten().map(Action::Commit));
@@ -457,10 +472,13 @@ impl Coordinator {
         };
         let known = round.dead.entry(rank).or_insert(fate);
         *known = fate.max(*known);
+        // Only one that lived returns from where it is; what was down before stays so until it is live.
+        self.ranks[rank as usize].returns &= *known == Fate::RollsBack;
         let mut fence = Vec::new();
         if fate == Fate::Lost {
             for neighbour in self.domains.members(self.domains.of(rank)) {
-                let life = &mut self.ranks[neighbour as usize].life;
+                let RankState { life, returns, .. } = &mut self.ranks[neighbour as usize];
+                *returns = false;
                 if round.dead.insert(neighbour, Fate::Lost).is_some() {
                     continue;
                 }
@@ -483,8 +501,10 @@ impl Coordinator {
 
     fn too_many(&self) -> Option<Unrecoverable> {
         let tolerated = self.policy.tolerates?;
+        let is_down =
+            |state: &RankState| matches!(state.life, Life::Dead | Life::Replaying) && !state.returns;
         let down: BTreeSet<Domain> = (0..self.domains.ranks())
-            .filter(|&rank| matches!(self.ranks[rank as usize].life, Life::Dead | Life::Replaying))
+            .filter(|&rank| is_down(&self.ranks[rank as usize]))
             .map(|rank| self.domains.of(rank))
             .collect();
         let down = u32::try_from(down.len()).unwrap_or(u32::MAX);
@@ -525,6 +545,10 @@ impl Coordinator {
         actions: &mut Vec<Action>,
     ) {
         let Some(round) = self.round.take() else { return };
+        let missing = self.lines.as_ref().and_then(Lines::missing);
+        if let Some(missing) = missing.filter(|(rank, _)| round.dead.contains_key(rank)) {
+            return self.end(End::Unrecoverable(checkpoint_lost(missing)), actions);
+        }
         let mut starts = Vec::new();
         for (&rank, &fate) in &round.dead {
             let depends: Vec<_> = depends
@@ -578,7 +602,8 @@ impl Coordinator {
         let survivors = collected.states().filter(|state| !round.dead.contains_key(&state.rank));
         let candidates = lines.candidates(survivors.cloned());
         let Some(line) = lines.line(&candidates) else {
-            return self.end(End::Unrecoverable(Unrecoverable::NoLine), actions);
+            let why = lines.missing().map_or(Unrecoverable::NoLine, checkpoint_lost);
+            return self.end(End::Unrecoverable(why), actions);
         };
         let returning: BTreeMap<Rank, CheckpointNumber> = candidates
             .chosen(&line)
@@ -726,7 +751,8 @@ impl Coordinator {
         let mut fence = Vec::new();
         for rank in ranks {
             round.dead.insert(rank, Fate::RollsBack);
-            let life = &mut self.ranks[rank as usize].life;
+            let RankState { life, returns, .. } = &mut self.ranks[rank as usize];
+            *returns = *life != Life::Replaying || *returns;
             if !matches!(life, Life::Left(_)) {
                 round.to_reap.insert(rank);
                 fence.push(rank);
@@ -746,6 +772,7 @@ impl Coordinator {
         let state = &mut self.ranks[rank as usize];
         if state.life == Life::Replaying {
             state.life = Life::Running;
+            state.returns = false;
             actions.push(Action::Tell(Note::Recovered { rank, incarnation: state.incarnation }));
         }
     }
@@ -770,9 +797,14 @@ impl Coordinator {
     }
 }
 
+fn checkpoint_lost((rank, number): (Rank, CheckpointNumber)) -> Unrecoverable {
+    Unrecoverable::CheckpointLost { rank, number }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::checkpoint::tests::NewestLine;
     use crate::event::{Determinant, Happened};
 
     fn coordinator(unit: FailureUnit, tolerates: Option<u32>, per_domain: u32) -> Coordinator {
@@ -888,6 +920,38 @@ mod tests {
             Some(Action::End(End::Unrecoverable(Unrecoverable::TooMany { down: 2, tolerated: 1, .. })))
         ));
         assert!(coordinator.handle(died(0, 1)).is_empty(), "an ended job is over");
+    }
+
+    #[test]
+    fn who_returns_to_a_line_is_not_down() {
+        let lines = Lines::new(Box::new(NewestLine), 4, false);
+        let mut coordinator = coordinator(FailureUnit::Node, Some(1), 1).checkpointing(Some(lines));
+        let actions = coordinator.handle(died(1, 5));
+        // All survivors know messages of rank 1 that it will not have sent.
+        assert_eq!(run_round(&mut coordinator, actions), [(0, 2), (1, 2), (2, 2), (3, 2)]);
+        coordinator.handle(Input::Live { rank: 1 });
+        let actions = coordinator.handle(died(3, 6));
+        assert!(!actions.iter().any(|action| matches!(action, Action::End(_))), "{actions:?}");
+        let actions = coordinator.handle(died(0, 6));
+        assert!(matches!(
+            actions.last(),
+            Some(Action::End(End::Unrecoverable(Unrecoverable::TooMany { down: 2, tolerated: 1, .. })))
+        ));
+    }
+
+    #[test]
+    fn a_checkpoint_that_nobody_holds_any_more_ends_the_job_by_name() {
+        let mut lines = Lines::new(Box::new(NewestLine), 4, false);
+        for rank in 0..4 {
+            lines.saved(CheckpointHead { number: 1, ..CheckpointHead::beginning(rank, 4) });
+        }
+        let mut coordinator = coordinator(FailureUnit::Node, Some(1), 1).checkpointing(Some(lines));
+        coordinator.handle(died(1, 5));
+        coordinator.handle(Input::Lost { rank: 1, number: 1 });
+        coordinator.handle(Input::Durable { round: 1 });
+        coordinator.handle(Input::Quiesced { round: 1 });
+        let lost = Unrecoverable::CheckpointLost { rank: 1, number: 1 };
+        assert_eq!(coordinator.handle(collected(1)), [Action::End(End::Unrecoverable(lost))]);
     }
 
     #[test]

@@ -271,6 +271,17 @@ pub enum Unrecoverable {
         /// The event.
         index: EventIndex,
     },
+    /// A checkpoint that was kept in memory went with all who held it, before others could be given it.
+    #[error(
+        "checkpoint {number} of rank {rank} is lost with every node that held it; more failures came together than the \
+         protocol tolerates, counting each until what it held is held by others"
+    )]
+    CheckpointLost {
+        /// The rank.
+        rank: Rank,
+        /// The checkpoint.
+        number: CheckpointNumber,
+    },
     /// No checkpoints are left that fit together.
     #[error("the checkpoints that are left make no recovery line; stable storage was damaged")]
     NoLine,

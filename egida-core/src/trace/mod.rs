@@ -272,6 +272,13 @@ pub enum Event {
         /// Whether it is there.
         durable: bool,
     },
+    /// Another failure domain has a checkpoint of the rank in its memory.
+    Mirrored {
+        /// The domain.
+        domain: Domain,
+        /// The checkpoint's number.
+        number: u64,
+    },
     /// Recovery will never again return the rank to a state before a checkpoint.
     Committed {
         /// Its number.
@@ -470,6 +477,7 @@ impl Event {
         "output",
         "checkpoint",
         "saved",
+        "mirrored",
         "committed",
         "token",
         "cut",
@@ -515,6 +523,7 @@ impl Event {
             Self::Output { .. } => "output",
             Self::Checkpoint { .. } => "checkpoint",
             Self::Saved { .. } => "saved",
+            Self::Mirrored { .. } => "mirrored",
             Self::Committed { .. } => "committed",
             Self::Token { .. } => "token",
             Self::Cut { .. } => "cut",
@@ -554,6 +563,7 @@ impl Event {
                 | Self::Log { .. }
                 | Self::Stable { .. }
                 | Self::Copied { .. }
+                | Self::Mirrored { .. }
                 | Self::Write { .. }
                 | Self::Output { .. }
                 | Self::Answer { .. }

@@ -94,6 +94,9 @@ impl fmt::Display for Event {
             Self::Saved { number, durable: false } => {
                 write!(f, "finds that its checkpoint {number} was not written")
             }
+            Self::Mirrored { domain, number } => {
+                write!(f, "has its checkpoint {number} in the memory of domain {domain}")
+            }
             Self::Committed { number } => write!(f, "will never return behind its checkpoint {number}"),
             Self::Token { token } => write!(
                 f,

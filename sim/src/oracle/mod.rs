@@ -20,6 +20,7 @@ pub use recoverable::Recoverable;
 pub use replay::Replay;
 
 use egida_core::ids::{EventIndex, Incarnation, Rank};
+use egida_core::recovery::{End, Unrecoverable};
 use thiserror::Error;
 
 use crate::job::{Ending, Outcome};
@@ -105,6 +106,18 @@ pub enum Violation {
         /// The number of the message.
         ssn: u64,
     },
+}
+
+/// Whether a job ended because more failed than its protocol tolerates, and said so. `failures` is how many there were in all: a
+/// checkpoint in the memory of others is lost only if all who held it failed, at once or before others held it in their place.
+#[must_use]
+pub fn is_beyond(end: &Ending, tolerated: Option<u32>, failures: usize) -> bool {
+    let (Ending::Ended(End::Unrecoverable(why)), Some(tolerated)) = (end, tolerated) else { return false };
+    match why {
+        Unrecoverable::TooMany { down, .. } => *down > tolerated,
+        Unrecoverable::CheckpointLost { .. } => failures > tolerated as usize,
+        _ => false,
+    }
 }
 
 /// What is wrong with an outcome, if anything: the oracles of all protocol classes.

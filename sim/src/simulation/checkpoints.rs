@@ -2,7 +2,7 @@
 
 use egida_core::checkpoint::Committed;
 use egida_core::control::Control;
-use egida_core::ids::{CheckpointNumber, Incarnation, Rank};
+use egida_core::ids::{CheckpointNumber, Domain, Incarnation, Rank};
 use egida_core::module::FailureDetector;
 use egida_core::recovery::Input;
 use egida_core::trace;
@@ -57,21 +57,91 @@ impl Simulation<'_> {
         }
     }
 
-    /// The disk has taken a checkpoint, or could not; unless the node is gone.
+    /// The disk has taken a checkpoint, or could not, or one more node has it in its memory; unless its rank's node is gone.
     pub(super) fn saved(&mut self, rank: Rank, incarnation: Incarnation, number: CheckpointNumber) {
         let is_meant = |saving: &Saving| {
             (saving.rank, saving.incarnation, saving.checkpoint.head.number) == (rank, incarnation, number)
         };
         let saving = self.world.borrow_mut().checkpoints.take_saving(is_meant);
-        for saving in saving.into_iter().filter(|_| self.has_memory(rank)).collect::<Vec<_>>() {
-            self.settle_write(saving);
+        if saving.is_empty() {
+            return self.mirror(rank, incarnation, number);
+        }
+        for mut saving in saving.into_iter().filter(|_| self.has_memory(rank)).collect::<Vec<_>>() {
+            if self.give_to_next(&mut saving) {
+                self.after(SAVE * self.job.faults.disk_delay, Event::Save { rank, incarnation, number });
+            }
+            match self.is_everywhere(&saving) {
+                true => self.settle_write(saving),
+                // It waits for the event above, or for a node.
+                false => self.world.borrow_mut().checkpoints.put_back(saving),
+            }
         }
     }
 
-    fn settle_write(&mut self, saving: Saving) {
+    /// Whether a checkpoint is in the memory of as many nodes as it is to be; a disk is one place.
+    fn is_everywhere(&self, saving: &Saving) -> bool {
+        let own = self.job.setting.domains.of(saving.rank);
+        self.job.control == Some(Experiment::DurableBeforeMirrored)
+            || !self.world.borrow().checkpoints.has_too_few(own, &saving.holders)
+    }
+
+    /// Has the next node take a checkpoint that is being written into its memory, if there is one that is to.
+    fn give_to_next(&mut self, saving: &mut Saving) -> bool {
+        let (rank, number) = (saving.rank, saving.checkpoint.head.number);
+        let domains = &self.job.setting.domains;
+        let own = domains.of(rank);
+        saving.holders.insert(own);
+        if self.is_everywhere(saving) {
+            return false;
+        }
+        let reached = self.reached_from(own);
+        let next = self.world.borrow().checkpoints.next_holder(domains, rank, &saving.holders, &reached);
+        if let Some(domain) = next {
+            saving.holders.insert(domain);
+            self.record(Some(rank), None, || trace::Event::Mirrored { domain, number });
+        }
+        next.is_some()
+    }
+
+    /// One more node takes a checkpoint into its memory of which some who held it are lost.
+    fn mirror(&mut self, rank: Rank, incarnation: Incarnation, number: CheckpointNumber) {
+        let domains = &self.job.setting.domains;
+        let holders = self.world.borrow().checkpoints.holders(rank, number).cloned().unwrap_or_default();
+        let has_it = |&holder: &Domain| domains.members(holder).all(|member| self.has_memory(member));
+        let Some(reached) = holders.iter().copied().find(has_it).map(|holder| self.reached_from(holder))
+        else {
+            return;
+        };
+        let next = self.world.borrow().checkpoints.next_holder(domains, rank, &holders, &reached);
+        if let Some(domain) = next {
+            self.world.borrow_mut().checkpoints.hold(rank, number, domain);
+            self.record(Some(rank), None, || trace::Event::Mirrored { domain, number });
+            self.after(SAVE * self.job.faults.disk_delay, Event::Save { rank, incarnation, number });
+        }
+    }
+
+    /// Nodes were lost, or are there again: checkpoints that too few hold come to others some time.
+    pub(super) fn mirror_soon(&mut self) {
+        let lacking = self.world.borrow().checkpoints.lacking(&self.job.setting.domains);
+        for (rank, incarnation, number) in lacking {
+            self.after(SAVE * self.job.faults.disk_delay, Event::Save { rank, incarnation, number });
+        }
+    }
+
+    /// The memory of a domain is lost, and with it checkpoints that nobody else holds.
+    pub(super) fn lose_checkpoints(&mut self, domain: Domain) {
+        let lost = self.world.borrow_mut().checkpoints.lose(domain);
+        for (rank, number) in lost {
+            self.detected(Input::Lost { rank, number });
+        }
+        self.mirror_soon();
+    }
+
+    fn settle_write(&mut self, mut saving: Saving) {
+        while self.give_to_next(&mut saving) {}
         let Saving { rank, incarnation, .. } = saving;
         let head = saving.checkpoint.head.clone();
-        let fails = self.chooser.chance(self.job.faults.failed_saves_percent);
+        let fails = self.chooser.chance(self.job.faults.failed_saves_percent) || !self.is_everywhere(&saving);
         let durable = !fails && self.world.borrow_mut().store(saving);
         self.record(Some(rank), Some(incarnation), || trace::Event::Saved { number: head.number, durable });
         self.control(rank, Control::Saved { incarnation, number: head.number, durable });

@@ -170,7 +170,7 @@ impl<'a> Simulation<'a> {
         let write_out_after = every
             .map_or(0, |every| Time::try_from(every.as_nanos()).unwrap_or(Time::MAX))
             .max(job.faults.disk_delay);
-        let checkpoint_every = daemon.checkpoint.map(|checkpoint| {
+        let checkpoint_every = daemon.checkpoint.as_ref().map(|checkpoint| {
             let specified = Time::try_from(checkpoint.every.as_nanos()).unwrap_or(Time::MAX / 4);
             job.checkpoint_every.unwrap_or(specified)
         });
@@ -180,7 +180,7 @@ impl<'a> Simulation<'a> {
         let class = daemon.classification.class;
         let waits = daemon.stores.iter().any(|store| store.synchronous);
         let recovers = daemon.policy.recovers;
-        let mut world = World::new(domains.clone(), &daemon.stores);
+        let mut world = World::new(domains.clone(), &daemon.stores, daemon.checkpoint.as_ref());
         world.network.longest = job.faults.network_delay;
         world.control = job.control;
         // Where nothing is said, all may fail at once.
@@ -324,6 +324,7 @@ impl<'a> Simulation<'a> {
                 let life = &self.ranks[rank as usize];
                 if life.incarnation == incarnation && life.engine.is_some() {
                     self.detected(Input::Live { rank });
+                    self.mirror_soon();
                 }
             }
             Event::Mishap(number) => self.go_wrong(number),
@@ -335,6 +336,7 @@ impl<'a> Simulation<'a> {
                     self.copy_soon(rank);
                     self.release(rank);
                 }
+                self.mirror_soon();
             }
             Event::Learn(rank, incarnation) => self.learn(rank, incarnation),
             Event::Arrive(source, dest) => self.arrive(source, dest),

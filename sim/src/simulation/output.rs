@@ -59,18 +59,23 @@ impl Simulation<'_> {
         if is_lost(rank) {
             return;
         }
-        let domains = &self.job.setting.domains;
-        let own = domains.of(rank);
-        let reached: BTreeSet<Domain> = (0..domains.count())
-            .filter(|&domain| self.world.borrow().network.cut_until(own, domain).is_none())
-            .filter(|&domain| !domains.members(domain).any(is_lost))
-            .collect();
+        let reached = self.reached_from(self.job.setting.domains.of(rank));
         let budget = self.chooser.delay(COPIES_AT_ONCE);
         let world = &mut self.world.borrow_mut();
         // Where it came no further, it waits for a node.
         if self.copies.advance(world, rank, budget, |domain| reached.contains(&domain)) {
             self.agenda.put(world.now, Event::Look(rank));
         }
+    }
+
+    /// The domains that are up and not cut off from one.
+    pub(super) fn reached_from(&self, one: Domain) -> BTreeSet<Domain> {
+        let is_lost = |rank: Rank| self.coordinator.is_dead(rank) || !self.has_memory(rank);
+        let domains = &self.job.setting.domains;
+        (0..domains.count())
+            .filter(|&domain| self.world.borrow().network.cut_until(one, domain).is_none())
+            .filter(|&domain| !domains.members(domain).any(is_lost))
+            .collect()
     }
 
     /// The disk has taken a journal up to a position: output that waited for it may be seen.

@@ -142,7 +142,8 @@ impl Simulation<'_> {
     pub(super) fn begin(&mut self, rank: Rank, mut image: RecoveryImage) -> Result<(), Vec<BindError>> {
         let incarnation = image.incarnation;
         let number = image.checkpoint_number;
-        match self.world.borrow_mut().checkpoints.return_to(rank, number) {
+        let own = self.job.setting.domains.of(rank);
+        match self.world.borrow_mut().checkpoints.return_to(rank, own, number) {
             Ok(checkpoint) => image.checkpoint = checkpoint.map(Box::new),
             Err(error) => {
                 self.end = Some(Ending::Failed(rank, Fault::Checkpoint(error.to_string())));

@@ -197,6 +197,7 @@ impl Simulation<'_> {
         self.world.borrow_mut().discard(lost);
         self.copies.lost(&self.world.borrow(), lost);
         let domain = self.job.setting.domains.of(lost);
+        self.lose_checkpoints(domain);
         self.ranks[lost as usize].replicated = Replicated::default();
         for life in &mut self.ranks {
             life.replicated.lost(domain);

@@ -1,6 +1,6 @@
-//! Checkpoints on the disk, and on their way there.
+//! Checkpoints on the disk, or in the memory of the nodes that hold them, and on their way there.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 use egida_core::checkpoint::{
@@ -8,7 +8,7 @@ use egida_core::checkpoint::{
 };
 use egida_core::clock::VectorClock;
 use egida_core::event::Determinant;
-use egida_core::ids::{CheckpointNumber, Incarnation, Position, Rank};
+use egida_core::ids::{CheckpointNumber, Domain, Domains, Incarnation, Position, Rank};
 
 /// All of them.
 #[derive(Debug)]
@@ -18,6 +18,8 @@ pub struct Checkpoints {
     committed: Vec<CheckpointNumber>,
     /// Those on their way.
     saving: Vec<Saving>,
+    /// In the memory of how many domains besides its rank's own each is to be; 0 where they lie on a disk, or memory is not lost.
+    copies: usize,
     /// Those that were given to the disk since the scheduler looked.
     pub submitted: Vec<(Rank, Incarnation, CheckpointNumber)>,
     /// Decisions about tentative ones since the scheduler looked.
@@ -31,6 +33,8 @@ pub struct Stored {
     base: Option<CheckpointNumber>,
     /// The head of the rank's journal when it was captured.
     position: Position,
+    /// The domains in whose memory it is, where that is its storage.
+    holders: BTreeSet<Domain>,
     /// What is to be known of it.
     pub head: CheckpointHead,
     /// The determinants of others' events in it.
@@ -48,15 +52,18 @@ pub struct Saving {
     pub incarnation: Incarnation,
     /// The checkpoint.
     pub checkpoint: StoredCheckpoint,
+    /// The domains in whose memory it is already, where that is its storage.
+    pub holders: BTreeSet<Domain>,
     position: Position,
     past: Option<Rc<VectorClock>>,
 }
 
 impl Checkpoints {
-    /// None of any rank.
+    /// None of any rank; each is to be in the memory of so many domains besides its rank's own, or, with 0, on a disk.
     #[must_use]
-    pub fn new(ranks: u32) -> Self {
+    pub fn new(ranks: u32, copies: Domain) -> Self {
         Self {
+            copies: copies as usize,
             stored: vec![BTreeMap::new(); ranks as usize],
             committed: vec![0; ranks as usize],
             saving: Vec::new(),
@@ -74,7 +81,12 @@ impl Checkpoints {
     ) {
         let incarnation = checkpoint.head.incarnation;
         self.submitted.push((rank, incarnation, checkpoint.head.number));
-        self.saving.push(Saving { rank, incarnation, checkpoint, position, past });
+        self.saving.push(Saving { rank, incarnation, checkpoint, holders: BTreeSet::new(), position, past });
+    }
+
+    /// Puts back one that was taken from those on their way.
+    pub fn put_back(&mut self, saving: Saving) {
+        self.saving.push(saving);
     }
 
     /// Takes from those on their way the ones that are meant.
@@ -86,7 +98,7 @@ impl Checkpoints {
 
     /// The disk takes a checkpoint; none where it cannot, or does not have what it is a delta over any more.
     pub(super) fn store(&mut self, saving: Saving) -> Option<&Stored> {
-        let Saving { rank, checkpoint, position, past, .. } = saving;
+        let Saving { rank, checkpoint, holders, position, past, .. } = saving;
         let bytes = checkpoint.to_bytes().ok()?;
         let (head, base) = (checkpoint.head.clone(), checkpoint.base());
         let held = match checkpoint.contents {
@@ -97,7 +109,7 @@ impl Checkpoints {
             return None;
         }
         let number = head.number;
-        let stored = Stored { bytes, base, position, head, held, past };
+        let stored = Stored { bytes, base, position, holders, head, held, past };
         let own = self.stored.get_mut(rank as usize)?;
         own.insert(number, stored);
         own.get(&number)
@@ -109,22 +121,105 @@ impl Checkpoints {
         self.take_saving(|saving| (saving.rank, saving.checkpoint.head.number) == (rank, number));
     }
 
+    /// Which of the domains that are reached is to take a checkpoint of `rank` next, around the circle from its own on, where
+    /// those that hold it are not enough.
+    #[must_use]
+    pub fn next_holder(
+        &self,
+        domains: &Domains,
+        rank: Rank,
+        holders: &BTreeSet<Domain>,
+        reached: &BTreeSet<Domain>,
+    ) -> Option<Domain> {
+        let (own, count) = (domains.of(rank), domains.count());
+        let circle = (1..count).map(|step| (own + step) % count);
+        circle
+            .filter(|domain| self.has_too_few(own, holders) && reached.contains(domain))
+            .find(|domain| !holders.contains(domain))
+    }
+
+    /// Whether more domains are to hold a checkpoint of a rank in this one.
+    #[must_use]
+    pub fn has_too_few(&self, own: Domain, holders: &BTreeSet<Domain>) -> bool {
+        holders.iter().filter(|&&holder| holder != own).count() < self.copies
+    }
+
+    /// A domain takes a checkpoint into its memory.
+    pub fn hold(&mut self, rank: Rank, number: CheckpointNumber, domain: Domain) {
+        if let Some(stored) = self.stored[rank as usize].get_mut(&number) {
+            stored.holders.insert(domain);
+        }
+    }
+
+    /// The domains that hold a checkpoint, where it is stored in memory.
+    #[must_use]
+    pub fn holders(&self, rank: Rank, number: CheckpointNumber) -> Option<&BTreeSet<Domain>> {
+        self.get(rank, number).filter(|_| self.copies > 0).map(|stored| &stored.holders)
+    }
+
+    /// Those that are in the memory of too few domains, or on their way there, by rank, incarnation and number.
+    #[must_use]
+    pub fn lacking(&self, domains: &Domains) -> Vec<(Rank, Incarnation, CheckpointNumber)> {
+        let stored =
+            self.stored.iter().flat_map(BTreeMap::values).map(|stored| (&stored.head, &stored.holders));
+        let saving = self.saving.iter().map(|saving| (&saving.checkpoint.head, &saving.holders));
+        stored
+            .chain(saving)
+            .filter(|(head, holders)| self.has_too_few(domains.of(head.rank), holders))
+            .map(|(head, _)| (head.rank, head.incarnation, head.number))
+            .collect()
+    }
+
+    /// The memory of a domain is lost. Returns the checkpoints that nobody holds any more, or that rest on such.
+    pub fn lose(&mut self, domain: Domain) -> Vec<(Rank, CheckpointNumber)> {
+        let mut lost = Vec::new();
+        if self.copies == 0 {
+            return lost;
+        }
+        for saving in &mut self.saving {
+            saving.holders.remove(&domain);
+        }
+        for (rank, own) in (0..).zip(&mut self.stored) {
+            own.values_mut().for_each(|stored| {
+                stored.holders.remove(&domain);
+            });
+            // A base has a lower number than what rests on it.
+            let mut left = BTreeSet::new();
+            own.retain(|&number, stored| {
+                let is_whole = stored.base.is_none_or(|base| left.contains(&base));
+                let is_left = is_whole && !stored.holders.is_empty();
+                if is_left {
+                    left.insert(number);
+                } else {
+                    lost.push((rank, number));
+                }
+                is_left
+            });
+        }
+        lost
+    }
+
     /// The checkpoint of that number, if the disk has it.
     #[must_use]
     pub fn get(&self, rank: Rank, number: CheckpointNumber) -> Option<&Stored> {
         self.stored[rank as usize].get(&number)
     }
 
-    /// A rank returns to a checkpoint, or to its beginning, which is number 0: later ones are void.
+    /// A rank in this domain returns to a checkpoint, or to its beginning, which is number 0: later ones are void.
     ///
     /// # Errors
     /// [`ImageError`] where it, or one that it rests on, cannot be read.
     pub fn return_to(
         &mut self,
         rank: Rank,
+        own: Domain,
         number: CheckpointNumber,
     ) -> Result<Option<CheckpointImage>, ImageError> {
         let _ = self.stored[rank as usize].split_off(&(number + 1));
+        // What it is given it holds again itself.
+        self.stored[rank as usize].values_mut().filter(|_| self.copies > 0).for_each(|stored| {
+            stored.holders.insert(own);
+        });
         if number == 0 { Ok(None) } else { self.image(rank, number).map(Some) }
     }
 

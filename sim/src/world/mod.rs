@@ -10,7 +10,7 @@ mod network;
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap, VecDeque};
 
-use egida_core::binder::StoreUse;
+use egida_core::binder::{CheckpointUse, StoreUse};
 use egida_core::checkpoint::StoredCheckpoint;
 use egida_core::control::Control;
 use egida_core::driver::EntryKind;
@@ -106,11 +106,13 @@ pub struct Letter {
 impl World {
     /// A world in which nothing has happened.
     #[must_use]
-    pub fn new(domains: Domains, stores: &[StoreUse]) -> Self {
+    pub fn new(domains: Domains, stores: &[StoreUse], checkpoints: Option<&CheckpointUse>) -> Self {
         let bits = |of_copies| {
             let such = stores.iter().filter(|store| store.replicas.is_some() == of_copies);
             such.fold(0, |bits, store| bits | (1 << store.id))
         };
+        let replicas = checkpoints.and_then(|checkpoints| checkpoints.replicas);
+        let copies = replicas.map_or(0, |replicas| replicas.copies);
         let ranks = domains.ranks() as usize;
         let count = domains.count() as usize;
         Self {
@@ -124,7 +126,7 @@ impl World {
             inbox: vec![VecDeque::new(); ranks],
             born: vec![0; ranks],
             fences: vec![1; ranks],
-            checkpoints: Checkpoints::new(domains.ranks()),
+            checkpoints: Checkpoints::new(domains.ranks(), copies),
             paused: false,
             epoch: 1,
             lines: None,

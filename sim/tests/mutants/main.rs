@@ -12,11 +12,11 @@ use std::collections::BTreeMap;
 use common::{broken, case, runner, specification};
 use egida_core::binder::tolerates;
 use egida_core::ids::Domains;
-use egida_core::recovery::{End, Unrecoverable};
+use egida_core::recovery::End;
 use egida_core::registry::Registry;
 use egida_core::setting::Setting;
 use egida_sim::job::{Control, Ending, Job, Outcome};
-use egida_sim::oracle::{Violation, judge};
+use egida_sim::oracle::{Violation, is_beyond, judge};
 use egida_sim::program::{Op, Scripts};
 use egida_sim::run;
 use egida_sim::schedule::{Faults, Schedule};
@@ -260,6 +260,13 @@ const MUTANTS: &[Mutant] = &[
         tried: AtRandom,
     },
     Mutant {
+        name: "a checkpoint is durable before others have it",
+        specifications: &["checkpoint-diskless"],
+        oracle: Oracle::Unrecoverable,
+        breaks: World(Control::DurableBeforeMirrored),
+        tried: Directed(to_and_fro, "0@after:committed.0", 200),
+    },
+    Mutant {
         name: "collection goes one checkpoint too far",
         specifications: &["checkpoint-index", "pessimistic-sender-checkpoint"],
         oracle: Oracle::Checkpoints,
@@ -315,7 +322,7 @@ impl Try {
             setting: Setting { domains: Domains::blocks(ranks, 1), unit: FailureUnit::Node, images: true },
             schedule: schedule.parse()?,
             faults: Faults { disk_delay, ..Faults::default() },
-            checkpoint_every: None,
+            checkpoint_every: Some(1_000),
             seed,
         })
     }
@@ -353,10 +360,12 @@ fn is_caught(mutant: &Mutant, name: &str) -> Result<(), Failed> {
                 Try::directed(scripts(), schedule, disk_delay, number as u64)?
             }
         };
-        let Some(oracle) = found(&tried.run(&protocol, &broken, control), name, tolerated) else { continue };
+        let failures = tried.schedule.0.len();
+        let outcome = tried.run(&protocol, &broken, control);
+        let Some(oracle) = found(&outcome, name, tolerated, failures) else { continue };
         *caught.entry(oracle).or_default() += 1;
         let outcome = tried.run(&protocol, &right, None);
-        if found(&outcome, name, tolerated).is_some() {
+        if found(&outcome, name, tolerated, failures).is_some() {
             let (wrong, trace) = (judge(&outcome), outcome.trace.join("\n"));
             return Err(format!("the right one is found fault with as well: {wrong:?}\n{trace}").into());
         }
@@ -372,14 +381,12 @@ fn is_caught(mutant: &Mutant, name: &str) -> Result<(), Failed> {
 }
 
 /// Which oracle finds fault with a run, if one does.
-fn found(outcome: &Outcome, name: &str, tolerated: Option<u32>) -> Option<Oracle> {
+fn found(outcome: &Outcome, name: &str, tolerated: Option<u32>, failures: usize) -> Option<Oracle> {
     let Some(wrong) = judge(outcome) else { return broken_promise(outcome, name) };
+    if is_beyond(&outcome.end, tolerated, failures) {
+        return None;
+    }
     Some(match &outcome.end {
-        Ending::Ended(End::Unrecoverable(Unrecoverable::TooMany { down, .. }))
-            if tolerated.is_some_and(|tolerated| *down > tolerated) =>
-        {
-            return None;
-        }
         Ending::Done if wrong.contains("the world saw") => Oracle::Output,
         Ending::Done => Oracle::ExactlyOnce,
         Ending::Contradicted(_) => Oracle::Output,
@@ -411,6 +418,14 @@ fn broken_promise(outcome: &Outcome, name: &str) -> Option<Oracle> {
         }
         _ => None,
     }
+}
+
+/// Three that tell each other around the circle, for some checkpoints long.
+fn to_and_fro() -> Vec<Vec<Op>> {
+    let send = |to| Op::Send { to, tag: TELL, len: 16, synchronous: false };
+    let take = |from| [Op::Post { from: Some(from), tag: TELL }, Op::WaitFirst];
+    let turn = |rank: u32| [&[send((rank + 1) % 3)], take((rank + 2) % 3).as_slice()].concat();
+    (0..3).map(|rank| (0..60).flat_map(|_| turn(rank)).collect()).collect()
 }
 
 /// Rank 0 takes something from whoever comes first and tells rank 1, whose log of that comes to its disk before rank 0's comes to its own.

@@ -1,13 +1,21 @@
 //! Checkpoints: what was sent before one, writes that fail, deaths before and after a decision.
 
+use egida_core::recovery::{End, Unrecoverable};
 use egida_core::trace::{Event, Line};
+use egida_sim::job::Ending;
 
 use crate::facts::Facts;
 use crate::programs::hub;
 use crate::story::{Scenario, Story, Told, at};
 
-pub const SCENARIOS: &[Scenario] =
-    &[BEFORE_THE_CHECKPOINT, FAILED_WRITE, BETWEEN_SAVING_AND_DECIDING, ACROSS_THE_LINE, FORCED_AND_FAILED];
+pub const SCENARIOS: &[Scenario] = &[
+    BEFORE_THE_CHECKPOINT,
+    FAILED_WRITE,
+    BETWEEN_SAVING_AND_DECIDING,
+    ACROSS_THE_LINE,
+    FORCED_AND_FAILED,
+    PARTNERS_DIE,
+];
 
 fn takes(line: &Line, rank: u32) -> bool {
     at(line, rank, 1) && matches!(line.event, Event::Checkpoint { .. })
@@ -146,3 +154,55 @@ const FORCED_AND_FAILED: Scenario = Scenario {
         ]
     },
 };
+
+/// Those who hold the hub's checkpoint die and come back without it, and before others have it in their place the hub dies, which has the
+/// last copy. Or else it dies when others have it, and goes on from there.
+const PARTNERS_DIE: Scenario = Scenario {
+    number: 33,
+    name: "both-partners-of-a-checkpoint-die",
+    concerned: "those that keep checkpoints in the memory of others",
+    concerns: |facts| facts.mirrors.is_some(),
+    asserted: "the committed checkpoint of the hub, its holders' deaths and recovery, its own death, and the end with the hub and that checkpoint by name; with a copy made between, no such end, but recovery",
+    stories: |facts| {
+        let partners: Vec<String> =
+            (1..=facts.mirrors.unwrap_or(0)).map(|partner| partner.to_string()).collect();
+        let partners = partners.join("+");
+        vec![
+            Story::of(hub(40), &format!("{partners}@after:committed.0,0@after:recovered:4"), |told| {
+                let Ending::Ended(End::Unrecoverable(Unrecoverable::CheckpointLost { rank: 0, number })) =
+                    told.outcome.end
+                else {
+                    return false;
+                };
+                let committed = told.first(|line| is_committed(line, 0, number));
+                let hub = told.crash(0, 2);
+                let mirrored =
+                    told.crash(1, 1).and_then(|from| told.after(from, |line| is_mirrored(line, 0, number)));
+                told.in_order(&[committed, told.crash(1, 1), told.recovered(1, 2), hub])
+                    && (mirrored.is_none() || mirrored > hub)
+            })
+            .where_checkpoints_may_be_lost()
+            .with_disk_delay(20_000)
+            .sometimes(),
+            Story::of(hub(40), &format!("{partners}@after:committed.0,0@time:12000"), |told| {
+                let number = told.lines.iter().find_map(|line| match line.event {
+                    Event::Committed { number } if line.rank == Some(0) => Some(number),
+                    _ => None,
+                });
+                let mirrored = told
+                    .crash(1, 1)
+                    .and_then(|from| told.after(from, |line| is_mirrored(line, 0, number.unwrap_or(0))));
+                told.in_order(&[told.crash(1, 1), mirrored, told.crash(0, 2), told.recovered(0, 3)])
+            })
+            .sometimes(),
+        ]
+    },
+};
+
+fn is_committed(line: &Line, rank: u32, checkpoint: u64) -> bool {
+    line.rank == Some(rank) && matches!(line.event, Event::Committed { number } if number == checkpoint)
+}
+
+fn is_mirrored(line: &Line, rank: u32, checkpoint: u64) -> bool {
+    line.rank == Some(rank) && matches!(line.event, Event::Mirrored { number, .. } if number == checkpoint)
+}

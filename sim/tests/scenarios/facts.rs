@@ -39,6 +39,8 @@ pub struct Facts {
     pub copies: Option<u32>,
     /// Whether checkpoints are taken.
     pub takes_checkpoints: bool,
+    /// In the memory of how many other domains a checkpoint is to be, where that is their storage.
+    pub mirrors: Option<u32>,
     /// Whether recovery returns ranks to a line of them.
     pub returns_to_line: bool,
     /// Whether survivors may be orphans.
@@ -74,6 +76,7 @@ impl Facts {
             has_disk: bound.stores.iter().any(|store| store.replicas.is_none()),
             waits_for_disk: bound.stores.iter().any(|store| store.replicas.is_none() && store.synchronous),
             copies: bound.stores.iter().find_map(|store| store.replicas).map(|replicas| replicas.copies),
+            mirrors: bound.checkpoint.as_ref().and_then(|used| used.replicas).map(|replicas| replicas.copies),
             takes_checkpoints: bound.stack.takes_checkpoints(),
             returns_to_line: bound.stack.recovers_by_line(),
             detects: bound.detector.is_some(),

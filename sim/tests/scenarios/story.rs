@@ -49,13 +49,24 @@ pub struct Story {
     pub always: bool,
     /// Whether it is about checkpoints, and told only with them.
     pub checkpoints: bool,
+    /// Whether a checkpoint may be lost with all who held it.
+    pub may_lose: bool,
 }
 
 impl Story {
     /// A story in the usual world, in which one rank is down at a time, and that every run must tell.
     pub fn of(scripts: Vec<Vec<Op>>, schedule: &str, seen: fn(&Told<'_>) -> bool) -> Self {
         let (schedule, faults) = (schedule.to_owned(), Faults::default());
-        Self { scripts, schedule, faults, overlap: 1, seen, always: true, checkpoints: false }
+        Self {
+            scripts,
+            schedule,
+            faults,
+            overlap: 1,
+            seen,
+            always: true,
+            checkpoints: false,
+            may_lose: false,
+        }
     }
 
     /// The same with so many down at once.
@@ -81,6 +92,11 @@ impl Story {
     /// The same with checkpoints in any protocol that takes some.
     pub fn with_checkpoints(self) -> Self {
         Self { checkpoints: true, ..self }
+    }
+
+    /// The same where all may fail who hold a checkpoint, one after the other.
+    pub fn where_checkpoints_may_be_lost(self) -> Self {
+        Self { may_lose: true, ..self }
     }
 
     /// The same where so many of a hundred checkpoints cannot be written.
@@ -130,16 +146,19 @@ impl Story {
                     lines.iter().map(|line| format!("{:>9} {line}", line.time_ns)).collect();
                 format!("{why}\nseed {seed}, schedule `{schedule}`, {}\n{}", self.faults, trace.join("\n"))
             };
-            if let Ending::Ended(End::Unrecoverable(Unrecoverable::TooMany { down, tolerated, .. })) =
-                outcome.end
-            {
-                if down <= tolerated || down > self.overlap {
-                    return Err(wrong(&format!("{down} are not down at once by this schedule")));
+            match outcome.end {
+                Ending::Ended(End::Unrecoverable(Unrecoverable::TooMany { down, tolerated, .. })) => {
+                    if down <= tolerated || down > self.overlap {
+                        return Err(wrong(&format!("{down} are not down at once by this schedule")));
+                    }
+                    continue;
                 }
-                continue;
-            }
-            if let Some(why) = judge(&outcome) {
-                return Err(wrong(&why));
+                Ending::Ended(End::Unrecoverable(Unrecoverable::CheckpointLost { .. })) if self.may_lose => {}
+                _ => {
+                    if let Some(why) = judge(&outcome) {
+                        return Err(wrong(&why));
+                    }
+                }
             }
             recovered += 1;
             match (self.seen)(&told) {
