@@ -45,11 +45,10 @@ impl<D: Driver> Engine<D> {
             let Taken { verdict, clock } = self.take_in_piggyback(source, header)?;
             match verdict {
                 Verdict::Accept => any = true,
-                Verdict::Postpone => {
+                Verdict::Postpone | Verdict::CheckpointFirst => {
                     self.kept_back(source, header.ssn, None);
                     break;
                 }
-                Verdict::CheckpointFirst => break,
                 Verdict::Drop(reason) => {
                     any = true;
                     if self.driver.is_traced() {

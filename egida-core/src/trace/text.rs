@@ -46,7 +46,10 @@ impl fmt::Display for Event {
                 write!(f, "goes on with the {} of message {ssn} of rank {source}", before.name())
             }
             Self::Postpone { source, ssn } => {
-                write!(f, "waits with message {ssn} of rank {source} for the news of a failure")
+                write!(
+                    f,
+                    "waits with message {ssn} of rank {source} for a checkpoint, or the news of a failure"
+                )
             }
             Self::Arrive { source, ssn, again: repeats, .. } => {
                 write!(f, "takes in message {ssn} of rank {source}{}", again(*repeats))

@@ -135,20 +135,13 @@ const FORCED_AND_FAILED: Scenario = Scenario {
     name: "a-forced-checkpoint-fails",
     concerned: "those in which messages force checkpoints",
     concerns: Facts::forces_checkpoints,
-    asserted: "a forced checkpoint of the hub whose write fails, and the hub's death after that",
+    asserted: "a forced checkpoint of the hub whose write fails; the message that forced it, which the hub takes in only behind a later checkpoint that is durable, or never; the hub's death",
     stories: |_| {
         vec![
             Story::of(hub(10), "0@after:saved.0:2", |told| {
-                let forced = told.lines.iter().filter(|line| line.rank == Some(0)).find_map(|line| match line.event {
-                    Event::Checkpoint { number, forced: true, .. } => Some(number),
-                    _ => None,
-                });
-                let failed = told.first(|line| {
-                    line.rank == Some(0)
-                        && matches!(line.event, Event::Saved { number, durable: false } if Some(number) == forced)
-                });
-                told.in_order(&[failed, told.crash(0, 1), told.recovered(0, 2)])
+                told.in_order(&[forced_and_failed(told), told.crash(0, 1), told.recovered(0, 2)])
             })
+            .in_every_run(|told| forced_and_failed(told).is_none_or(|failed| stays_undelivered(told, failed)))
             .with_failed_saves(60)
             .sometimes(),
         ]
@@ -198,6 +191,39 @@ const PARTNERS_DIE: Scenario = Scenario {
         ]
     },
 };
+
+/// Where the first life of the hub learns that a checkpoint that a message forced was not written.
+fn forced_and_failed(told: &Told<'_>) -> Option<usize> {
+    let forced = told.lines.iter().filter(|line| at(line, 0, 1)).find_map(|line| match line.event {
+        Event::Checkpoint { number, forced: true, .. } => Some(number),
+        _ => None,
+    })?;
+    told.first(|line| {
+        at(line, 0, 1) && matches!(line.event, Event::Saved { number, durable: false } if number == forced)
+    })
+}
+
+/// Whether what the hub keeps back when a checkpoint fails it takes in only when another is durable, if at all; and whether there is
+/// something that it keeps back.
+fn stays_undelivered(told: &Told<'_>, failed: usize) -> bool {
+    let kept_back: Vec<(u32, u64)> = told.lines[..failed]
+        .iter()
+        .filter_map(|line| match line.event {
+            Event::Postpone { source, ssn } if at(line, 0, 1) => Some((source, ssn)),
+            _ => None,
+        })
+        .filter(|&(from, number)| told.arrival(0, from, number).is_none_or(|arrival| arrival > failed))
+        .collect();
+    let durable =
+        told.after(failed, |line| at(line, 0, 1) && matches!(line.event, Event::Saved { durable: true, .. }));
+    let crash = told.crash(0, 1);
+    let waits = |&(from, number): &(u32, u64)| {
+        let arrival = told.arrival(0, from, number);
+        let arrival = arrival.filter(|&arrival| crash.is_none_or(|crash| arrival < crash));
+        arrival.is_none_or(|arrival| durable.is_some_and(|durable| durable < arrival))
+    };
+    !kept_back.is_empty() && kept_back.iter().all(waits)
+}
 
 fn is_committed(line: &Line, rank: u32, checkpoint: u64) -> bool {
     line.rank == Some(rank) && matches!(line.event, Event::Committed { number } if number == checkpoint)

@@ -47,6 +47,8 @@ pub struct Story {
     pub seen: fn(&Told<'_>) -> bool,
     /// Whether every run must tell so, or one of them at least.
     pub always: bool,
+    /// What must be so in every run, whether it comes to the story or not.
+    pub holds: fn(&Told<'_>) -> bool,
     /// Whether it is about checkpoints, and told only with them.
     pub checkpoints: bool,
     /// Whether a checkpoint may be lost with all who held it.
@@ -64,6 +66,7 @@ impl Story {
             overlap: 1,
             seen,
             always: true,
+            holds: |_| true,
             checkpoints: false,
             may_lose: false,
         }
@@ -77,6 +80,11 @@ impl Story {
     /// The same where chance decides whether it comes to that.
     pub fn sometimes(self) -> Self {
         Self { always: false, ..self }
+    }
+
+    /// The same where this must be so in every run.
+    pub fn in_every_run(self, holds: fn(&Told<'_>) -> bool) -> Self {
+        Self { holds, ..self }
     }
 
     /// The same where chance decides, if this is so.
@@ -115,7 +123,8 @@ impl Story {
         self.happens_with(facts, seeds.clone(), facts.returns_to_line)?;
         // A rank that goes on from a checkpoint need not repeat what the story is about: only the oracles are asked.
         match facts.takes_checkpoints && !facts.returns_to_line && !self.takes_ages() {
-            true => Self { always: false, seen: |_| true, ..self.clone() }.happens_with(facts, seeds, true),
+            true => Self { always: false, seen: |_| true, holds: |_| true, ..self.clone() }
+                .happens_with(facts, seeds, true),
             false => Ok(()),
         }
     }
@@ -159,6 +168,9 @@ impl Story {
                         return Err(wrong(&why));
                     }
                 }
+            }
+            if !(self.holds)(&told) {
+                return Err(wrong("what must be so in every run is not"));
             }
             recovered += 1;
             match (self.seen)(&told) {
