@@ -165,8 +165,11 @@ impl SimDriver {
             self.crash_point(CrashPoint::At(Failpoint::ChannelPiece))?;
             let next = payload.len().min(published + PIECE_BYTES);
             let mut world = self.world.borrow_mut();
+            let control = world.control;
             if let Some(record) = world.channel(self.rank, dest).records.back_mut() {
-                Rc::make_mut(&mut record.payload).extend_from_slice(&payload[published..next]);
+                let alters = control == Some(Experiment::Altered) && record.header.ssn == 1;
+                let bytes = payload[published..next].iter().map(|byte| byte ^ u8::from(alters));
+                Rc::make_mut(&mut record.payload).extend(bytes);
             }
             world.touch();
             drop(world);
@@ -343,7 +346,11 @@ impl Driver for SimDriver {
             self.partial.push((source, ssn));
         }
         self.piggyback = record.piggyback.clone();
-        Ok(Some(Arrival { header: record.header, payload: Location(ssn << OFFSET_BITS) }))
+        let mut header = record.header;
+        if world.control == Some(Experiment::Mislabelled) && ssn == 1 {
+            header.envelope.tag += 1_000;
+        }
+        Ok(Some(Arrival { header, payload: Location(ssn << OFFSET_BITS) }))
     }
 
     fn piggyback(&self, _: Rank) -> &[u8] {

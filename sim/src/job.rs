@@ -47,6 +47,14 @@ pub enum Control {
     DiscardDeterminants,
     /// Checkpoints that are to be in the memory of others are taken for durable when their ranks alone have them.
     DurableBeforeMirrored,
+    /// A checkpoint that cannot be written is taken for durable: what it covers is let go of.
+    FailedWritesCommit,
+    /// What the world has seen of a rank's output is forgotten when the rank dies.
+    LedgerDies,
+    /// The second message of each channel comes with a tag that it was not sent with.
+    Mislabelled,
+    /// The second message of each channel comes with other bytes than it was sent with.
+    Altered,
     /// Checkpoints are collected together with the one that took their place.
     CollectTooMuch,
     /// Incarnations that were given up go on to write to channels, journals and the world.

@@ -205,7 +205,12 @@ impl<D: Driver> Engine<D> {
                 Command::TakeCheckpoint => {
                     self.checkpoints.due = self.checkpoints.due.or(Some(Due::Basic));
                 }
-                Command::Hold(hold) => self.checkpoints.is_held = hold,
+                Command::Hold(hold) => {
+                    let before = std::mem::replace(&mut self.checkpoints.is_held, hold);
+                    if before != hold && self.driver.is_traced() {
+                        self.driver.trace(if hold { Event::Held } else { Event::LetGo });
+                    }
+                }
                 Command::Decide { number, keep } => {
                     self.driver.decide(number, keep);
                     // Nobody says any more what became of one that is void.

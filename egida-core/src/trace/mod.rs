@@ -279,6 +279,10 @@ pub enum Event {
         /// The checkpoint's number.
         number: u64,
     },
+    /// The checkpointing protocol has the rank's application stand still.
+    Held,
+    /// It lets the application go on.
+    LetGo,
     /// Recovery will never again return the rank to a state before a checkpoint.
     Committed {
         /// Its number.
@@ -478,6 +482,8 @@ impl Event {
         "checkpoint",
         "saved",
         "mirrored",
+        "held",
+        "let_go",
         "committed",
         "token",
         "cut",
@@ -524,6 +530,8 @@ impl Event {
             Self::Checkpoint { .. } => "checkpoint",
             Self::Saved { .. } => "saved",
             Self::Mirrored { .. } => "mirrored",
+            Self::Held => "held",
+            Self::LetGo => "let_go",
             Self::Committed { .. } => "committed",
             Self::Token { .. } => "token",
             Self::Cut { .. } => "cut",
@@ -564,6 +572,8 @@ impl Event {
                 | Self::Stable { .. }
                 | Self::Copied { .. }
                 | Self::Mirrored { .. }
+                | Self::Held
+                | Self::LetGo
                 | Self::Write { .. }
                 | Self::Output { .. }
                 | Self::Answer { .. }

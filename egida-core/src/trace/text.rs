@@ -100,6 +100,8 @@ impl fmt::Display for Event {
             Self::Mirrored { domain, number } => {
                 write!(f, "has its checkpoint {number} in the memory of domain {domain}")
             }
+            Self::Held => f.write_str("stands still for a checkpoint"),
+            Self::LetGo => f.write_str("goes on after a checkpoint"),
             Self::Committed { number } => write!(f, "will never return behind its checkpoint {number}"),
             Self::Token { token } => write!(
                 f,

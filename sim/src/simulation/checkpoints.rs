@@ -145,7 +145,7 @@ impl Simulation<'_> {
         let durable = !fails && self.world.borrow_mut().store(saving);
         self.record(Some(rank), Some(incarnation), || trace::Event::Saved { number: head.number, durable });
         self.control(rank, Control::Saved { incarnation, number: head.number, durable });
-        if durable {
+        if durable || self.job.control == Some(Experiment::FailedWritesCommit) {
             self.detected(Input::Saved { head });
         }
     }

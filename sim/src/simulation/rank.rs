@@ -17,7 +17,7 @@ use super::Simulation;
 use crate::application::{Application, Step, mix};
 use crate::driver::SimDriver;
 use crate::fingerprint::Fingerprint;
-use crate::job::Ending;
+use crate::job::{Control as Experiment, Ending};
 use crate::observer::{Observed, Record};
 use crate::oracle::Violation;
 use crate::scheduler::{Event, Time};
@@ -323,6 +323,9 @@ impl Simulation<'_> {
         match self.checkpoint_every {
             Some(_) => life.output.suspend(),
             None => life.output.writer_died(),
+        }
+        if self.job.control == Some(Experiment::LedgerDies) {
+            life.output = OutputGate::new(Stream::Out);
         }
         self.over -= u32::from(life.over);
         life.over = false;

@@ -4,12 +4,12 @@ use std::collections::BTreeSet;
 
 use egida_core::checkpoint::{Candidate, Candidates, CheckpointHead, Line};
 use egida_core::clock::{IncarnationClock, Token};
-use egida_core::event::Determinant;
+use egida_core::event::{Answer, Determinant, Happened};
 use egida_core::fault::Fault;
 use egida_core::gate::{Condition, Gate};
 use egida_core::ids::{CheckpointNumber, Domain, EventIndex, Position, Rank, Ssn, Version};
 use egida_core::module::{
-    Admission, Arriving, Checkpoint, CheckpointContext, CollectDeterminants, Entry, EntryId, HowToLog,
+    self, Admission, Arriving, Checkpoint, CheckpointContext, CollectDeterminants, Entry, EntryId, HowToLog,
     HowToOutputCommit, LogContext, LogEventInfo, OrphanDetection, PiggybackCheckpointing, PiggybackContext,
     PiggybackError, PiggybackLogging, Receipt, Standing, Step, WriteContext,
 };
@@ -17,6 +17,7 @@ use egida_core::registry::{Build, Implementation, Registry};
 use egida_core::replication::Placement;
 use egida_core::wire::{Reader, WireError};
 use egida_modules::checkpoint::{Bcs, ChandyLamport, Fdas, Induced, Inducing, RollbackDependencyGraph};
+use egida_modules::determinant::CallStructure;
 use egida_modules::logging::{Asynchronously, Synchronously};
 use egida_modules::orphans::{History, broadcast_logical_clock};
 use egida_modules::output::Independent;
@@ -478,4 +479,28 @@ pub fn everybody_returns(registry: &mut Registry) {
     registry.checkpoint.register("independent, checkpoint counter", "mutant", |build| {
         Box::new(Other { right: RollbackDependencyGraph::new(build), admits: false, all_return: true })
     });
+}
+
+/// Determinants of answers that name the requests behind those that were complete.
+struct NamesOthers(CallStructure);
+
+impl module::Determinant for NamesOthers {
+    fn create_determinant(
+        &mut self,
+        owner: Rank,
+        index: EventIndex,
+        observed: u64,
+        what: Happened,
+    ) -> Determinant {
+        let mut made = self.0.create_determinant(owner, index, observed, what);
+        if let Happened::Observation { answer: Answer::Requests(requests), .. } = &mut made.what {
+            requests.iter_mut().for_each(|request| *request += 1);
+        }
+        made
+    }
+}
+
+pub fn answers_name_others(registry: &mut Registry) {
+    registry.determinant =
+        Implementation { name: "mutant", make: Box::new(|_| Box::new(NamesOthers(CallStructure))) };
 }

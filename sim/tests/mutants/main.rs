@@ -7,7 +7,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use common::{broken, case, runner, specification};
 use egida_core::binder::tolerates;
@@ -64,8 +64,10 @@ use Tried::{AtRandom, Directed};
 enum Oracle {
     /// What a state depends on could not be found again if so many domains failed now.
     Exposure,
-    /// A message was received that was not sent, or twice, or one before it was not.
+    /// A message was received that was not sent, or twice.
     ExactlyOnce,
+    /// A message was left out, and a later one of the same kind was received.
+    Gap,
     /// The world saw something else than was written, or a re-execution contradicts what it saw.
     Output,
     /// A re-execution does not repeat itself.
@@ -232,6 +234,34 @@ const MUTANTS: &[Mutant] = &[
         tried: AtRandom,
     },
     Mutant {
+        name: "a determinant names other requests than were complete",
+        specifications: &["causal-receive", "pessimistic-sender"],
+        oracle: Oracle::Divergence,
+        breaks: Module(broken::answers_name_others),
+        tried: AtRandom,
+    },
+    Mutant {
+        name: "what the world has seen is forgotten with the rank",
+        specifications: &["pessimistic-receiver"],
+        oracle: Oracle::Output,
+        breaks: World(Control::LedgerDies),
+        tried: AtRandom,
+    },
+    Mutant {
+        name: "a message comes with other bytes",
+        specifications: &["causal"],
+        oracle: Oracle::ExactlyOnce,
+        breaks: World(Control::Altered),
+        tried: AtRandom,
+    },
+    Mutant {
+        name: "a message comes with another tag",
+        specifications: &["causal"],
+        oracle: Oracle::Gap,
+        breaks: World(Control::Mislabelled),
+        tried: Directed(more_than_wanted, "", 200),
+    },
+    Mutant {
         name: "messages force no checkpoints",
         specifications: &["checkpoint-bcs"],
         oracle: Oracle::Zigzag,
@@ -257,6 +287,13 @@ const MUTANTS: &[Mutant] = &[
         specifications: &["checkpoint-independent"],
         oracle: Oracle::Checkpoints,
         breaks: Module(broken::everybody_returns),
+        tried: AtRandom,
+    },
+    Mutant {
+        name: "a failed write of a checkpoint releases what it covers",
+        specifications: &["checkpoint-index", "pessimistic-sender-checkpoint"],
+        oracle: Oracle::Checkpoints,
+        breaks: World(Control::FailedWritesCommit),
         tried: AtRandom,
     },
     Mutant {
@@ -399,7 +436,7 @@ fn found(outcome: &Outcome, name: &str, tolerated: Option<u32>, failures: usize)
             Violation::NotTheLine { .. } => Oracle::Line,
             Violation::Incarnation { .. } | Violation::RolledBack { .. } => Oracle::Lives,
             Violation::Waited { .. } => Oracle::Waiting,
-            Violation::Gap { .. } => Oracle::ExactlyOnce,
+            Violation::Gap { .. } => Oracle::Gap,
         },
         Ending::Inconsistent | Ending::CollectedTooMuch(_) => Oracle::Checkpoints,
         Ending::Ended(_) | Ending::Stuck => Oracle::Liveness,
@@ -418,6 +455,13 @@ fn broken_promise(outcome: &Outcome, name: &str) -> Option<Oracle> {
         }
         _ => None,
     }
+}
+
+/// Rank 1 tells rank 0 five times, and rank 0 takes what it is told three times.
+fn more_than_wanted() -> Vec<Vec<Op>> {
+    let told = [Op::Post { from: Some(1), tag: TELL }, Op::WaitFirst];
+    let tells = Op::Send { to: 0, tag: TELL, len: 16, synchronous: false };
+    vec![(0..3).flat_map(|_| told.clone()).collect(), vec![tells; 5]]
 }
 
 /// Three that tell each other around the circle, for some checkpoints long.
@@ -465,6 +509,15 @@ fn every_mutant_is_documented() -> Result<(), Failed> {
         .collect();
     let documented: Vec<&str> =
         table.lines().filter(|line| line.starts_with("| ") && line.contains('`')).collect();
+    let described: BTreeSet<&str> = table
+        .lines()
+        .filter_map(|line| line.strip_prefix("- **")?.split_once("**"))
+        .map(|(oracle, _)| oracle)
+        .collect();
+    let caught_by: BTreeSet<String> = MUTANTS.iter().map(|mutant| format!("{:?}", mutant.oracle)).collect();
+    if !caught_by.iter().map(String::as_str).eq(described.iter().copied()) {
+        return Err(format!("described are {described:?}, and mutants are caught by {caught_by:?}").into());
+    }
     match documented == lines {
         true => Ok(()),
         false => Err(format!("the table in docs/mutants.md should read\n{}", lines.join("\n")).into()),

@@ -12,6 +12,7 @@ pub const SCENARIOS: &[Scenario] = &[
     BEFORE_THE_CHECKPOINT,
     FAILED_WRITE,
     BETWEEN_SAVING_AND_DECIDING,
+    AT_THE_BARRIERS,
     ACROSS_THE_LINE,
     FORCED_AND_FAILED,
     PARTNERS_DIE,
@@ -101,6 +102,90 @@ const BETWEEN_SAVING_AND_DECIDING: Scenario = Scenario {
         ]
     },
 };
+
+/// All stand still between two barriers, and save their states there. One dies when some have saved theirs: all return to the line before.
+/// One dies when all have, and the initiator alone, or the initiator and another, has been told to go on: all return to that line.
+const AT_THE_BARRIERS: Scenario = Scenario {
+    number: 22,
+    name: "dies-between-both-barriers-or-behind-the-second",
+    concerned: "those that stand still between two barriers",
+    concerns: Facts::has_two_barriers,
+    asserted: "between: all stand still, some have saved the second checkpoint and not all; behind: all have, and nobody, the initiator alone, or one other as well goes on; dead; the next lives of all go on from the line before, or from that line, as the numbers of their next checkpoints tell",
+    stories: |_| {
+        vec![
+            Story::of(hub(20), "1@after:checkpoint.2:2", |told| {
+                told.crash(1, 1).is_some_and(|crash| {
+                    stood_still(told, crash, 2) == 4
+                        && saved_by(told, crash, 2) < 4
+                        && next_checkpoints(told) == [2; 4]
+                })
+            })
+            .sometimes(),
+            Story::of(hub(20), "2@after:saved:4", |told| {
+                told.crash(2, 1).is_some_and(|crash| {
+                    saved_by(told, crash, 1) == 4
+                        && gone_on(told, crash).is_empty()
+                        && next_checkpoints(told) == [2; 4]
+                })
+            })
+            .sometimes(),
+            Story::of(hub(20), "1@after:let_go.0", |told| {
+                told.crash(1, 1).is_some_and(|crash| {
+                    saved_by(told, crash, 1) == 4
+                        && gone_on(told, crash) == [0]
+                        && next_checkpoints(told) == [2; 4]
+                })
+            })
+            .sometimes(),
+            Story::of(hub(20), "0@after:let_go.2", |told| {
+                told.crash(0, 1).is_some_and(|crash| {
+                    saved_by(told, crash, 1) == 4
+                        && gone_on(told, crash) == [0, 2]
+                        && next_checkpoints(told) == [2; 4]
+                })
+            })
+            .sometimes(),
+        ]
+    },
+};
+
+/// How many ranks stood still for the n-th time before a place, and had not gone on.
+fn stood_still(told: &Told<'_>, to: usize, time: usize) -> usize {
+    let times = |rank: u32, is_it: fn(&Event) -> bool| {
+        told.count_before(to, |line| at(line, rank, 1) && is_it(&line.event))
+    };
+    let stands = |rank: &u32| {
+        (times(*rank, |event| *event == Event::Held), times(*rank, |event| *event == Event::LetGo))
+            == (time, time - 1)
+    };
+    (0..4).filter(stands).count()
+}
+
+/// How many ranks have the checkpoint of that number on stable storage before a place.
+fn saved_by(told: &Told<'_>, to: usize, checkpoint: u64) -> usize {
+    told.count_before(to, |line| {
+        line.incarnation == Some(1)
+            && matches!(line.event, Event::Saved { number, durable: true } if number == checkpoint)
+    })
+}
+
+/// Who has gone on before a place.
+fn gone_on(told: &Told<'_>, to: usize) -> Vec<u32> {
+    let is_gone =
+        |rank: &u32| told.count_before(to, |line| at(line, *rank, 1) && line.event == Event::LetGo) > 0;
+    (0..4).filter(is_gone).collect()
+}
+
+/// The number of the first checkpoint that each rank takes in its second life.
+fn next_checkpoints(told: &Told<'_>) -> Vec<u64> {
+    let first = |rank: u32| {
+        told.lines.iter().find_map(|line| match line.event {
+            Event::Checkpoint { number, .. } if at(line, rank, 2) => Some(number),
+            _ => None,
+        })
+    };
+    (0..4).filter_map(first).collect()
+}
 
 /// A message is sent before its sender's checkpoint and arrives behind its receiver's: it crosses the line, and who returns to the line
 /// finds it in the sender's log.

@@ -9,7 +9,7 @@ use egida_core::module::Step;
 use egida_core::registry::Registry;
 use egida_core::setting::Setting;
 use egida_core::stack::Scope;
-use egida_spec::protocol::{FailureUnit, Protocol};
+use egida_spec::protocol::{FailureUnit, ParamValue, Protocol};
 
 /// The ranks of every scenario, each in a domain of its own.
 pub const RANKS: u32 = 4;
@@ -96,6 +96,13 @@ impl Facts {
     pub fn forces_checkpoints(&self) -> bool {
         let kind = self.protocol.checkpoint.as_ref().map(|checkpoint| checkpoint.proto.text.as_str());
         self.recovers && kind == Some("communication-induced")
+    }
+
+    /// Whether all stand still from one barrier, before their checkpoints, to another behind them.
+    pub fn has_two_barriers(&self) -> bool {
+        let params = self.protocol.checkpoint.as_ref().map(|checkpoint| &checkpoint.proto.params);
+        let named = params.and_then(|params| params.get("protocol")).map(|param| &param.value);
+        self.recovers && matches!(named, Some(ParamValue::Words(name)) if name == "fail-safe-pvm")
     }
 
     /// Whether the application goes on while its checkpoints are written.
