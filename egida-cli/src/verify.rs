@@ -9,11 +9,11 @@ use std::process::ExitCode;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 use egida_core::ids::Domains;
 use egida_core::registry::Registry;
 use egida_core::setting::Setting;
-use egida_sim::verify::{CounterExample, Grain, Progress, Report, Scope, Verdict, verify};
+use egida_sim::verify::{Besides, CounterExample, Grain, Progress, Report, Scope, Verdict, verify};
 use egida_spec::declared_unit;
 use egida_spec::protocol::FailureUnit;
 use indicatif::HumanCount;
@@ -35,7 +35,8 @@ const TELL_EVERY: Duration = Duration::from_secs(10);
 /// Rank 0 takes a message from each other rank, in whatever order they come, tells each what it has seen, and so on, until so
 /// many messages are sent; everybody writes a line at its end. Every order of arrivals, of writes to disks and of the steps of
 /// ranks and recoveries is explored, with every choice of ranks that die, between any two steps and inside of them, also while
-/// others recover. A run is right if it ends, every message is delivered exactly once, no survivor depends on what is lost, and
+/// others recover. Under protocols that take checkpoints, timers go off and checkpoints come to the disk at any moment, and time goes
+/// by when nothing else can happen. A run is right if it ends, every message is delivered exactly once, no survivor depends on what is lost, and
 /// the world sees the output of the last lives exactly once. A run may also end with more failures at once than the protocol
 /// tolerates, if it says so.
 ///
@@ -58,6 +59,9 @@ pub struct VerifyArgs {
     #[arg(short, long, value_name = "MESSAGES", default_value_t = 4)]
     #[arg(value_parser = clap::value_parser!(u32).range(1..=64))]
     pub messages: u32,
+    /// What ranks do besides sending, receiving and writing
+    #[arg(long, value_enum, value_name = "APP", default_value_t = App::Messages)]
+    pub app: App,
     /// How many times a rank may die, at most
     #[arg(short, long, value_name = "CRASHES", default_value_t = 2)]
     pub crashes: u32,
@@ -68,6 +72,9 @@ pub struct VerifyArgs {
     #[arg(long, value_name = "K", default_value_t = 1)]
     #[arg(value_parser = clap::value_parser!(u32).range(1..))]
     pub ranks_per_node: u32,
+    /// How often each rank's timer for checkpoints may go off at any moment; when nothing else can happen it does so anyway
+    #[arg(long, value_name = "TIMES", default_value_t = 1)]
+    pub checkpoints: u32,
     /// Let messages arrive between any two calls of a rank, and nodes answer recoveries one by one, not only while a rank
     /// waits: many more states
     #[arg(long)]
@@ -81,6 +88,27 @@ pub struct VerifyArgs {
     /// Say nothing while it goes on
     #[arg(short, long)]
     pub quiet: bool,
+}
+
+/// What the ranks of the scenario do.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub enum App {
+    /// They exchange messages
+    Messages,
+    /// They read a value from outside before each message that they send, too
+    Reads,
+    /// They probe for messages and test receives, and may give that up, too
+    Polls,
+}
+
+impl From<App> for Besides {
+    fn from(app: App) -> Self {
+        match app {
+            App::Messages => Self::Nothing,
+            App::Reads => Self::Reads,
+            App::Polls => Self::Polls,
+        }
+    }
 }
 
 /// `egida verify SPEC [-n RANKS] [-m MESSAGES] [-c CRASHES] [--failure-unit U] ...`
@@ -107,10 +135,12 @@ fn explore(args: &VerifyArgs, registry: &Registry) -> Result<(Scope, Report), Re
     let unit = args.failure_unit.map_or_else(|| declared_unit(&specification.protocol), FailureUnit::from);
     let all = || thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
     let scope = Scope {
-        setting: Setting { domains: Domains::blocks(args.ranks, args.ranks_per_node), unit, images: false },
+        setting: Setting { domains: Domains::blocks(args.ranks, args.ranks_per_node), unit, images: true },
         messages: args.messages,
+        besides: args.app.into(),
         crashes: args.crashes,
         grain: if args.every_call { Grain::Call } else { Grain::Wait },
+        checkpoints: args.checkpoints,
         max_states: args.max_states,
         jobs: args.jobs.unwrap_or_else(all),
     };

@@ -543,6 +543,7 @@ impl Driver for SimDriver {
     }
 
     fn save(&mut self, checkpoint: StoredCheckpoint) -> Result<(), Fault> {
+        self.note_told(|told| told.bytes(&checkpoint.to_bytes().unwrap_or_default()));
         if !self.is_fenced() {
             self.world.borrow_mut().save(self.rank, checkpoint);
         }
@@ -551,7 +552,9 @@ impl Driver for SimDriver {
 
     fn decide(&mut self, number: CheckpointNumber, keep: bool) {
         if !self.is_fenced() {
-            self.world.borrow_mut().checkpoints.decided.push((self.rank, number, keep));
+            let mut world = self.world.borrow_mut();
+            world.checkpoints.decided.push((self.rank, number, keep));
+            world.touch();
         }
     }
 

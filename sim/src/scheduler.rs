@@ -66,6 +66,9 @@ pub enum Event {
     },
     /// The time between two checkpoints of this incarnation of a rank has gone by.
     CheckpointTimer(Rank, Incarnation),
+    /// So much time goes by that the next timer for checkpoints does so that makes a difference. Only where time does not order
+    /// what happens, and nothing else can happen.
+    NextTimer,
     /// The disk takes a checkpoint, or the memory of one more node.
     Save {
         /// Whose.

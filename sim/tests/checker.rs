@@ -20,7 +20,7 @@ use egida_core::registry::Registry;
 use egida_core::setting::Setting;
 use egida_sim::job::Ending;
 use egida_sim::oracle::judge;
-use egida_sim::verify::{CounterExample, Grain, Scope, Verdict, verify_judged};
+use egida_sim::verify::{Besides, CounterExample, Grain, Scope, Verdict, verify_judged};
 use egida_spec::protocol::{FailureUnit, Protocol};
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
@@ -239,8 +239,10 @@ fn find(
         let scope = Scope {
             setting: setting.clone(),
             messages,
+            besides: Besides::Nothing,
             crashes,
             grain: Grain::Wait,
+            checkpoints: 1,
             max_states: states,
             jobs: NonZeroUsize::MIN,
         };

@@ -3,38 +3,52 @@
 mod common;
 
 use std::num::NonZeroUsize;
+use std::time::Instant;
 
 use common::{broken, names, specification};
 use egida_core::ids::Domains;
 use egida_core::registry::Registry;
 use egida_core::setting::Setting;
-use egida_sim::verify::{CounterExample, Grain, Report, Scope, Verdict, verify};
+use egida_sim::verify::{Besides, CounterExample, Grain, Report, Scope, Verdict, verify};
 use egida_spec::protocol::FailureUnit;
 
 /// Ranks, messages, deaths, and how much a rank does in one turn.
 type Scenario = (u32, u32, u32, Grain);
 
-/// What debug builds explore within seconds under every specification.
+/// What debug builds explore within seconds under every specification that takes no checkpoints.
 const SMALL: Scenario = (2, 2, 1, Grain::Wait);
 
 /// Those that ask for more memory than two nodes have.
 const WIDER: Scenario = (3, 1, 1, Grain::Wait);
 
-/// What optimized builds explore within minutes.
-const LARGER: [Scenario; 5] = [
-    (2, 1, 1, Grain::Call),
-    (2, 1, 2, Grain::Wait),
-    (3, 3, 1, Grain::Wait),
-    (3, 1, 2, Grain::Wait),
-    (2, 2, 1, Grain::Call),
-];
+/// The same under those that take checkpoints.
+const SMALLEST: Scenario = (2, 1, 1, Grain::Wait);
 
-fn scope(unit: FailureUnit, (ranks, messages, crashes, grain): Scenario) -> Scope {
+/// The same in finer steps.
+const SMALLEST_FINER: Scenario = (2, 1, 1, Grain::Call);
+
+/// What optimized builds explore within minutes.
+const FINER: [Scenario; 2] = [(2, 1, 1, Grain::Call), (2, 2, 1, Grain::Call)];
+const OFTENER: [Scenario; 2] = [(2, 1, 2, Grain::Wait), (3, 1, 2, Grain::Wait)];
+const LONGER: [Scenario; 1] = [(3, 3, 1, Grain::Wait)];
+
+/// The same under those that take checkpoints.
+const WITH_CHECKPOINTS: [Scenario; 1] = [SMALLEST];
+
+/// Time goes by only when nothing else can happen.
+const LATE: u32 = 0;
+
+/// The timer of each rank also goes off at any moment, once.
+const ONCE: u32 = 1;
+
+fn scope(unit: FailureUnit, (ranks, messages, crashes, grain): Scenario, checkpoints: u32) -> Scope {
     Scope {
-        setting: Setting { domains: Domains::blocks(ranks, 1), unit, images: false },
+        setting: Setting { domains: Domains::blocks(ranks, 1), unit, images: true },
         messages,
+        besides: Besides::Nothing,
         crashes,
         grain,
+        checkpoints,
         max_states: 2_000_000,
         jobs: std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN),
     }
@@ -50,29 +64,116 @@ fn turns(story: &[String]) -> usize {
     story.iter().filter(|line| !line.starts_with("     ")).count()
 }
 
+fn takes_checkpoints(name: &str) -> bool {
+    specification(name).checkpoint.is_some()
+}
+
+/// How many specifications take checkpoints.
+fn with_checkpoints() -> u32 {
+    names().iter().filter(|name| takes_checkpoints(name)).count() as u32
+}
+
+fn takes_none(name: &str) -> bool {
+    name != "none" && !takes_checkpoints(name)
+}
+
 #[test]
 fn every_specification_holds_under_every_run_of_a_small_scenario() {
-    let verified = all_hold(&[SMALL], Some(WIDER));
+    let verified = all_hold(takes_none, &[SMALL], Some(WIDER), LATE);
     assert!(verified >= 30, "only {verified} explorations");
 }
 
 #[test]
-#[ignore = "takes minutes, and an optimized build"]
-fn every_specification_holds_under_every_run_of_larger_scenarios() {
-    assert!(all_hold(&LARGER, None) > 120);
+fn those_that_take_checkpoints_hold_where_time_goes_by_when_nothing_else_happens() {
+    assert_eq!(all_hold(takes_checkpoints, &[SMALLEST], None, LATE), 2 * with_checkpoints());
 }
 
-/// Explores the scenarios under every specification that fits them, or another one that it fits. Returns how many
+#[test]
+fn those_that_take_checkpoints_hold_where_time_goes_by_at_any_moment() {
+    let few = ["checkpoint-fdas", "pessimistic-sender-checkpoint"];
+    assert_eq!(all_hold(|name| few.contains(&name), &[SMALLEST], None, ONCE), 4);
+}
+
+#[test]
+fn specifications_hold_where_ranks_read_from_outside_and_poll() {
+    let registry = egida_modules::registry();
+    let few = ["causal", "pessimistic-receiver", "optimistic", "pessimistic-sender-checkpoint"];
+    for (name, besides) in few.into_iter().flat_map(|name| [(name, Besides::Reads), (name, Besides::Polls)]) {
+        for unit in FailureUnit::ALL {
+            let scope = Scope { besides, ..scope(unit, SMALLEST, LATE) };
+            let plain = explore(name, &registry, &Scope { besides: Besides::Nothing, ..scope.clone() });
+            let report = explore(name, &registry, &scope).expect("it binds");
+            assert_eq!(report.verdict, Verdict::Holds, "{name} under {unit}, {besides:?}");
+            assert_ne!(
+                Some(report.progress),
+                plain.map(|plain| plain.progress),
+                "{besides:?} make a difference"
+            );
+        }
+    }
+}
+
+#[test]
+#[ignore = "takes minutes, and an optimized build"]
+fn all_hold_where_ranks_read_from_outside_and_poll() {
+    let registry = egida_modules::registry();
+    for name in names().iter().filter(|name| takes_none(name)) {
+        for (unit, besides) in FailureUnit::ALL
+            .into_iter()
+            .flat_map(|unit| [Besides::Reads, Besides::Polls].map(|besides| (unit, besides)))
+        {
+            for scenario in [SMALL, SMALLEST_FINER] {
+                let scope = Scope { besides, ..scope(unit, scenario, LATE) };
+                let Some(report) = explore(name, &registry, &scope) else { continue };
+                assert_eq!(report.verdict, Verdict::Holds, "{name} under {unit}, {besides:?}, {scenario:?}");
+            }
+        }
+    }
+}
+
+#[test]
+#[ignore = "takes minutes, and an optimized build"]
+fn every_specification_holds_under_every_run_in_finer_steps() {
+    assert!(all_hold(takes_none, &FINER, None, LATE) >= 50);
+}
+
+#[test]
+#[ignore = "takes minutes, and an optimized build"]
+fn every_specification_holds_under_every_run_with_more_deaths() {
+    assert!(all_hold(takes_none, &OFTENER, None, LATE) >= 50);
+}
+
+#[test]
+#[ignore = "takes minutes, and an optimized build"]
+fn every_specification_holds_under_every_run_with_more_messages() {
+    assert!(all_hold(takes_none, &LONGER, None, LATE) >= 30);
+}
+
+#[test]
+#[ignore = "takes minutes, and an optimized build"]
+fn all_that_take_checkpoints_hold_where_time_goes_by_at_any_moment() {
+    assert_eq!(all_hold(takes_checkpoints, &WITH_CHECKPOINTS, None, ONCE), 2 * with_checkpoints());
+}
+
+/// Explores the scenarios under every specification that is meant and fits them, or another one that it fits. Returns how many
 /// explorations that were.
-fn all_hold(scenarios: &[Scenario], otherwise: Option<Scenario>) -> u32 {
+fn all_hold(
+    is_meant: impl Fn(&str) -> bool,
+    scenarios: &[Scenario],
+    otherwise: Option<Scenario>,
+    checkpoints: u32,
+) -> u32 {
     let registry = egida_modules::registry();
     let mut verified = 0;
-    for name in names().iter().filter(|name| *name != "none") {
+    for name in names().iter().filter(|name| is_meant(name)) {
         for unit in FailureUnit::ALL {
             for &scenario in scenarios {
-                let report = explore(name, &registry, &scope(unit, scenario));
-                let other = || explore(name, &registry, &scope(unit, otherwise?));
+                let begun = Instant::now();
+                let report = explore(name, &registry, &scope(unit, scenario, checkpoints));
+                let other = || explore(name, &registry, &scope(unit, otherwise?, checkpoints));
                 let Some(report) = report.or_else(other) else { continue };
+                let states = report.progress.states;
+                println!("{name} under {unit}, {scenario:?}: {states} states, {:.1?}", begun.elapsed());
                 assert_eq!(report.verdict, Verdict::Holds, "{name} under {unit}, {scenario:?}");
                 assert_eq!(report.progress.open, 0);
                 assert!(report.progress.ended > 0, "{name} under {unit}, {scenario:?}: no run ends");
@@ -85,8 +186,8 @@ fn all_hold(scenarios: &[Scenario], otherwise: Option<Scenario>) -> u32 {
 
 #[test]
 fn without_recovery_the_shortest_counter_example_is_one_death() {
-    let report =
-        explore("none", &egida_modules::registry(), &scope(FailureUnit::Node, SMALL)).expect("it binds");
+    let report = explore("none", &egida_modules::registry(), &scope(FailureUnit::Node, SMALL, LATE))
+        .expect("it binds");
     let Verdict::Broken(CounterExample { wrong, story }) = report.verdict else { panic!("{report:?}") };
     assert!(wrong.contains("Died"), "{wrong}");
     assert_eq!(turns(&story), 1, "{story:#?}");
@@ -96,7 +197,7 @@ fn without_recovery_the_shortest_counter_example_is_one_death() {
 #[test]
 fn a_bound_is_told_from_a_proof() {
     let registry = egida_modules::registry();
-    let bounded = Scope { max_states: 100, ..scope(FailureUnit::Node, (3, 2, 1, Grain::Wait)) };
+    let bounded = Scope { max_states: 100, ..scope(FailureUnit::Node, (3, 2, 1, Grain::Wait), LATE) };
     let report = explore("causal", &registry, &bounded).expect("it binds");
     assert_eq!(report.verdict, Verdict::Bounded);
     assert!(report.progress.open > 0);
@@ -105,7 +206,7 @@ fn a_bound_is_told_from_a_proof() {
 #[test]
 fn how_many_processors_there_are_makes_no_difference() {
     let registry = egida_modules::registry();
-    let one = Scope { jobs: NonZeroUsize::MIN, ..scope(FailureUnit::Node, SMALL) };
+    let one = Scope { jobs: NonZeroUsize::MIN, ..scope(FailureUnit::Node, SMALL, LATE) };
     let three = Scope { jobs: NonZeroUsize::new(3).expect("three"), ..one.clone() };
     assert_eq!(explore("hybrid", &registry, &one), explore("hybrid", &registry, &three));
 }
@@ -204,7 +305,7 @@ fn broken_modules_are_found_in_larger_scenarios() {
 
 fn all_are_found(mutants: &[Mutant]) {
     for Mutant { name, specification, breaks, scenario, within, wrong } in mutants {
-        let scope = scope(FailureUnit::Node, *scenario);
+        let scope = scope(FailureUnit::Node, *scenario, LATE);
         let mut registry = egida_modules::registry();
         breaks(&mut registry);
         let report = explore(specification, &registry, &scope).expect("it binds");

@@ -11,7 +11,6 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use super::receive::Receive;
 use super::{Engine, JournalOf};
 use crate::checkpoint::{CheckpointHead, CheckpointImage};
 use crate::control::Control;
@@ -72,7 +71,6 @@ impl<D: Driver> Engine<D> {
         self.checkpoints.due.is_some()
             && !self.driver.is_paused()
             && self.replay.is_past(self.stack.observed())
-            && !self.receives.values().any(Receive::is_repeated)
             && self.inbound.iter().all(|inbound| inbound.logged.is_empty())
     }
 
@@ -84,24 +82,25 @@ impl<D: Driver> Engine<D> {
     }
 
     /// The time between two checkpoints has gone by. It does not count while the application waits for one to be durable: it
-    /// would do nothing but wait where the storage takes longer than that.
+    /// would do nothing but wait where the storage takes longer than that. Returns whether the protocol asked for anything;
+    /// where it did not, nothing has changed.
     ///
     /// # Errors
     /// Any [`Fault`].
-    pub fn on_checkpoint_timer(&mut self) -> Result<(), Fault> {
+    pub fn on_checkpoint_timer(&mut self) -> Result<bool, Fault> {
         let waits = self.stack.checkpoints_synchronously() && !self.checkpoints.unsaved.is_empty();
         if self.driver.is_paused() || waits {
-            return Ok(());
+            return Ok(false);
         }
         self.tell_protocol(CheckpointEvent::Timer, self.rank)
     }
 
     /// Lets a protocol look that waits for messages to be received.
     pub(super) fn look_at_progress(&mut self) -> Result<(), Fault> {
-        match self.stack.watches() {
-            true => self.tell_protocol(CheckpointEvent::Progress, self.rank),
-            false => Ok(()),
+        if self.stack.watches() {
+            self.tell_protocol(CheckpointEvent::Progress, self.rank)?;
         }
+        Ok(())
     }
 
     /// The application's part of the checkpoint that this incarnation began from, once; `None` where it began at the
@@ -191,14 +190,15 @@ impl<D: Driver> Engine<D> {
         Ok(self.checkpoints.carried.values().cloned().collect())
     }
 
-    /// Tells the protocol of an event, of which `from` is the cause, and does what it asks for.
-    fn tell_protocol(&mut self, event: CheckpointEvent<'_>, from: Rank) -> Result<(), Fault> {
+    /// Tells the protocol of an event, of which `from` is the cause, and does what it asks for. Returns whether that was anything.
+    fn tell_protocol(&mut self, event: CheckpointEvent<'_>, from: Rank) -> Result<bool, Fault> {
         let (sent, known) = (self.sent_counts(), self.known_counts());
         let commands = self
             .stack
             .checkpoint_event(event, &sent, &known)
             .map_err(|error| Fault::CorruptControl { from, error })?;
         let round = self.checkpoints.round;
+        let asks = !commands.is_empty();
         for command in commands {
             match command {
                 Command::Tell { to, message } => {
@@ -222,7 +222,7 @@ impl<D: Driver> Engine<D> {
                 }
             }
         }
-        Ok(())
+        Ok(asks)
     }
 
     /// Takes in a control message that concerns checkpoints.
@@ -231,7 +231,8 @@ impl<D: Driver> Engine<D> {
             // What was told before a recovery is void behind it; who tells of a later one has heard that it is over.
             Control::Checkpoint { from, round, message } if round >= self.checkpoints.round => {
                 self.recovered(round)?;
-                self.tell_protocol(CheckpointEvent::Control { from, message: &message }, from)
+                self.tell_protocol(CheckpointEvent::Control { from, message: &message }, from)?;
+                Ok(())
             }
             Control::Saved { incarnation, number, durable }
                 if incarnation == self.checkpoints.incarnation
@@ -240,7 +241,8 @@ impl<D: Driver> Engine<D> {
                 if durable {
                     self.driver.crash_point(CrashPoint::At(Failpoint::CheckpointDurable))?;
                 }
-                self.tell_protocol(CheckpointEvent::Settled { number, durable }, self.rank)
+                self.tell_protocol(CheckpointEvent::Settled { number, durable }, self.rank)?;
+                Ok(())
             }
             Control::Committed { number } => {
                 self.committed(number);
@@ -263,7 +265,8 @@ impl<D: Driver> Engine<D> {
         self.checkpoints.round = round;
         self.checkpoints.is_held = false;
         self.checkpoints.due = None;
-        self.tell_protocol(CheckpointEvent::Recovered, self.rank)
+        self.tell_protocol(CheckpointEvent::Recovered, self.rank)?;
+        Ok(())
     }
 
     /// No recovery will return to a state before the checkpoint of that number: senders may let go of what it covers.

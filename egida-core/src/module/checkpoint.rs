@@ -81,7 +81,8 @@ pub trait PiggybackCheckpointing: Send {
 
 /// Implements a checkpointing protocol.
 pub trait Checkpoint: PiggybackCheckpointing {
-    /// The time between two checkpoints, as the specification gives it, has gone by.
+    /// The time between two checkpoints, as the specification gives it, has gone by. A protocol that asks for nothing then stays
+    /// as it was.
     fn on_timer(&mut self, context: &mut CheckpointContext<'_>);
 
     /// The protocol of another rank tells something.

@@ -15,8 +15,6 @@
 
 mod attempt;
 mod bcs;
-#[cfg(test)]
-mod by_hand;
 mod chandy_lamport;
 mod dependency_graph;
 mod fail_safe_pvm;

@@ -3,7 +3,7 @@
 //! The observer keeps count, step by step, of who depends on which events, directly or through others, and of where their
 //! determinants lie. Nothing of the code under test tells it so: it reads what is written to journals, disks and channels.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::rc::Rc;
 
 use egida_core::clock::VectorClock;
@@ -74,8 +74,13 @@ impl Exposure {
         }
     }
 
-    /// Takes in all that it knows.
-    pub fn fold(&self, into: &mut Fingerprint) {
+    /// Takes in all that it knows; what messages depended on, where they may be put back on their channels from checkpoints.
+    pub fn fold(&self, puts_back: bool, into: &mut Fingerprint) {
+        let pasts = self.sent.iter().filter(|_| puts_back).collect::<BTreeMap<_, _>>();
+        for (message, past) in pasts {
+            into.shown(message);
+            (0..self.domains.ranks()).for_each(|rank| into.word(past.of(rank)));
+        }
         for depends in &self.depends {
             (0..self.domains.ranks()).for_each(|rank| into.word(depends.of(rank)));
         }

@@ -7,6 +7,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use egida_core::ids::{CheckpointNumber, Rank, Ssn};
 
+use crate::fingerprint::Fingerprint;
+
 /// So many lines are looked at one by one.
 const MAX_LINES: usize = 4_000;
 
@@ -79,6 +81,16 @@ impl History {
             durable: BTreeSet::new(),
         };
         Self { ranks: vec![past; ranks as usize] }
+    }
+
+    /// Takes in all that lines are judged by.
+    pub fn fold(&self, into: &mut Fingerprint) {
+        for past in &self.ranks {
+            into.word(past.newest);
+            into.shown(&past.counts);
+            into.shown(&past.durable);
+            past.taken.iter().for_each(|(number, taken)| into.shown(&(number, &taken.counts)));
+        }
     }
 
     /// A rank sends a message; one that it had sent before is written again.

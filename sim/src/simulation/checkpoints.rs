@@ -18,7 +18,7 @@ const SAVE: Time = 2;
 impl Simulation<'_> {
     /// The rank's timer for checkpoints is set again.
     pub(super) fn set_checkpoint_timer(&mut self, rank: Rank, incarnation: Incarnation) {
-        if let Some(every) = self.checkpoint_every {
+        if let Some(every) = self.checkpoint_every.filter(|_| self.world.borrow().explored.is_none()) {
             let at = self.world.borrow().now + every / 2 + self.chooser.delay(every);
             self.agenda.put(at, Event::CheckpointTimer(rank, incarnation));
         }
@@ -29,7 +29,7 @@ impl Simulation<'_> {
         let life = &mut self.ranks[rank as usize];
         let Some(engine) = life.engine.as_mut().filter(|_| life.incarnation == incarnation) else { return };
         match engine.on_checkpoint_timer() {
-            Ok(()) => self.set_checkpoint_timer(rank, incarnation),
+            Ok(_) => self.set_checkpoint_timer(rank, incarnation),
             Err(fault) => self.end = Some(Ending::Failed(rank, fault)),
         }
         self.take_up();
@@ -144,7 +144,10 @@ impl Simulation<'_> {
         let fails = self.chooser.chance(self.job.faults.failed_saves_percent) || !self.is_everywhere(&saving);
         let durable = !fails && self.world.borrow_mut().store(saving);
         self.record(Some(rank), Some(incarnation), || trace::Event::Saved { number: head.number, durable });
-        self.control(rank, Control::Saved { incarnation, number: head.number, durable });
+        // Nobody but that life of the rank asks what became of it.
+        if self.world.borrow().explored.is_none() || self.is_current(rank, incarnation) {
+            self.control(rank, Control::Saved { incarnation, number: head.number, durable });
+        }
         if durable || self.job.control == Some(Experiment::FailedWritesCommit) {
             self.detected(Input::Saved { head });
         }
@@ -162,9 +165,17 @@ impl Simulation<'_> {
     pub(super) fn settle_writes_of_dead(&mut self, rank: Rank, is_lost: bool) {
         let theirs = self.world.borrow_mut().checkpoints.take_saving(|saving| saving.rank == rank);
         for saving in theirs {
-            if !is_lost && self.chooser.chance(50) {
+            if !is_lost && self.is_finished() {
                 self.settle_write(saving);
             }
+        }
+    }
+
+    /// Whether a write goes to its end though the process that asked for it is dead.
+    fn is_finished(&mut self) -> bool {
+        match &mut self.world.borrow_mut().explored {
+            Some(explored) => explored.next_unfinished(),
+            None => self.chooser.chance(50),
         }
     }
 

@@ -4,12 +4,14 @@
 //! because their order makes no difference: incarnation numbers become durable (nothing but another death can tell whether
 //! they are, and a death before that is the same as one right behind it), whoever coordinates hears of a new incarnation, a
 //! node looks at the output that it holds. Nodes answer a collection one after another, in the order in which a daemon reads
-//! them, and take in copies of determinants one after another.
+//! them, and take in copies of determinants one after another. Timers for checkpoints are turns, too: any that is left, or, where
+//! nothing else can happen, the next.
 
 use std::collections::BTreeSet;
 
 use egida_core::api::Api;
 use egida_core::binder::BindError;
+use egida_core::control::Control;
 use egida_core::ids::Rank;
 use egida_core::recovery::RecoveryImage;
 
@@ -17,7 +19,7 @@ use super::Simulation;
 use crate::fingerprint::Fingerprint;
 use crate::job::Ending;
 use crate::scheduler::Event;
-use crate::world::Explored;
+use crate::world::{Explored, Letter};
 
 /// A rank that found nothing to do so many times in a row waits: what it read last may still have been logged in between.
 const IDLE_STEPS: u32 = 2;
@@ -31,11 +33,13 @@ pub(crate) struct Turn {
     pub crash_at: Option<u16>,
     /// How many records that were not synced are found on the disk of a node that dies.
     pub kept: u16,
+    /// Which writes of checkpoints go to their ends though who asked for them dies: bit w for write w.
+    pub finished: u64,
 }
 
 impl From<Event> for Turn {
     fn from(event: Event) -> Self {
-        Self { event, crash_at: None, kept: 0 }
+        Self { event, crash_at: None, kept: 0, finished: 0 }
     }
 }
 
@@ -48,6 +52,15 @@ pub enum Grain {
     Wait,
     /// One call: messages arrive between any two calls, and nodes answer a collection one after another.
     Call,
+}
+
+/// How a job is explored.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Manner {
+    /// How much a rank does in one turn.
+    pub grain: Grain,
+    /// How often the timer for checkpoints of each rank may go off at any moment.
+    pub checkpoints: u32,
 }
 
 /// What a turn led to.
@@ -65,6 +78,8 @@ pub(crate) struct Reached {
     pub crash_points: Vec<u16>,
     /// How many records could have survived a loss of memory in the turn without being synced.
     pub unsynced: u16,
+    /// How many writes of checkpoints there were whose ranks died in the turn.
+    pub unfinished: u32,
 }
 
 impl Simulation<'_> {
@@ -72,11 +87,14 @@ impl Simulation<'_> {
     ///
     /// Where a rank cannot die so often that its program would be held to be at fault, it makes no difference how far it had
     /// come when it died: nobody is told (`counts_deaths`).
-    pub fn begin_explored(&mut self, grain: Grain, counts_deaths: bool) -> Result<(), Vec<BindError>> {
-        self.grain = grain;
+    pub fn begin_explored(&mut self, manner: Manner, counts_deaths: bool) -> Result<(), Vec<BindError>> {
+        self.manner = manner;
         self.counts_deaths = counts_deaths;
         self.world.borrow_mut().explored = Some(Explored::default());
-        for rank in 0..self.job.setting.domains.ranks() {
+        let ranks = self.job.setting.domains.ranks();
+        self.timers_left = vec![manner.checkpoints; ranks as usize];
+        self.timers_late = vec![0; ranks as usize];
+        for rank in 0..ranks {
             self.begin(rank, RecoveryImage { incarnation: 1, ..RecoveryImage::default() })?;
         }
         self.settle();
@@ -94,6 +112,8 @@ impl Simulation<'_> {
             if let Some(explored) = &mut world.explored {
                 explored.points.clear();
                 explored.unsynced.clear();
+                explored.unfinished = 0;
+                explored.finished = turn.finished;
                 explored.before = explored.changes;
                 explored.kept = usize::from(turn.kept);
                 explored.crash_at = turn.crash_at.map(usize::from);
@@ -106,6 +126,11 @@ impl Simulation<'_> {
                 self.written_out(rank, head);
             }
             Event::Run(rank, _) => self.go_on(rank),
+            Event::CheckpointTimer(rank, _) => {
+                if self.timer_goes_off(rank) {
+                    self.timers_left[rank as usize] -= 1;
+                }
+            }
             _ => {
                 if let (Event::Start(..), Some(explored)) =
                     (&turn.event, &mut self.world.borrow_mut().explored)
@@ -115,12 +140,42 @@ impl Simulation<'_> {
                 }
                 self.agenda.retain(|event| *event != turn.event);
                 self.happen(turn.event.clone());
-                if let (Event::Start(rank, _), Grain::Wait) = (&turn.event, self.grain) {
+                if let (Event::Start(rank, _), Grain::Wait) = (&turn.event, self.manner.grain) {
                     self.go_on(*rank);
                 }
             }
         }
+        self.judge_line();
         self.settle();
+    }
+
+    /// The time between two checkpoints of a rank has gone by. Returns whether that made a difference.
+    fn timer_goes_off(&mut self, rank: Rank) -> bool {
+        let Some(engine) = &mut self.ranks[rank as usize].engine else { return false };
+        match engine.on_checkpoint_timer() {
+            Ok(false) => return false,
+            Ok(true) => engine.driver_ref().note_told(|told| told.word(7)),
+            Err(fault) => self.stepped(rank, Err(fault)),
+        }
+        self.go_on(rank);
+        true
+    }
+
+    /// Nothing else can happen, and time goes by: of the ranks whose timer makes a difference it goes off for the one that this
+    /// happened to least often.
+    pub(super) fn next_timer(&mut self) {
+        let mut ranks: Vec<Rank> = (0..self.job.setting.domains.ranks()).collect();
+        ranks.sort_by_key(|&rank| self.timers_late[rank as usize]);
+        if let Some(rank) = ranks.into_iter().find(|&rank| self.timer_goes_off(rank)) {
+            self.timers_late[rank as usize] += 1;
+            let left = &mut self.timers_left[rank as usize];
+            *left = left.saturating_sub(1);
+        }
+    }
+
+    /// Whether time that goes by may make a difference.
+    pub fn has_timers(&self) -> bool {
+        self.checkpoint_every.is_some()
     }
 
     /// A turn in words, before it is taken.
@@ -132,7 +187,19 @@ impl Simulation<'_> {
                 let ssn = world.next_held(source, dest).unwrap_or_default();
                 format!("message {ssn} of rank {source} arrives at rank {dest}")
             }
-            Event::Tell(rank) => format!("rank {rank} is told what is lost"),
+            Event::Tell(rank) => {
+                let what = world.next_letter(rank).map_or_else(String::new, |letter| told(&letter.control));
+                format!("rank {rank} is told {what}")
+            }
+            Event::CheckpointTimer(rank, _) => {
+                format!("the time between two checkpoints of rank {rank} has gone by")
+            }
+            Event::NextTimer => {
+                "nothing else can happen, and the time between two checkpoints goes by".to_owned()
+            }
+            Event::Save { rank, number, .. } => {
+                format!("checkpoint {number} of rank {rank} is on stable storage")
+            }
             Event::WriteOut(rank, _) => {
                 let journal = &world.journals[rank as usize];
                 format!("the log of rank {rank} is stable up to entry {}", journal.head())
@@ -155,6 +222,10 @@ impl Simulation<'_> {
         if turn.kept > 0 {
             text.push_str(&format!("; {} records that were not synced are on its disk", turn.kept));
         }
+        if turn.finished > 0 {
+            let writes = turn.finished.count_ones();
+            text.push_str(&format!("; {writes} of its checkpoints on their way come to stable storage"));
+        }
         text
     }
 
@@ -166,20 +237,26 @@ impl Simulation<'_> {
     /// The next record of a channel arrives, and its receiver takes it in.
     pub(super) fn arrive(&mut self, source: Rank, dest: Rank) {
         self.world.borrow_mut().show(source, dest);
+        self.begins_to_change();
         self.takes_in(dest);
     }
 
     /// The next control message to a rank arrives, and the rank takes it in.
     pub(super) fn hear(&mut self, rank: Rank) {
         self.world.borrow_mut().tell(rank);
+        self.begins_to_change();
         self.takes_in(rank);
     }
 
-    fn takes_in(&mut self, rank: Rank) {
+    /// What changes in the turn from now on changes by what a rank does.
+    fn begins_to_change(&mut self) {
         if let Some(explored) = &mut self.world.borrow_mut().explored {
             explored.before = explored.changes;
         }
-        match self.grain {
+    }
+
+    fn takes_in(&mut self, rank: Rank) {
+        match self.manner.grain {
             Grain::Wait => self.go_on(rank),
             Grain::Call => self.attentively(rank, |simulation| {
                 let Some(engine) = &mut simulation.ranks[rank as usize].engine else { return };
@@ -187,6 +264,7 @@ impl Simulation<'_> {
                     Ok(_) => {
                         let head = simulation.world.borrow().journals[rank as usize].head();
                         simulation.write_out_soon(rank, head);
+                        simulation.take_up();
                         simulation.look_for_exposed(rank);
                     }
                     Err(fault) => simulation.stepped(rank, Err(fault)),
@@ -203,12 +281,14 @@ impl Simulation<'_> {
     /// A rank goes on until it waits, or for one call.
     fn go_on(&mut self, rank: Rank) {
         let incarnation = self.ranks[rank as usize].incarnation;
-        match self.grain {
+        match self.manner.grain {
             Grain::Wait => self.go_on_until_it_waits(rank),
             Grain::Call => self.attentively(rank, |simulation| simulation.step(rank, incarnation)),
         }
         self.agenda.retain(|event| *event != Event::Run(rank, incarnation));
-        if self.is_current(rank, incarnation) && !self.ranks[rank as usize].over {
+        // Where checkpoints are taken a rank takes part in them when it is at its end, too.
+        let goes_on = !self.ranks[rank as usize].over || self.has_timers();
+        if self.is_current(rank, incarnation) && goes_on {
             self.agenda.put(0, Event::Run(rank, incarnation));
         }
     }
@@ -216,10 +296,14 @@ impl Simulation<'_> {
     fn go_on_until_it_waits(&mut self, rank: Rank) {
         let mut idle = 0;
         while idle < IDLE_STEPS && self.end.is_none() && self.ranks[rank as usize].engine.is_some() {
-            let stepped = self.ranks[rank as usize].step(0);
-            idle = if matches!(stepped, Ok((true, _))) { 0 } else { idle + 1 };
+            let life = &mut self.ranks[rank as usize];
+            let before = life.application.state();
+            let stepped = life.step(u64::from(life.incarnation));
+            // Who polled in vain does not wait.
+            let polled = life.application.state() != before;
+            idle = if polled || matches!(stepped, Ok((true, _))) { 0 } else { idle + 1 };
             self.stepped(rank, stepped);
-            if self.ranks[rank as usize].over {
+            if self.ranks[rank as usize].over && !self.has_timers() {
                 break;
             }
         }
@@ -261,6 +345,9 @@ impl Simulation<'_> {
         for count in [counts.sends, counts.deliveries, counts.observed, counts.events, counts.to_replay] {
             into.word(count);
         }
+        into.word(
+            counts.checkpoints << 2 | u64::from(engine.checkpoint_due()) << 1 | u64::from(engine.is_held()),
+        );
         into.bytes(&life.application.snapshot());
         into.word(u64::from(life.over));
         for transfers in [&life.record.sent, &life.record.received] {
@@ -278,8 +365,11 @@ impl Simulation<'_> {
     /// What happens at once, in whatever order; what is out of date goes.
     fn settle(&mut self) {
         loop {
+            self.take_up();
             let (round, images, ranks) = (self.round, &self.images, &self.ranks);
             let collecting = self.collecting.as_ref().map(|collecting| collecting.round);
+            let world = self.world.borrow();
+            let checkpoints = &world.checkpoints;
             self.agenda.retain(|event| match *event {
                 Event::Durable(number) | Event::Quiesced(number) => number == round,
                 Event::Answer { round, .. } => collecting == Some(round),
@@ -290,26 +380,53 @@ impl Simulation<'_> {
                     let life = &ranks[rank as usize];
                     life.engine.is_some() && life.incarnation == incarnation
                 }
+                Event::Save { rank, incarnation, number } => {
+                    checkpoints.is_on_its_way(&world.domains, (rank, incarnation, number))
+                }
                 Event::Timer(_) => false,
                 _ => true,
             });
-            let grain = self.grain;
+            drop(world);
+            let grain = self.manner.grain;
             let is_at_once = |event: &&Event| match event {
                 Event::Durable(_) | Event::Live(..) | Event::Look(_) => true,
                 Event::Answer { .. } => grain == Grain::Wait,
                 _ => false,
             };
             let at_once = self.agenda.iter().filter(is_at_once).min().cloned();
-            let Some(event) = at_once.filter(|_| self.end.is_none()) else { return };
-            self.agenda.retain(|other| *other != event);
-            self.happen(event);
+            if self.end.is_some() {
+                return;
+            }
+            if let Some(event) = at_once {
+                self.agenda.retain(|other| *other != event);
+                self.happen(event);
+            } else if let Some(rank) = self.told_at_once() {
+                self.world.borrow_mut().tell(rank);
+                self.takes_in(rank);
+            } else {
+                return;
+            }
+            self.judge_line();
+        }
+    }
+
+    /// Who is told at once what comes next to it from whoever coordinates, about checkpoints.
+    fn told_at_once(&self) -> Option<Rank> {
+        let world = self.world.borrow();
+        let is_at_once =
+            |letter: &Letter| letter.from.is_none() && !matches!(letter.control, Control::Token(_));
+        let mut alive =
+            (0..).zip(&self.ranks).filter(|(_, life)| life.engine.is_some()).map(|(rank, _)| rank);
+        match self.manner.grain {
+            Grain::Wait => alive.find(|&rank| world.next_letter(rank).is_some_and(is_at_once)),
+            Grain::Call => None,
         }
     }
 
     /// What the turns so far have led to.
     pub fn reached(&self) -> Reached {
         let world = self.world.borrow();
-        let (mut crash_points, mut unsynced) = (Vec::new(), 0);
+        let (mut crash_points, mut unsynced, mut unfinished) = (Vec::new(), 0, 0);
         if let Some(explored) = &world.explored {
             let mut last = explored.before;
             for (at, &changes) in (1..).zip(&explored.points) {
@@ -319,6 +436,7 @@ impl Simulation<'_> {
                 last = changes;
             }
             unsynced = explored.unsynced.iter().copied().max().unwrap_or(0);
+            unfinished = explored.unfinished;
         }
         drop(world);
         let next = self.next();
@@ -330,6 +448,7 @@ impl Simulation<'_> {
             next,
             crash_points,
             unsynced: u16::try_from(unsynced).unwrap_or(u16::MAX),
+            unfinished,
         }
     }
 
@@ -362,7 +481,12 @@ impl Simulation<'_> {
         next.extend(self.agenda.iter().filter(is_answer).min().cloned());
         next.extend(self.agenda.iter().filter(is_copy).min().cloned());
         for dest in (0..ranks).filter(|&rank| is_alive(rank)) {
-            next.extend(world.has_held_letter(dest).then_some(Event::Tell(dest)));
+            next.extend(world.next_letter(dest).map(|_| Event::Tell(dest)));
+            // At its end time goes by only if nothing else happens.
+            let is_over = self.ranks[dest as usize].over;
+            if self.has_timers() && !is_over && self.timers_left[dest as usize] > 0 {
+                next.insert(Event::CheckpointTimer(dest, self.ranks[dest as usize].incarnation));
+            }
             let sources = (0..ranks).filter(|&source| world.next_held(source, dest).is_some());
             next.extend(sources.map(|source| Event::Arrive(source, dest)));
         }
@@ -380,9 +504,10 @@ impl Simulation<'_> {
             state.word(life.read as u64);
             state.bytes(&life.released);
             state.join(life.node_answered);
-            if !life.output.is_idle() || life.deaths > 0 {
+            if !life.output.is_idle() || life.deaths > 0 || self.has_timers() {
                 state.shown(&life.output);
             }
+            state.word(life.committed);
             for domain in 0..self.job.setting.domains.count() {
                 state.word(life.replicated.position(domain));
             }
@@ -395,11 +520,32 @@ impl Simulation<'_> {
         // Whether a rank that found nothing to do is asked again makes no difference.
         let pending: Vec<_> = next.iter().filter(|event| !matches!(event, Event::Run(..))).collect();
         state.shown(&pending);
+        // Who was late more often than others decides who is next.
+        let least = self.timers_late.iter().copied().min().unwrap_or(0);
+        let late = self.timers_late.iter().map(|times| times - least);
+        self.timers_left.iter().copied().chain(late).for_each(|times| state.word(u64::from(times)));
         let served = self
             .agenda
             .iter()
             .filter(|event| matches!(event, Event::Answer { .. } | Event::Replicate { .. }));
         state.shown(&served.collect::<BTreeSet<_>>());
         state.value()
+    }
+}
+
+/// What a control message tells its receiver, in words.
+fn told(control: &Control) -> String {
+    match control {
+        Control::Token(token) => format!("what of rank {} is lost", token.rank),
+        Control::Checkpoint { from, .. } => {
+            format!("something by the checkpointing protocol of rank {from}")
+        }
+        Control::Saved { number, durable: true, .. } => format!("that its checkpoint {number} is durable"),
+        Control::Saved { number, .. } => format!("that its checkpoint {number} could not be written"),
+        Control::Committed { number } => format!("that it will never return behind its checkpoint {number}"),
+        Control::Covered { rank, .. } => {
+            format!("that rank {rank} will never return behind a checkpoint of it")
+        }
+        Control::Recovered { .. } => "that a recovery is over".to_owned(),
     }
 }

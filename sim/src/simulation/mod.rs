@@ -39,7 +39,7 @@ use crate::schedule::{Mishap, Moment, Phase};
 use crate::scheduler::{Agenda, Chooser, Event, Seeded, Time};
 use crate::world::World;
 pub use explored::Grain;
-pub(crate) use explored::{Reached, Turn};
+pub(crate) use explored::{Manner, Reached, Turn};
 use lines::Watch;
 use mishap::{AfterEvent, Unreported, Zombie};
 use rank::Life;
@@ -89,10 +89,14 @@ pub(crate) struct Simulation<'a> {
     news: Vec<String>,
     /// Who wants the whole trace.
     sink: Option<&'a mut dyn FnMut(&Line)>,
-    /// How much a rank does in one turn, where time does not order what happens.
-    grain: Grain,
+    /// How it is explored, where time does not order what happens.
+    manner: Manner,
     /// Whether it is reported how far a rank had come when it died.
     counts_deaths: bool,
+    /// How often each rank's timer for checkpoints may still go off while something else can happen.
+    timers_left: Vec<u32>,
+    /// How often each did so when nothing else could.
+    timers_late: Vec<u32>,
     /// The stack of rank 0 that was bound together with the daemon's part.
     first_stack: Option<Stack>,
     end: Option<Ending>,
@@ -247,8 +251,10 @@ impl<'a> Simulation<'a> {
             events: 0,
             news: Vec::new(),
             sink: None,
-            grain: Grain::default(),
+            manner: Manner::default(),
             counts_deaths: true,
+            timers_left: Vec::new(),
+            timers_late: Vec::new(),
             first_stack: Some(daemon.stack),
             end: None,
         })
@@ -310,6 +316,7 @@ impl<'a> Simulation<'a> {
                 self.detected(Input::Durable { round });
             }
             Event::CheckpointTimer(rank, incarnation) => self.checkpoint_timer(rank, incarnation),
+            Event::NextTimer => self.next_timer(),
             Event::Save { rank, incarnation, number } => self.saved(rank, incarnation, number),
             Event::Quiesced(round) => {
                 self.settle_writes();

@@ -13,7 +13,7 @@ use egida_core::recovery::{Cause, Fate, RecoveryImage};
 use egida_core::stack::Stack;
 use egida_core::trace;
 
-use super::Simulation;
+use super::{Grain, Simulation};
 use crate::application::{Application, Step, mix};
 use crate::driver::SimDriver;
 use crate::fingerprint::Fingerprint;
@@ -141,6 +141,9 @@ impl Life {
 impl Simulation<'_> {
     pub(super) fn begin(&mut self, rank: Rank, mut image: RecoveryImage) -> Result<(), Vec<BindError>> {
         let incarnation = image.incarnation;
+        if self.manner.grain == Grain::Wait {
+            self.world.borrow_mut().deliver_what_is_old(rank);
+        }
         let number = image.checkpoint_number;
         let own = self.job.setting.domains.of(rank);
         match self.world.borrow_mut().checkpoints.return_to(rank, own, number) {
@@ -222,7 +225,10 @@ impl Simulation<'_> {
     }
 
     pub(super) fn step(&mut self, rank: Rank, incarnation: Incarnation) {
-        let live = self.chooser.input();
+        let live = match self.world.borrow().explored {
+            Some(_) => u64::from(incarnation),
+            None => self.chooser.input(),
+        };
         self.world.borrow_mut().network.draw = mix(live, 1);
         if !self.is_current(rank, incarnation) {
             return self.stagger(rank, incarnation, live);

@@ -15,6 +15,9 @@ use crate::program::Scripts;
 use crate::scheduler::{Event, Unhurried};
 use crate::simulation::{Reached, Simulation, Turn};
 
+/// So many writes of checkpoints have each its own fate when those who asked for them die; more are never under way.
+const MAX_UNFINISHED: u32 = 6;
+
 /// How far an exploration has come.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Progress {
@@ -72,7 +75,7 @@ impl<'a> Explorer<'a> {
         Self {
             judged,
             scope,
-            model: scenario(scope.setting.domains.ranks(), scope.messages),
+            model: scenario(scope.setting.domains.ranks(), scope.messages, scope.besides),
             policy: judged.policy(),
             nodes: Vec::new(),
             known: HashMap::new(),
@@ -158,7 +161,8 @@ impl<'a> Explorer<'a> {
     }
 
     fn broken(&self, path: &[Turn], wrong: String) -> Result<Verdict, Vec<BindError>> {
-        let story = story::tell(&self.job(true), self.judged, self.scope.grain, self.counts_deaths(), path)?;
+        let story =
+            story::tell(&self.job(true), self.judged, self.scope.manner(), self.counts_deaths(), path)?;
         Ok(Verdict::Broken(CounterExample { wrong, story }))
     }
 
@@ -168,12 +172,18 @@ impl<'a> Explorer<'a> {
         let may_die = self.nodes[open.node as usize].deaths < self.scope.crashes;
         let mut successors = Vec::new();
         let mut is_stuck = true;
-        for event in &open.next {
+        // Time goes by where nothing else happens.
+        for event in open.next.iter().chain([&Event::NextTimer]) {
+            if *event == Event::NextTimer && !is_stuck {
+                break;
+            }
             let turn = Turn::from(event.clone());
             let successor = self.successor(open.node, &path, turn.clone())?;
-            is_stuck &= successor.reached.end.is_none() && successor.reached.fingerprint == open.fingerprint;
+            let is_other =
+                successor.reached.end.is_some() || successor.reached.fingerprint != open.fingerprint;
+            is_stuck &= !is_other;
             let crash_points = successor.reached.crash_points.clone();
-            if successor.reached.fingerprint != open.fingerprint || successor.reached.end.is_some() {
+            if is_other {
                 successors.push(successor);
             }
             for crash_at in crash_points.into_iter().filter(|_| may_die) {
@@ -191,7 +201,8 @@ impl<'a> Explorer<'a> {
         Ok(Found { node: open.node, is_stuck, successors })
     }
 
-    /// A death, with every number of records that may be found on the disk after it.
+    /// A death, with every number of records that may be found on the disk after it, and every choice of checkpoints that come
+    /// there all the same.
     fn deaths(
         &self,
         node: u32,
@@ -200,10 +211,12 @@ impl<'a> Explorer<'a> {
         successors: &mut Vec<Successor>,
     ) -> Result<(), Vec<BindError>> {
         let first = self.successor(node, path, turn.clone())?;
-        let unsynced = first.reached.unsynced;
+        let Reached { unsynced, unfinished, .. } = first.reached;
         successors.push(first);
-        for kept in 1..=unsynced {
-            successors.push(self.successor(node, path, Turn { kept, ..turn.clone() })?);
+        for kept in 0..=unsynced {
+            for finished in (0..1 << unfinished.min(MAX_UNFINISHED)).skip(usize::from(kept == 0)) {
+                successors.push(self.successor(node, path, Turn { kept, finished, ..turn.clone() })?);
+            }
         }
         Ok(())
     }
@@ -239,7 +252,7 @@ impl<'a> Explorer<'a> {
         let job = self.job(false);
         let mut chooser = Unhurried;
         let mut simulation = Simulation::new(&job, self.judged, &mut chooser)?;
-        simulation.begin_explored(self.scope.grain, self.counts_deaths())?;
+        simulation.begin_explored(self.scope.manner(), self.counts_deaths())?;
         for turn in path {
             simulation.take(turn);
         }

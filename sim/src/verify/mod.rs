@@ -8,16 +8,25 @@
 //! What keeps the number of states down, and why no violation is lost by it:
 //!
 //! - *State hashing.* Two states with one fingerprint are one. The fingerprint covers the world that outlives processes
-//!   (channels, journals, disks, what nodes hold for others, control messages), what the observer knows, output on its way, the
-//!   coordinator with its collection and images, and each process: the application's snapshot and a digest of all that its
-//!   engine was ever told, in order. An engine and its modules are deterministic, so equal histories are equal states; that
+//!   (channels, journals, disks, checkpoints there and on their way, what nodes hold for others, control messages), what the
+//!   observer knows of dependencies and lines, output on its way, the coordinator with its collection and images, and each
+//!   process: the application's snapshot and a digest of all that its engine was ever told, in order. An engine and its modules are deterministic, so equal histories are equal states; that
 //!   unequal histories may be equal states costs time and nothing else.
 //! - *Deaths that make no difference.* A death inside a turn leaves the world as a death before or behind the turn does, unless
 //!   what outlives the rank has changed by then and changes again later in the turn. Only such crash points are explored.
 //! - *Turns that commute.* See [`simulation`](crate): what happens at once is what nobody can tell from happening later.
 //!
-//! What is not explored: time (no timer fires), partitions and false suspicion, and endless repetition (a state in which
-//! something can happen for ever without getting anywhere is not found; one in which nothing can happen is).
+//! Where checkpoints are taken, time goes by in two ways. The timer of each rank goes off at any moment before the rank's
+//! program is at its end, as often as [`Scope::checkpoints`] says; and whenever nothing else can happen the next timer goes off
+//! that makes a difference, so that output is shown that waits for a line. Each write of a checkpoint ends in a turn of its own,
+//! and where its process dies first (under unit `process`) both outcomes are explored. With [`Grain::Wait`] a rank hears at once
+//! what whoever coordinates tells it about checkpoints, unless something is on its way to it already, and when it begins it
+//! has what was told before; what checkpointing protocols tell each other arrives in turns under either grain.
+//!
+//! What is not explored: other timers, disks that refuse a write, partitions and false suspicion, and endless repetition (a
+//! state in which something can happen for ever without getting anywhere is not found; one in which nothing can happen is).
+//! What the observer remembers of earlier lives call by call is not part of the fingerprint: of two ways to a state that differ
+//! in nothing else, it judges one.
 
 mod explorer;
 mod scenario;
@@ -31,10 +40,11 @@ use egida_core::setting::Setting;
 use egida_spec::protocol::Protocol;
 
 pub use explorer::Progress;
-pub use scenario::scenario;
+pub use scenario::{Besides, scenario};
 
 pub use crate::simulation::Grain;
 
+use crate::simulation::Manner;
 use explorer::Explorer;
 
 /// What is to be explored.
@@ -44,14 +54,24 @@ pub struct Scope {
     pub setting: Setting,
     /// How many messages are sent.
     pub messages: u32,
+    /// What ranks do besides.
+    pub besides: Besides,
     /// How many ranks may die.
     pub crashes: u32,
     /// How much a rank does in one turn.
     pub grain: Grain,
+    /// How often each rank's timer for checkpoints may go off at any moment. When nothing else can happen it does so anyway.
+    pub checkpoints: u32,
     /// How many states may be visited.
     pub max_states: usize,
     /// How many processors to use.
     pub jobs: NonZeroUsize,
+}
+
+impl Scope {
+    fn manner(&self) -> Manner {
+        Manner { grain: self.grain, checkpoints: self.checkpoints }
+    }
 }
 
 /// What was found.

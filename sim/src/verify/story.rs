@@ -4,19 +4,19 @@ use egida_core::binder::{BindError, Judged};
 
 use crate::job::Job;
 use crate::scheduler::Unhurried;
-use crate::simulation::{Grain, Simulation, Turn};
+use crate::simulation::{Manner, Simulation, Turn};
 
 /// What happens in a run, turn by turn, each with the news that it makes.
 pub(super) fn tell(
     job: &Job<'_>,
     judged: &Judged<'_>,
-    grain: Grain,
+    manner: Manner,
     counts_deaths: bool,
     path: &[Turn],
 ) -> Result<Vec<String>, Vec<BindError>> {
     let mut chooser = Unhurried;
     let mut simulation = Simulation::new(job, judged, &mut chooser)?;
-    simulation.begin_explored(grain, counts_deaths)?;
+    simulation.begin_explored(manner, counts_deaths)?;
     let mut story = Vec::new();
     for (number, turn) in (1..).zip(path) {
         story.push(format!("{number:>4}. {}", simulation.describe(turn)));

@@ -10,6 +10,8 @@ use egida_core::clock::VectorClock;
 use egida_core::event::Determinant;
 use egida_core::ids::{CheckpointNumber, Domain, Domains, Incarnation, Position, Rank};
 
+use crate::fingerprint::Fingerprint;
+
 /// All of them.
 #[derive(Debug)]
 pub struct Checkpoints {
@@ -227,6 +229,50 @@ impl Checkpoints {
     #[must_use]
     pub fn is_readable(&self, rank: Rank, number: CheckpointNumber) -> bool {
         number == 0 || self.image(rank, number).is_ok()
+    }
+
+    /// Whether there is one, on the disk or on its way.
+    #[must_use]
+    pub fn were_taken(&self) -> bool {
+        !self.saving.is_empty() || self.stored.iter().any(|own| !own.is_empty())
+    }
+
+    /// Whether a checkpoint is on its way, to its storage or to one more node.
+    #[must_use]
+    pub fn is_on_its_way(
+        &self,
+        domains: &Domains,
+        checkpoint: (Rank, Incarnation, CheckpointNumber),
+    ) -> bool {
+        let heads = self.saving.iter().map(|saving| &saving.checkpoint.head);
+        heads.map(|head| (head.rank, head.incarnation, head.number)).any(|other| other == checkpoint)
+            || (self.copies > 0 && self.lacking(domains).contains(&checkpoint))
+    }
+
+    /// Takes in all that may make a difference to what comes.
+    pub(super) fn fold(&self, into: &mut Fingerprint) {
+        let past = |past: &Option<Rc<VectorClock>>, into: &mut Fingerprint| match past {
+            Some(past) => (0..self.stored.len() as Rank).for_each(|rank| into.word(past.of(rank))),
+            None => into.word(0),
+        };
+        for (own, &committed) in self.stored.iter().zip(&self.committed) {
+            into.word(committed);
+            into.word(own.len() as u64);
+            for stored in own.values() {
+                into.bytes(&stored.bytes);
+                into.word(stored.position);
+                into.shown(&stored.holders);
+                past(&stored.past, into);
+            }
+        }
+        for saving in &self.saving {
+            into.word(u64::from(saving.rank) << 32 | u64::from(saving.incarnation));
+            into.bytes(&saving.checkpoint.to_bytes().unwrap_or_default());
+            into.word(saving.position);
+            into.shown(&saving.holders);
+            past(&saving.past, into);
+        }
+        into.word(self.saving.len() as u64);
     }
 
     fn image(&self, rank: Rank, number: CheckpointNumber) -> Result<CheckpointImage, ImageError> {

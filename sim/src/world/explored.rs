@@ -1,9 +1,10 @@
 //! The world while it is explored: what may happen is not ordered by time, and every state has a fingerprint.
 
+use egida_core::control::Control;
 use egida_core::ids::{Rank, Ssn};
 use egida_core::wire::SendMode;
 
-use super::{Channel, Entry, World};
+use super::{Channel, Entry, Letter, World};
 use crate::fingerprint::Fingerprint;
 use crate::scheduler::Time;
 
@@ -25,6 +26,19 @@ pub struct Explored {
     pub unsynced: Vec<usize>,
     /// Which crash point of the step, counted from 1, is the last of the rank that comes to it.
     pub crash_at: Option<usize>,
+    /// Which writes of checkpoints go to their ends though who asked for them died in the present step: bit w for the write
+    /// that is come to after w others.
+    pub finished: u64,
+    /// How many such writes there were.
+    pub unfinished: u32,
+}
+
+impl Explored {
+    /// Whether the next write of a checkpoint goes to its end though who asked for it is dead.
+    pub fn next_unfinished(&mut self) -> bool {
+        self.unfinished += 1;
+        self.finished & (1 << (self.unfinished - 1)) != 0
+    }
 }
 
 impl World {
@@ -70,12 +84,6 @@ impl World {
         }
     }
 
-    /// Whether a control message to a rank waits to arrive.
-    #[must_use]
-    pub fn has_held_letter(&self, rank: Rank) -> bool {
-        self.inbox[rank as usize].iter().any(|letter| letter.at == HELD)
-    }
-
     /// The next control message to a rank arrives.
     pub fn tell(&mut self, rank: Rank) {
         let now = self.now;
@@ -86,12 +94,33 @@ impl World {
         }
     }
 
+    /// What checkpointing protocols told a rank while it was dead is there when it begins.
+    pub fn deliver_what_is_old(&mut self, rank: Rank) {
+        if self.explored.is_none() {
+            return;
+        }
+        let now = self.now;
+        let held = self.inbox[rank as usize].iter_mut().filter(|letter| letter.at == HELD);
+        for letter in held.take_while(|letter| !matches!(letter.control, Control::Token(_))) {
+            letter.at = now;
+            self.told[rank as usize] += 1;
+        }
+        self.touch();
+    }
+
+    /// The next control message to a rank that waits to arrive.
+    #[must_use]
+    pub fn next_letter(&self, rank: Rank) -> Option<&Letter> {
+        self.inbox[rank as usize].iter().find(|letter| letter.at == HELD)
+    }
+
     /// What a rank that waits may wait for, besides arrivals: how far logs are stable, which channels there are and how much of
-    /// their last records, which of its messages were matched.
+    /// their last records, which of its messages were matched, whether a recovery line is being computed.
     #[must_use]
     pub fn inputs(&self, rank: Rank) -> u128 {
         let mut inputs = Fingerprint::default();
         inputs.word(self.epoch);
+        inputs.word(u64::from(self.paused));
         for (journal, row) in self.journals.iter().zip(&self.channels) {
             inputs.word(journal.stable.written);
             journal.stable.copied.iter().for_each(|&position| inputs.word(position));
@@ -129,6 +158,7 @@ impl World {
             into.word(inbox.len() as u64);
             for letter in inbox {
                 into.word(u64::from(letter.at == HELD));
+                into.word(letter.from.map_or(0, |from| u64::from(from) + 1));
                 into.shown(&letter.control);
                 // What those who began after it was sent write comes behind it.
                 self.born.iter().for_each(|&born| into.word(u64::from(letter.sent <= born)));
@@ -136,8 +166,13 @@ impl World {
         }
         self.fences.iter().for_each(|&fence| into.word(u64::from(fence)));
         into.word(self.epoch);
+        into.word(u64::from(self.paused));
+        self.checkpoints.fold(into);
         if let Some(exposure) = &self.exposure {
-            exposure.fold(into);
+            exposure.fold(self.checkpoints.were_taken(), into);
+        }
+        if let Some(history) = &self.history {
+            history.fold(into);
         }
     }
 

@@ -201,11 +201,13 @@ impl World {
         // What a recovery has to tell is there before anything that a rank restarted by it writes. What is told later may be
         // overtaken by messages of those who have heard it. What the sender itself told before is there as well.
         let before =
-            |letter: &&Letter| letter.sent <= self.born[source as usize] || letter.from == Some(source);
-        let told = self.inbox[dest as usize].iter().filter(before).map(|letter| letter.at).max().unwrap_or(0);
+            |letter: &Letter| letter.sent <= self.born[source as usize] || letter.from == Some(source);
+        let inbox = &self.inbox[dest as usize];
+        let last = inbox.iter().rposition(before);
+        let told = last.map_or(0, |last| inbox[last].at);
         if self.explored.is_some() {
-            let unborn = self.inbox[dest as usize].iter().filter(|letter| !before(letter)).count() as u64;
-            record.behind = self.letters[dest as usize] - unborn;
+            let taken = self.letters[dest as usize] - inbox.len() as u64;
+            record.behind = last.map_or(0, |last| taken + last as u64 + 1);
             record.visible = HELD;
             self.touch();
             self.channel(source, dest).records.push_back(record);
@@ -422,14 +424,20 @@ impl World {
             Some(from) => self.network.cut_until(self.domains.of(from), domain),
             None => self.network.away_until(domain),
         };
+        self.touch();
         let inbox = &mut self.inbox[to as usize];
         let last = inbox.back().map_or(0, |letter| letter.at);
-        let at = last.max(reached.unwrap_or(self.now).max(self.now) + delay);
+        let at = match self.explored {
+            Some(_) => HELD,
+            None => last.max(reached.unwrap_or(self.now).max(self.now) + delay),
+        };
         inbox.push_back(Letter { from, sent: self.now, at, control });
+        self.letters[to as usize] += 1;
     }
 
     /// A checkpoint is given to the disk.
     pub fn save(&mut self, rank: Rank, checkpoint: StoredCheckpoint) {
+        self.touch();
         let position = self.journals[rank as usize].head();
         let past = self.exposure.as_ref().map(|exposure| exposure.past(rank));
         if let Some(history) = &mut self.history {
