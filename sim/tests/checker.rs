@@ -26,7 +26,7 @@ use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::TestRunner;
 
-/// Rules that refuse what no run of the simulator gets wrong, and why they refuse it.
+/// Rules that refuse what no run of the simulator gets wrong, and why they refuse it; `excused.rs` shows for each that it is so.
 const NOT_ABOUT_WRONG_RUNS: &[(&str, &str)] = &[
     (
         "EGD017",
