@@ -382,7 +382,12 @@ impl<'a> Binder<'a> {
         for commit in &protocol.output_commit {
             for event in &commit.events {
                 if event.value == Event::Send {
-                    self.missing_text("output commit on", "send", event.origin.span());
+                    self.errors.push(BindError::NotImplemented {
+                        slot: "output commit on",
+                        value: "send".to_owned(),
+                        nearest: Some("write".to_owned()),
+                        span: event.origin.span(),
+                    });
                 }
             }
         }

@@ -329,6 +329,20 @@ mod tests {
     }
 
     #[test]
+    fn output_commit_on_send_is_refused_by_name() {
+        let text = "choice:\n determinant: {source, sesn, dest, desn, outcome, event}\n\
+                    Log determinant asynchronously on NFS disk\n\
+                    send:\n Log message synchronously on volatile memory of self\n\
+                    Independent output commit on write, send";
+        let errors = bind_text("p", text, FailureUnit::Node).err().unwrap();
+        let span = errors[0].span().unwrap();
+        assert_eq!(&text[span.start..span.end], "send");
+        let said =
+            "no module of this build implements the output commit on `send`; the nearest it has is `write`";
+        assert_eq!(errors.iter().map(ToString::to_string).collect::<Vec<_>>(), [said]);
+    }
+
+    #[test]
     fn too_few_nodes_are_refused() {
         let text = "protocol p with (f = 4)\nchoice:\n determinant: {source, sesn, dest, desn, outcome, event}\n\
                     send:\n Piggyback determinants\n Log message synchronously on volatile memory of self";

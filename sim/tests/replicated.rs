@@ -111,6 +111,44 @@ fn holders_that_are_cut_off_are_no_holders() {
     }
 }
 
+/// Rank 0 makes a choice that rank 1 alone is told of, and dies; what recovery finds it finds at rank 1, which dies before rank 0 begins
+/// anew. Rank 0 tells rank 2, and then rank 3: by then the choice is at two, and not at the three that f = 2 takes, so rank 3 must be
+/// told of it as well. Who counted on rank 1 would think otherwise, and two more deaths could make an orphan of rank 3.
+#[test]
+fn who_begins_anew_does_not_count_on_holders_that_died_meanwhile() {
+    let send = |to, tag| vec![Op::Send { to, tag, len: 16, synchronous: false }];
+    let take = |from, tag| vec![Op::Post { from, tag }, Op::WaitFirst];
+    let (asks, tells) = (TO_MASTER, TO_WORKER);
+    let first = [take(None, asks), send(1, tells), take(Some(1), tells), take(None, asks)];
+    let second = [send(2, tells), take(Some(2), tells), send(3, tells), take(Some(3), tells)];
+    let model = Scripts(vec![
+        [first.concat(), second.concat()].concat(),
+        [take(Some(0), tells), send(0, tells)].concat(),
+        [send(0, asks), take(Some(0), tells), send(0, tells)].concat(),
+        [send(0, asks), take(Some(0), tells), send(0, tells)].concat(),
+    ]);
+    for specification in
+        ["causal.egd", "causal-receive.egd", "causal-dependency-matrix.egd", "causal-stability-vector.egd"]
+    {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../specs").join(specification);
+        let text = std::fs::read_to_string(path).unwrap();
+        let text = text.replace("(f = 1)", "(f = 2)");
+        assert!(text.contains("(f = 2)"), "{specification}");
+        let protocol = egida_spec::load(specification, &text).protocol.unwrap();
+        let mut told = 0;
+        for seed in 0..50 {
+            let setting = Setting { domains: Domains::blocks(4, 1), unit: FailureUnit::Node, images: true };
+            let schedule = "late:3>0#0@4000,0@after:arrive.1,1@after:start".parse::<Schedule>().unwrap();
+            let job = Job::new(&protocol, setting, &model, seed).with(schedule);
+            let outcome = run(&job, &egida_modules::registry()).unwrap_or_else(|errors| panic!("{errors:?}"));
+            let trace = outcome.trace.join("\n");
+            assert_eq!(judge(&outcome), None, "{specification}, seed {seed}:\n{trace}");
+            told += u32::from(outcome.deaths == [1, 1, 0, 0]);
+        }
+        assert!(told > 40, "{specification}: {told}");
+    }
+}
+
 /// One more at once than is tolerated: an end with its reason, always.
 #[test]
 fn one_more_than_is_tolerated() {

@@ -5,11 +5,11 @@
  *   polling [rounds] */
 #include "common.h"
 
-enum kind { WAITANY, WAITSOME, TEST, TESTANY, TESTSOME, TESTALL, IPROBE, KINDS };
+enum kind { WAITANY, WAITSOME, TEST, TESTANY, TESTSOME, TESTALL, IPROBE, MIXED, KINDS };
 
 /* What one round's polling answered. */
 struct outcome {
-    uint64_t fails;
+    uint64_t fails; /* how many polls found nothing; of MIXED, which sends were complete when */
     int order[64]; /* sources as their completion was seen */
     int seen;
 };
@@ -86,6 +86,25 @@ static void complete_by_testall(struct outcome *outcome, const int *sources, MPI
     for (int i = 0; i < count; i++) note_completion(outcome, sources[i]);
 }
 
+/* Waits for receives and synchronous sends together. */
+static void complete_both_by_waitany(struct outcome *outcome, const int *sources, MPI_Request *requests,
+                                     MPI_Request *sends, int count) {
+    MPI_Request both[128];
+    for (int i = 0; i < count; i++) {
+        both[2 * i] = requests[i];
+        both[2 * i + 1] = sends[i];
+        sends[i] = MPI_REQUEST_NULL;
+    }
+    for (int done = 0; done < 2 * count; done++) {
+        int index;
+        MPI_Waitany(2 * count, both, &index, MPI_STATUS_IGNORE);
+        if (index % 2 == 0)
+            note_completion(outcome, sources[index / 2]);
+        else
+            outcome->fails = mix(outcome->fails, (uint64_t)(index * 64 + outcome->seen));
+    }
+}
+
 static void receive_by_iprobe(struct outcome *outcome, uint64_t *values, int count, int tag) {
     while (outcome->seen < count) {
         int flag;
@@ -101,7 +120,8 @@ static void receive_by_iprobe(struct outcome *outcome, uint64_t *values, int cou
     }
 }
 
-static void receive(enum kind kind, struct outcome *outcome, uint64_t *values, int tag) {
+static void receive(enum kind kind, struct outcome *outcome, uint64_t *values, MPI_Request *sends,
+                    int tag) {
     int sources[64], count = 0;
     MPI_Request requests[64];
     for (int peer = 0; peer < size; peer++)
@@ -119,6 +139,7 @@ static void receive(enum kind kind, struct outcome *outcome, uint64_t *values, i
     case TEST: complete_by_test(outcome, sources, requests, count); break;
     case TESTANY: complete_by_testany(outcome, sources, requests, count); break;
     case TESTSOME: complete_by_testsome(outcome, sources, requests, count); break;
+    case MIXED: complete_both_by_waitany(outcome, sources, requests, sends, count); break;
     default: complete_by_testall(outcome, sources, requests, count); break;
     }
 }
@@ -133,9 +154,9 @@ static uint64_t fold(uint64_t state, enum kind kind, const struct outcome *outco
 
 int main(int argc, char **argv) {
     static const char *const names[KINDS] = {"waitany", "waitsome", "test",  "testany",
-                                             "testsome", "testall", "iprobe"};
+                                             "testsome", "testall", "iprobe", "mixed"};
     start(&argc, &argv);
-    long rounds = argument(argc, argv, 1, 42);
+    long rounds = argument(argc, argv, 1, 48);
     REQUIRE(size >= 2 && size <= 64, "%d ranks", size);
 
     uint64_t state = initial_state();
@@ -150,10 +171,13 @@ int main(int argc, char **argv) {
         int sent = 0;
         for (int peer = 0; peer < size; peer++) {
             if (peer == rank) continue;
-            MPI_Isend(&out, 1, MPI_UINT64_T, peer, tag, MPI_COMM_WORLD, &sends[sent++]);
+            if (kind == MIXED)
+                MPI_Issend(&out, 1, MPI_UINT64_T, peer, tag, MPI_COMM_WORLD, &sends[sent++]);
+            else
+                MPI_Isend(&out, 1, MPI_UINT64_T, peer, tag, MPI_COMM_WORLD, &sends[sent++]);
             say("gave to=%d seq=%ld value=%016" PRIx64, peer, round, out);
         }
-        receive(kind, &outcome, values, tag);
+        receive(kind, &outcome, values, sends, tag);
         MPI_Waitall(sent, sends, MPI_STATUSES_IGNORE);
 
         for (int peer = 0; peer < size; peer++)

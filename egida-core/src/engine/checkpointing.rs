@@ -11,6 +11,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
+use super::receive::Receive;
 use super::{Engine, JournalOf};
 use crate::checkpoint::{CheckpointHead, CheckpointImage};
 use crate::control::Control;
@@ -71,6 +72,7 @@ impl<D: Driver> Engine<D> {
         self.checkpoints.due.is_some()
             && !self.driver.is_paused()
             && self.replay.is_past(self.stack.observed())
+            && !self.receives.values().any(Receive::is_repeated)
             && self.inbound.iter().all(|inbound| inbound.logged.is_empty())
     }
 

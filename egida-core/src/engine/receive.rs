@@ -38,4 +38,9 @@ impl Receive {
             gate: Gate::open(),
         }
     }
+
+    /// Whether it waits for the message that it took before.
+    pub fn is_repeated(&self) -> bool {
+        self.forced.is_some() && self.message.is_none()
+    }
 }

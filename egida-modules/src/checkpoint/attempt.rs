@@ -1,9 +1,13 @@
-//! One attempt of an initiator to have all ranks take a checkpoint of the same line.
+//! What co-ordinated protocols have in common: lines of checkpoints that are numbered by an index, and the attempts of an initiator to
+//! have all ranks take their checkpoints of one.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use egida_core::checkpoint::{Candidates, Line};
-use egida_core::ids::Rank;
+use egida_core::checkpoint::{Candidates, CheckpointHead, Line};
+use egida_core::ids::{CheckpointNumber, Rank};
+use egida_core::module::CheckpointContext;
+use egida_core::module::checkpoint::{decode, encode};
+use egida_core::wire::WireError;
 
 /// The rank that begins co-ordinated checkpoints.
 pub(super) const INITIATOR: Rank = 0;
@@ -26,6 +30,89 @@ impl Attempt {
     pub fn done(&mut self, rank: Rank) -> bool {
         self.missing.remove(&rank);
         self.missing.is_empty()
+    }
+}
+
+/// Which lines a rank has checkpoints of and knows of, where nobody waits: each takes its checkpoint when it hears of a line, and tells the
+/// initiator what became of it.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Series {
+    /// The index of the newest line that this rank has taken a checkpoint of.
+    index: u64,
+    /// The index of the newest that it knows of.
+    wanted: u64,
+    /// Which line a checkpoint on its way to stable storage belongs to.
+    unsettled: BTreeMap<CheckpointNumber, u64>,
+    /// The initiator's attempt.
+    attempt: Option<Attempt>,
+}
+
+impl Series {
+    /// The index of the newest line that this rank has taken a checkpoint of.
+    pub fn index(&self) -> u64 {
+        self.index
+    }
+
+    /// The initiator begins a line, unless one is under way; others do not.
+    pub fn begin(&mut self, context: &CheckpointContext<'_>) -> Option<u64> {
+        if context.rank() != INITIATOR || self.attempt.is_some() {
+            return None;
+        }
+        self.wanted = self.wanted.max(self.index) + 1;
+        self.attempt = Some(Attempt::new(self.wanted, context.sent().len()));
+        Some(self.wanted)
+    }
+
+    /// There is a line of that index. Returns whether this rank has still to take its checkpoint of it.
+    pub fn hear_of(&mut self, index: u64) -> bool {
+        self.wanted = self.wanted.max(index);
+        index > self.index
+    }
+
+    /// A checkpoint is taken: of the newest line that is known of.
+    pub fn capture(&mut self, head: &mut CheckpointHead) {
+        self.index = self.wanted;
+        head.index = self.index;
+        self.unsettled.insert(head.number, self.index);
+    }
+
+    /// What became of a checkpoint of this rank. Returns the index of its line where the initiator, which is another rank, is to be told.
+    pub fn settled(&mut self, rank: Rank, number: CheckpointNumber, durable: bool) -> Option<u64> {
+        let index = self.unsettled.remove(&number)?;
+        if rank == INITIATOR {
+            self.saved(INITIATOR, index, durable);
+            return None;
+        }
+        Some(index)
+    }
+
+    /// What became of a rank's checkpoint of the line of that index, as the initiator hears it.
+    pub fn saved(&mut self, rank: Rank, index: u64, durable: bool) {
+        let Some(attempt) = self.attempt.as_mut().filter(|attempt| attempt.index == index) else { return };
+        if !durable || attempt.done(rank) {
+            self.attempt = None;
+        }
+    }
+
+    /// A recovery voids what is under way.
+    pub fn recovered(&mut self) {
+        self.attempt = None;
+        self.wanted = self.index;
+    }
+
+    /// The part of the state that belongs to the process's history.
+    pub fn save(&self) -> Vec<u8> {
+        encode(&self.index)
+    }
+
+    /// Takes on what [`Series::save`] gave.
+    ///
+    /// # Errors
+    /// [`WireError`] for bytes that are none.
+    pub fn load(&mut self, state: &[u8]) -> Result<(), WireError> {
+        self.index = decode(state)?;
+        self.wanted = self.index;
+        Ok(())
     }
 }
 

@@ -67,3 +67,41 @@ impl Inducing for Bcs {
         candidates.iter().map(at).collect()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use egida_core::module::{Admission, Command};
+
+    use super::*;
+    use crate::checkpoint::by_hand::ranks;
+
+    #[test]
+    fn a_message_of_a_greater_index_is_received_behind_a_checkpoint_of_that_index() {
+        let mut two = ranks(2, |_| Bcs::start());
+        let early = two[0].send(1);
+        for index in 1..=3 {
+            assert_eq!(two[0].timer(), [Command::TakeCheckpoint]);
+            assert_eq!(two[0].checkpoint().0.index, index, "a basic one takes the next index");
+            two[0].settle(true);
+        }
+        let late = two[0].send(1);
+        assert_eq!(two[1].offer(&early), Admission::Admit);
+        assert_eq!(two[1].offer(&late), Admission::CheckpointFirst);
+        assert_eq!(two[1].checkpoint().0.index, 3, "not the next one: the message's");
+        assert_eq!(two[1].offer(&late), Admission::Wait, "not before it is durable");
+        two[1].settle(true);
+        assert_eq!(two[1].offer(&late), Admission::Admit);
+    }
+
+    #[test]
+    fn a_message_whose_checkpoint_fails_waits_for_another() {
+        let mut two = ranks(2, |_| Bcs::start());
+        two[0].checkpoint();
+        let late = two[0].send(1);
+        assert_eq!(two[1].offer(&late), Admission::CheckpointFirst);
+        two[1].checkpoint();
+        two[1].settle(false);
+        assert_eq!(two[1].offer(&late), Admission::CheckpointFirst);
+        assert_eq!(two[1].checkpoint().0.index, 1);
+    }
+}

@@ -11,26 +11,19 @@ use std::collections::BTreeMap;
 
 use egida_core::checkpoint::{Candidates, CheckpointHead, Line};
 use egida_core::ids::{CheckpointNumber, Rank, Ssn};
-use egida_core::module::checkpoint::{decode, encode};
+use egida_core::module::checkpoint::decode;
 use egida_core::module::{Admission, Arriving, Checkpoint, CheckpointContext, PiggybackCheckpointing};
 use egida_core::wire::WireError;
 use serde::{Deserialize, Serialize};
 
-use super::attempt::{Attempt, INITIATOR, newest_common};
+use super::attempt::{INITIATOR, Series, newest_common};
 
 /// The protocol in one rank.
 #[derive(Debug, Clone, Default)]
 pub struct ChandyLamport {
-    /// The index of the newest snapshot that this rank has taken its part of.
-    index: u64,
-    /// The index of the newest that it knows of.
-    wanted: u64,
+    lines: Series,
     /// Where the newest marker of each rank stands on its channel.
     markers: BTreeMap<Rank, Marker>,
-    /// Which snapshot a checkpoint on its way to stable storage belongs to.
-    unsettled: BTreeMap<CheckpointNumber, u64>,
-    /// The initiator's attempt.
-    attempt: Option<Attempt>,
 }
 
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
@@ -46,18 +39,9 @@ enum Message {
 }
 
 impl ChandyLamport {
-    fn saved(&mut self, rank: Rank, index: u64, durable: bool) {
-        let Some(attempt) = self.attempt.as_mut().filter(|attempt| attempt.index == index) else { return };
-        if !durable || attempt.done(rank) {
-            self.attempt = None;
-        }
-    }
-
     fn settled(&mut self, context: &mut CheckpointContext<'_>, number: CheckpointNumber, durable: bool) {
-        let Some(index) = self.unsettled.remove(&number) else { return };
-        match context.rank() {
-            INITIATOR => self.saved(INITIATOR, index, durable),
-            _ => context.tell(INITIATOR, &Message::Saved { index, durable }),
+        if let Some(index) = self.lines.settled(context.rank(), number, durable) {
+            context.tell(INITIATOR, &Message::Saved { index, durable });
         }
     }
 }
@@ -67,19 +51,16 @@ impl PiggybackCheckpointing for ChandyLamport {
         let behind = self
             .markers
             .get(&message.source)
-            .is_some_and(|marker| marker.index > self.index && message.ssn >= marker.after);
+            .is_some_and(|marker| marker.index > self.lines.index() && message.ssn >= marker.after);
         Ok(if behind { Admission::CheckpointFirst } else { Admission::Admit })
     }
 }
 
 impl Checkpoint for ChandyLamport {
     fn on_timer(&mut self, context: &mut CheckpointContext<'_>) {
-        if context.rank() != INITIATOR || self.attempt.is_some() {
-            return;
+        if self.lines.begin(context).is_some() {
+            context.take_checkpoint();
         }
-        self.wanted = self.wanted.max(self.index) + 1;
-        self.attempt = Some(Attempt::new(self.wanted, context.sent().len()));
-        context.take_checkpoint();
     }
 
     fn on_control(
@@ -89,25 +70,23 @@ impl Checkpoint for ChandyLamport {
         message: &[u8],
     ) -> Result<(), WireError> {
         match decode(message)? {
-            Message::Marker(marker) if marker.index > self.index => {
-                self.markers.insert(from, marker);
-                self.wanted = self.wanted.max(marker.index);
-                context.take_checkpoint();
+            Message::Marker(marker) => {
+                if self.lines.hear_of(marker.index) {
+                    self.markers.insert(from, marker);
+                    context.take_checkpoint();
+                }
             }
-            Message::Marker(_) => {}
-            Message::Saved { index, durable } => self.saved(from, index, durable),
+            Message::Saved { index, durable } => self.lines.saved(from, index, durable),
         }
         Ok(())
     }
 
     fn describe(&self, head: &mut CheckpointHead) {
-        head.index = self.index;
+        head.index = self.lines.index();
     }
 
     fn capture(&mut self, head: &mut CheckpointHead) {
-        self.index = self.wanted;
-        head.index = self.index;
-        self.unsettled.insert(head.number, self.index);
+        self.lines.capture(head);
     }
 
     fn captured(&mut self, context: &mut CheckpointContext<'_>, head: &CheckpointHead) {
@@ -126,9 +105,8 @@ impl Checkpoint for ChandyLamport {
     }
 
     fn recovered(&mut self, _: &mut CheckpointContext<'_>) {
-        self.attempt = None;
+        self.lines.recovered();
         self.markers.clear();
-        self.wanted = self.index;
     }
 
     fn line(&self, candidates: &Candidates) -> Option<Line> {
@@ -136,12 +114,53 @@ impl Checkpoint for ChandyLamport {
     }
 
     fn save(&self) -> Vec<u8> {
-        encode(&self.index)
+        self.lines.save()
     }
 
     fn load(&mut self, state: &[u8]) -> Result<(), WireError> {
-        self.index = decode(state)?;
-        self.wanted = self.index;
-        Ok(())
+        self.lines.load(state)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use egida_core::module::Command;
+
+    use super::*;
+    use crate::checkpoint::by_hand::{ranks, tells};
+
+    #[test]
+    fn a_checkpoint_is_taken_before_the_first_message_behind_a_marker() {
+        let mut three = ranks(3, |_| ChandyLamport::default());
+        let before = three[0].send(1);
+        assert_eq!(three[0].timer(), [Command::TakeCheckpoint]);
+        let (head, markers) = three[0].checkpoint();
+        assert_eq!((head.index, tells(&markers)), (1, 2));
+        let behind = three[0].send(1);
+        assert_eq!(three[1].hear(0, &markers), [Command::TakeCheckpoint]);
+        assert_eq!(three[1].offer(&before), Admission::Admit, "it stands before the marker");
+        assert_eq!(three[1].offer(&behind), Admission::CheckpointFirst);
+        let (head, markers) = three[1].checkpoint();
+        assert_eq!((head.index, tells(&markers)), (1, 2), "it sends markers itself");
+        assert_eq!(three[1].offer(&behind), Admission::Admit);
+        assert_eq!(three[0].hear(1, &markers), [], "who has taken its part takes no other");
+    }
+
+    #[test]
+    fn the_initiator_begins_another_when_all_have_theirs_or_one_failed() {
+        let mut two = ranks(2, |_| ChandyLamport::default());
+        for (durable, next) in [(true, 2), (false, 3)] {
+            two[0].timer();
+            let (_, markers) = two[0].checkpoint();
+            two[0].settle(true);
+            assert_eq!(two[0].timer(), [], "one is under way");
+            two[1].hear(0, &markers);
+            two[1].checkpoint();
+            let told = two[1].settle(durable);
+            two[0].hear(1, &told);
+            assert_eq!(two[0].timer(), [Command::TakeCheckpoint]);
+            two[0].when(|protocol, context| protocol.recovered(context));
+            assert_eq!(two[0].protocol.lines.index() + 1, next);
+        }
     }
 }

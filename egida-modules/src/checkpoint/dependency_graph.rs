@@ -131,3 +131,43 @@ fn merge(into: &mut [CheckpointNumber], edges: &[CheckpointNumber]) {
         *into = edge.max(*into);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::checkpoint::by_hand::ranks;
+
+    #[test]
+    fn a_checkpoint_notes_from_which_intervals_its_own_received() {
+        let mut two = ranks(2, RollbackDependencyGraph::new);
+        two[1].checkpoint();
+        let message = two[1].send(0);
+        two[0].offer(&message);
+        assert_eq!(two[0].checkpoint().0.vector, [0, 2]);
+        two[0].settle(true);
+        assert_eq!(two[0].checkpoint().0.vector, [0, 0]);
+    }
+
+    #[test]
+    fn the_edges_of_a_checkpoint_that_fails_are_the_next_ones() {
+        let mut two = ranks(2, RollbackDependencyGraph::new);
+        let message = two[1].send(0);
+        two[0].offer(&message);
+        two[0].checkpoint();
+        two[0].settle(false);
+        assert_eq!(two[0].checkpoint().0.vector, [0, 1]);
+    }
+
+    #[test]
+    fn what_depends_on_an_undone_interval_is_not_on_the_line() {
+        let mut two = ranks(2, RollbackDependencyGraph::new);
+        let mut heads = vec![vec![CheckpointHead::beginning(0, 2)], vec![CheckpointHead::beginning(1, 2)]];
+        heads[0].push(two[0].checkpoint().0);
+        let message = two[1].send(0);
+        two[0].offer(&message);
+        heads[0].push(two[0].checkpoint().0);
+        // Rank 1 returns to its beginning: its first interval is undone, and rank 0's second checkpoint with it.
+        let candidates = Candidates::of_checkpoints(&heads);
+        assert_eq!(two[0].protocol.line(&candidates), Some(vec![1, 0]));
+    }
+}

@@ -233,3 +233,65 @@ impl Checkpoint for FailSafePvm {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use egida_core::module::Command;
+
+    use super::*;
+    use crate::checkpoint::by_hand::{ByHand, ranks};
+
+    /// Both ranks hear what they tell each other until nobody tells anything more; returns who was asked for a checkpoint.
+    fn talk(two: &mut [ByHand<FailSafePvm>], from: usize, told: Vec<Command>) -> Vec<Rank> {
+        let asked = told.contains(&Command::TakeCheckpoint).then_some(two[from].rank);
+        let to = 1 - from;
+        let from_rank = two[from].rank;
+        let answer = two[to].hear(from_rank, &told);
+        let mut all: Vec<Rank> = asked.into_iter().collect();
+        if !answer.is_empty() {
+            all.extend(talk(two, to, answer));
+        }
+        all
+    }
+
+    fn is_let_go(commands: &[Command]) -> bool {
+        commands.contains(&Command::Hold(false))
+    }
+
+    #[test]
+    fn states_are_saved_when_all_channels_are_empty_and_all_go_on_when_all_are_durable() {
+        let mut two = ranks(2, |_| FailSafePvm::default());
+        let message = two[1].send(0);
+        let asked = two[0].timer();
+        assert!(asked.contains(&Command::Hold(true)));
+        assert_eq!(talk(&mut two, 0, asked), [], "a message is on its way");
+        two[0].offer(&message);
+        assert!(two[0].protocol.watches());
+        let barrier = two[0].when(|protocol, context| protocol.on_progress(context));
+        assert!(barrier.contains(&Command::TakeCheckpoint), "the first barrier: {barrier:?}");
+        assert!(two[1].hear(0, &barrier).contains(&Command::TakeCheckpoint));
+        assert_eq!((two[0].checkpoint().0.index, two[1].checkpoint().0.index), (1, 1));
+        assert!(!is_let_go(&two[0].settle(true)), "rank 1 has not saved yet");
+        let saved = two[1].settle(true);
+        assert!(!is_let_go(&saved));
+        let commit = two[0].hear(1, &saved);
+        assert!(is_let_go(&commit), "the second barrier: {commit:?}");
+        assert!(is_let_go(&two[1].hear(0, &commit)));
+    }
+
+    #[test]
+    fn one_write_that_fails_lets_all_go_on_and_its_index_is_not_used_again() {
+        let mut two = ranks(2, |_| FailSafePvm::default());
+        let asked = two[0].timer();
+        assert_eq!(talk(&mut two, 0, asked), [0, 1]);
+        two[0].checkpoint();
+        two[1].checkpoint();
+        two[0].settle(true);
+        let failed = two[1].settle(false);
+        let abort = two[0].hear(1, &failed);
+        assert!(is_let_go(&abort) && is_let_go(&two[1].hear(0, &abort)));
+        let again = two[0].timer();
+        assert_eq!(talk(&mut two, 0, again), [0, 1]);
+        assert_eq!(two[1].checkpoint().0.index, 2);
+    }
+}

@@ -109,3 +109,35 @@ impl Inducing for Fdas {
         candidates.iter().map(at).collect()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use egida_core::module::Admission;
+
+    use super::*;
+    use crate::checkpoint::by_hand::ranks;
+
+    #[test]
+    fn a_new_dependency_after_a_send_takes_a_checkpoint_first() {
+        let mut three = ranks(3, Fdas::start);
+        let (first, second) = (three[1].send(0), three[1].send(0));
+        let other = three[2].send(0);
+        assert_eq!(three[0].offer(&first), Admission::Admit, "nothing was sent yet");
+        three[0].send(1);
+        assert_eq!(three[0].offer(&second), Admission::Admit, "this dependency is not new");
+        assert_eq!(three[0].offer(&other), Admission::CheckpointFirst);
+        let (head, _) = three[0].checkpoint();
+        assert_eq!(head.vector, [1, 1, 0]);
+        three[0].settle(true);
+        assert_eq!(three[0].offer(&other), Admission::Admit);
+        assert_eq!(three[0].checkpoint().0.vector, [2, 1, 1]);
+    }
+
+    #[test]
+    fn an_interval_is_counted_once_though_its_checkpoint_fails() {
+        let mut two = ranks(2, Fdas::start);
+        two[0].checkpoint();
+        two[0].settle(false);
+        assert_eq!(two[0].checkpoint().0.vector, [2, 0]);
+    }
+}

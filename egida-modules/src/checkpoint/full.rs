@@ -12,3 +12,18 @@ impl HowToCheckpoint for Full {
         StoredCheckpoint::full(image)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_checkpoint_rests_on_another() {
+        for number in 1..4 {
+            let mut image = CheckpointImage::default();
+            image.head.number = number;
+            assert_eq!(Full.encode(image).base(), None);
+            Full.settled(number, true);
+        }
+    }
+}

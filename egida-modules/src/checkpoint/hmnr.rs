@@ -173,3 +173,40 @@ impl Inducing for Hmnr {
         candidates.maximum()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use egida_core::module::Admission;
+
+    use super::*;
+    use crate::checkpoint::by_hand::ranks;
+
+    #[test]
+    fn a_message_ahead_of_one_that_was_sent_takes_a_checkpoint_first() {
+        let mut three = ranks(3, Hmnr::start);
+        three[1].checkpoint();
+        three[1].settle(true);
+        let ahead = three[1].send(0);
+        let another = three[1].send(2);
+        three[0].send(2);
+        // Rank 0 has sent to rank 2, whose clock may be behind that of the message.
+        assert_eq!(three[0].offer(&ahead), Admission::CheckpointFirst);
+        assert_eq!(three[2].offer(&another), Admission::Admit, "rank 2 has sent nothing");
+    }
+
+    #[test]
+    fn a_path_that_comes_back_over_a_checkpoint_takes_one_first() {
+        let mut two = ranks(2, Hmnr::start);
+        let there = two[0].send(1);
+        assert_eq!(two[1].offer(&there), Admission::Admit);
+        let straight = two[1].send(0);
+        two[1].checkpoint();
+        two[1].settle(true);
+        let over_a_checkpoint = two[1].send(0);
+        assert_eq!(two[0].offer(&straight), Admission::Admit);
+        assert_eq!(two[0].offer(&over_a_checkpoint), Admission::CheckpointFirst);
+        two[0].checkpoint();
+        two[0].settle(true);
+        assert_eq!(two[0].offer(&over_a_checkpoint), Admission::Admit);
+    }
+}

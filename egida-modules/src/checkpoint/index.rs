@@ -4,28 +4,19 @@
 //! their sender's newest checkpoint: one of a later line is received only after a checkpoint of that line. So nobody waits for
 //! anybody, and channels need not be FIFO. A message of an earlier line is in transit across the cut; its sender's image has it.
 
-use std::collections::BTreeMap;
-
 use egida_core::checkpoint::{Candidates, CheckpointHead, Line};
 use egida_core::ids::{CheckpointNumber, Rank};
-use egida_core::module::checkpoint::{decode, encode};
+use egida_core::module::checkpoint::decode;
 use egida_core::module::{Admission, Arriving, Checkpoint, CheckpointContext, PiggybackCheckpointing};
 use egida_core::wire::{Reader, WireError, put_varint};
 use serde::{Deserialize, Serialize};
 
-use super::attempt::{Attempt, INITIATOR, newest_common};
+use super::attempt::{INITIATOR, Series, newest_common};
 
 /// The protocol in one rank.
 #[derive(Debug, Clone, Default)]
 pub struct Index {
-    /// The index of the newest line that this rank has a checkpoint of.
-    index: u64,
-    /// The index of the newest that it knows of.
-    wanted: u64,
-    /// Which line a checkpoint on its way to stable storage belongs to.
-    unsettled: BTreeMap<CheckpointNumber, u64>,
-    /// The initiator's attempt.
-    attempt: Option<Attempt>,
+    lines: Series,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -35,18 +26,9 @@ enum Message {
 }
 
 impl Index {
-    fn saved(&mut self, rank: Rank, index: u64, durable: bool) {
-        let Some(attempt) = self.attempt.as_mut().filter(|attempt| attempt.index == index) else { return };
-        if !durable || attempt.done(rank) {
-            self.attempt = None;
-        }
-    }
-
     fn settled(&mut self, context: &mut CheckpointContext<'_>, number: CheckpointNumber, durable: bool) {
-        let Some(index) = self.unsettled.remove(&number) else { return };
-        match context.rank() {
-            INITIATOR => self.saved(INITIATOR, index, durable),
-            _ => context.tell(INITIATOR, &Message::Saved { index, durable }),
+        if let Some(index) = self.lines.settled(context.rank(), number, durable) {
+            context.tell(INITIATOR, &Message::Saved { index, durable });
         }
     }
 }
@@ -57,28 +39,21 @@ impl PiggybackCheckpointing for Index {
     }
 
     fn piggyback(&mut self, _: Rank, out: &mut Vec<u8>) {
-        put_varint(out, self.index);
+        put_varint(out, self.lines.index());
     }
 
     fn before_receive(&mut self, message: Arriving<'_>) -> Result<Admission, WireError> {
-        let index = Reader::new(message.piggyback).varint()?;
-        if index <= self.index {
-            return Ok(Admission::Admit);
-        }
-        self.wanted = self.wanted.max(index);
-        Ok(Admission::CheckpointFirst)
+        let is_later = self.lines.hear_of(Reader::new(message.piggyback).varint()?);
+        Ok(if is_later { Admission::CheckpointFirst } else { Admission::Admit })
     }
 }
 
 impl Checkpoint for Index {
     fn on_timer(&mut self, context: &mut CheckpointContext<'_>) {
-        if context.rank() != INITIATOR || self.attempt.is_some() {
-            return;
+        if let Some(index) = self.lines.begin(context) {
+            context.tell_others(&Message::Request { index });
+            context.take_checkpoint();
         }
-        self.wanted = self.wanted.max(self.index) + 1;
-        self.attempt = Some(Attempt::new(self.wanted, context.sent().len()));
-        context.tell_others(&Message::Request { index: self.wanted });
-        context.take_checkpoint();
     }
 
     fn on_control(
@@ -88,24 +63,22 @@ impl Checkpoint for Index {
         message: &[u8],
     ) -> Result<(), WireError> {
         match decode(message)? {
-            Message::Request { index } if index > self.index => {
-                self.wanted = self.wanted.max(index);
-                context.take_checkpoint();
+            Message::Request { index } => {
+                if self.lines.hear_of(index) {
+                    context.take_checkpoint();
+                }
             }
-            Message::Request { .. } => {}
-            Message::Saved { index, durable } => self.saved(from, index, durable),
+            Message::Saved { index, durable } => self.lines.saved(from, index, durable),
         }
         Ok(())
     }
 
     fn describe(&self, head: &mut CheckpointHead) {
-        head.index = self.index;
+        head.index = self.lines.index();
     }
 
     fn capture(&mut self, head: &mut CheckpointHead) {
-        self.index = self.wanted;
-        head.index = self.index;
-        self.unsettled.insert(head.number, self.index);
+        self.lines.capture(head);
     }
 
     fn durable(&mut self, context: &mut CheckpointContext<'_>, number: CheckpointNumber) {
@@ -117,8 +90,7 @@ impl Checkpoint for Index {
     }
 
     fn recovered(&mut self, _: &mut CheckpointContext<'_>) {
-        self.attempt = None;
-        self.wanted = self.index;
+        self.lines.recovered();
     }
 
     fn line(&self, candidates: &Candidates) -> Option<Line> {
@@ -126,12 +98,55 @@ impl Checkpoint for Index {
     }
 
     fn save(&self) -> Vec<u8> {
-        encode(&self.index)
+        self.lines.save()
     }
 
     fn load(&mut self, state: &[u8]) -> Result<(), WireError> {
-        self.index = decode(state)?;
-        self.wanted = self.index;
-        Ok(())
+        self.lines.load(state)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use egida_core::module::Command;
+
+    use super::*;
+    use crate::checkpoint::by_hand::ranks;
+
+    #[test]
+    fn a_message_of_a_later_line_is_received_behind_a_checkpoint_of_it() {
+        let mut three = ranks(3, |_| Index::default());
+        let asked = three[0].timer();
+        assert_eq!(three[0].checkpoint().0.index, 1);
+        // Rank 2 has not heard of the line when the message comes, and then takes one checkpoint, not two.
+        let message = three[0].send(2);
+        assert_eq!(three[2].offer(&message), Admission::CheckpointFirst);
+        assert_eq!(three[2].checkpoint().0.index, 1);
+        assert_eq!(three[2].offer(&message), Admission::Admit);
+        assert_eq!(three[2].hear(0, &asked), []);
+        let old = three[1].send(2);
+        assert_eq!(three[2].offer(&old), Admission::Admit, "it is in transit across the line");
+        assert_eq!(three[1].hear(0, &asked), [Command::TakeCheckpoint]);
+    }
+
+    #[test]
+    fn the_line_is_the_newest_that_all_have() {
+        let head =
+            |rank, number, index| CheckpointHead { number, index, ..CheckpointHead::beginning(rank, 2) };
+        let zero = vec![head(0, 1, 1), head(0, 2, 2), head(0, 3, 3)];
+        let one = vec![head(1, 1, 1), head(1, 2, 2)];
+        let candidates = Candidates::of_checkpoints(&[zero, one]);
+        assert_eq!(Index::default().line(&candidates), Some(vec![1, 1]));
+    }
+
+    #[test]
+    fn who_is_restored_has_the_index_of_its_checkpoint() {
+        let mut two = ranks(2, |_| Index::default());
+        two[0].timer();
+        two[0].checkpoint();
+        let mut restored = Index::default();
+        restored.load(&two[0].protocol.save()).unwrap();
+        assert_eq!(restored.lines.index(), 1);
+        assert!(restored.load(b"").is_err());
     }
 }

@@ -6,12 +6,12 @@
 //! From its tentative checkpoint to the decision a rank does nothing: so it sends nothing that others would have to know of.
 //!
 //! Several ranks may initiate. A rank takes part in one instance at a time. The request of another it keeps until then, or
-//! refuses, which voids that instance, by an order of precedence among instances; its initiator begins anew with its timer.
+//! refuses, which voids that instance, by an order of precedence among instances; its initiator begins anew with its timer, and
+//! keeps its place in that order until it has succeeded. The order is that of Lamport clocks at each initiator's first attempt.
 //!
 //! On recovery a rank returns to its last kept checkpoint, and makes return who has received what it undoes: the paper's
 //! rollback algorithm, which is rollback propagation over the counts of messages.
 
-use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
 use egida_core::checkpoint::CheckpointHead;
@@ -27,15 +27,16 @@ use serde::{Deserialize, Serialize};
 struct Instance {
     initiator: Rank,
     number: u64,
-    /// How many of them in a row, just before, came to nothing.
-    in_vain: u32,
+    /// The initiator's clock when it began the first of those that came to nothing since one of its own was kept.
+    since: u64,
 }
 
 impl Instance {
-    /// Of two instances that meet, the one with precedence waits and the other is refused: so no two wait for each other, and
-    /// who was refused often enough is refused no more.
+    /// Of two instances that meet, the one with precedence waits and the other is refused: so no two wait for each other.
+    /// Clocks grow with every success and every message, so that only so many instances ever have precedence over a given one,
+    /// however often its initiator begins it anew: nobody is refused for ever.
     fn has_precedence_over(&self, other: &Self) -> bool {
-        (self.in_vain, Reverse(self.initiator)) > (other.in_vain, Reverse(other.initiator))
+        (self.since, self.initiator) < (other.since, other.initiator)
     }
 }
 
@@ -46,8 +47,10 @@ pub struct KooToueg {
     last: Counts,
     /// How many instances this rank began.
     began: u64,
-    /// How many of them came to nothing since the last that did not.
-    in_vain: u32,
+    /// The greatest time that this rank knows of.
+    clock: u64,
+    /// When it began what has come to nothing so far.
+    since: Option<u64>,
     part: Option<Part>,
     /// Requests that wait for the part to be over: from whom, and of how many received messages they tell.
     kept: Vec<(Rank, Instance, Ssn)>,
@@ -92,13 +95,22 @@ enum Message {
     },
 }
 
+impl Message {
+    fn instance(&self) -> &Instance {
+        let (Self::Request { instance, .. }
+        | Self::Answer { instance, .. }
+        | Self::Decision { instance, .. }) = self;
+        instance
+    }
+}
+
 impl KooToueg {
     /// At the program's beginning.
     #[must_use]
     pub fn new(build: &Build<'_>) -> Self {
         let none = vec![0; build.setting.domains.ranks() as usize];
         let last = Counts { sent: none.clone(), received: none };
-        Self { last, began: 0, in_vain: 0, part: None, kept: Vec::new(), decided: BTreeMap::new() }
+        Self { last, began: 0, clock: 0, since: None, part: None, kept: Vec::new(), decided: BTreeMap::new() }
     }
 
     fn take_part(&mut self, context: &mut CheckpointContext<'_>, instance: Instance, asked_by: Option<Rank>) {
@@ -157,8 +169,8 @@ impl KooToueg {
     }
 
     fn conclude(&mut self, context: &mut CheckpointContext<'_>, part: Part, keep: bool) {
-        if part.asked_by.is_none() {
-            self.in_vain = if keep { 0 } else { self.in_vain.saturating_add(1) };
+        if keep && part.asked_by.is_none() {
+            self.since = None;
         }
         if let Some((number, before)) = part.tentative {
             context.decide(number, keep);
@@ -189,8 +201,11 @@ impl Checkpoint for KooToueg {
     fn on_timer(&mut self, context: &mut CheckpointContext<'_>) {
         if self.part.is_none() {
             self.began += 1;
-            let (initiator, number, in_vain) = (context.rank(), self.began, self.in_vain);
-            self.take_part(context, Instance { initiator, number, in_vain }, None);
+            let since = *self.since.get_or_insert_with(|| {
+                self.clock += 1;
+                self.clock
+            });
+            self.take_part(context, Instance { initiator: context.rank(), number: self.began, since }, None);
         }
     }
 
@@ -200,7 +215,9 @@ impl Checkpoint for KooToueg {
         from: Rank,
         message: &[u8],
     ) -> Result<(), WireError> {
-        match decode(message)? {
+        let message: Message = decode(message)?;
+        self.clock = self.clock.max(message.instance().since);
+        match message {
             Message::Request { instance, received } => self.asked(context, from, instance, received),
             Message::Answer { instance, willing } => {
                 if let Some(part) = self.part.as_mut().filter(|part| part.instance == instance) {
@@ -250,6 +267,8 @@ impl Checkpoint for KooToueg {
 
     fn recovered(&mut self, context: &mut CheckpointContext<'_>) {
         self.kept.clear();
+        // A rank that returned counts its instances from its checkpoint on: what those before were called may be used again.
+        self.decided.clear();
         if let Some(part) = self.part.take() {
             self.conclude(context, part, false);
         }
@@ -260,11 +279,11 @@ impl Checkpoint for KooToueg {
     }
 
     fn save(&self) -> Vec<u8> {
-        encode(&(&self.last, self.began))
+        encode(&(&self.last, self.began, self.clock))
     }
 
     fn load(&mut self, state: &[u8]) -> Result<(), WireError> {
-        (self.last, self.began) = decode(state)?;
+        (self.last, self.began, self.clock) = decode(state)?;
         Ok(())
     }
 }
@@ -288,7 +307,8 @@ mod tests {
             let protocol = KooToueg {
                 last,
                 began: 0,
-                in_vain: 0,
+                clock: 0,
+                since: None,
                 part: None,
                 kept: Vec::new(),
                 decided: BTreeMap::new(),
@@ -356,10 +376,29 @@ mod tests {
     }
 
     #[test]
-    fn whoever_was_refused_has_precedence_over_whoever_was_not() {
-        let instance = |initiator, in_vain| Instance { initiator, number: 1, in_vain };
-        assert!(instance(0, 0).has_precedence_over(&instance(1, 0)));
-        assert!(instance(1, 1).has_precedence_over(&instance(0, 0)));
-        assert!(!instance(0, 0).has_precedence_over(&instance(1, 1)));
+    fn who_was_refused_keeps_its_place_and_who_succeeded_goes_behind_it() {
+        let (mut zero, mut one) = (Rank2::new(0), Rank2::new(1));
+        for rank in [&mut zero, &mut one] {
+            rank.when(|protocol, context| protocol.on_timer(context));
+        }
+        let (asked_by_zero, asked_by_one) = (zero.checkpoint(1), one.checkpoint(1));
+        let refusal = zero.hear(&asked_by_one);
+        one.when(|protocol, context| protocol.durable(context, 1));
+        one.hear(&asked_by_zero);
+        one.hear(&refusal);
+        let asked_back = one.checkpoint(2);
+        let taking_part = zero.hear(&asked_back);
+        one.when(|protocol, context| protocol.durable(context, 2));
+        let agreed = one.hear(&taking_part);
+        zero.when(|protocol, context| protocol.durable(context, 1));
+        let kept = zero.hear(&agreed);
+        assert!(kept.contains(&Command::Decide { number: 1, keep: true }), "{kept:?}");
+        one.hear(&kept);
+        let began = |rank: &mut Rank2| {
+            rank.when(|protocol, context| protocol.on_timer(context));
+            rank.protocol.part.as_ref().map(|part| part.instance).unwrap()
+        };
+        let (again, next) = (began(&mut one), began(&mut zero));
+        assert!(again.has_precedence_over(&next), "{again:?} {next:?}");
     }
 }

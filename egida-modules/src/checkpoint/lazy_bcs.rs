@@ -67,3 +67,27 @@ impl Inducing for LazyBcs {
         candidates.maximum()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use egida_core::module::Admission;
+
+    use super::*;
+    use crate::checkpoint::by_hand::ranks;
+
+    #[test]
+    fn a_basic_checkpoint_takes_a_new_index_only_where_the_present_one_was_received() {
+        let mut two = ranks(2, |_| LazyBcs::start());
+        assert_eq!(two[0].checkpoint().0.index, 0);
+        two[0].settle(true);
+        let message = two[1].send(0);
+        assert_eq!(two[0].offer(&message), Admission::Admit);
+        assert_eq!(two[0].checkpoint().0.index, 1);
+        two[0].settle(true);
+        assert_eq!(two[0].checkpoint().0.index, 1, "nothing came since");
+        two[0].settle(true);
+        let behind = two[1].send(0);
+        assert_eq!(two[0].offer(&behind), Admission::Admit);
+        assert_eq!(two[0].checkpoint().0.index, 1, "what came has an older index");
+    }
+}

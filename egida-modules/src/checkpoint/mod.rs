@@ -15,6 +15,8 @@
 
 mod attempt;
 mod bcs;
+#[cfg(test)]
+mod by_hand;
 mod chandy_lamport;
 mod dependency_graph;
 mod fail_safe_pvm;

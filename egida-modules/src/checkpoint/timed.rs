@@ -28,3 +28,21 @@ impl Checkpoint for Timed {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use egida_core::module::Command;
+
+    use super::*;
+    use crate::checkpoint::by_hand::ranks;
+
+    #[test]
+    fn the_timer_alone_takes_checkpoints() {
+        let mut two = ranks(2, |_| Timed);
+        let message = two[0].send(1);
+        two[1].offer(&message);
+        assert_eq!(two[1].timer(), [Command::TakeCheckpoint]);
+        assert_eq!(two[1].checkpoint().0.index, 1);
+        assert_eq!(two[1].checkpoint().0.index, 2);
+    }
+}
