@@ -25,6 +25,7 @@ pub const PAGES: &[(&str, &str)] = &[
     page!("hybrid"),
     page!("optimistic"),
     page!("optimistic-exchange"),
+    page!("optimistic-checkpoint"),
     page!("pessimistic-sender-checkpoint"),
     page!("causal-checkpoint"),
     page!("checkpoint-independent"),

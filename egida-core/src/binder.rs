@@ -262,7 +262,7 @@ impl<'a> Judged<'a> {
             None => None,
         };
         let scope = scope(protocol, class);
-        let (checkpoint, lines) = binder.checkpoint_use(protocol, scope).unzip();
+        let (checkpoint, lines) = binder.checkpoint_use(protocol, scope, class).unzip();
         let Some(slots) = slots.filter(|_| binder.errors.is_empty()) else { return Err(binder.errors) };
         let strict = protocol.non_deterministic.iter().any(NonDetStmt::before_delivery);
         Ok(Bound {

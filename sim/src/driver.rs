@@ -251,6 +251,10 @@ impl Driver for SimDriver {
                     false => exposure.sent(self.rank, dest, header.ssn),
                 }),
             };
+            // What is put back depends on what it depended on when it was sent.
+            if let Some(recoverable) = world.recoverable.as_mut().filter(|_| !self.puts_back) {
+                recoverable.sent(self.rank, dest, header.ssn);
+            }
             world.append(self.rank, dest, record);
         }
         self.publish(dest, payload, from)

@@ -57,6 +57,8 @@ pub enum Control {
     Altered,
     /// Checkpoints are collected together with the one that took their place.
     CollectTooMuch,
+    /// Checkpoints are collected once a later one of their rank is durable, whether that can turn out an orphan or not.
+    CollectUnstable,
     /// Incarnations that were given up go on to write to channels, journals and the world.
     Unfenced,
     /// What is logged is taken for stable before it is written.

@@ -6,7 +6,7 @@ use egida_spec::protocol::{CheckpointStmt, Class, Event, Origin, ParamValue, Par
 use egida_spec::vocabulary::{ParamKind, Survives};
 
 use super::{BindError, Binder, CheckpointUse};
-use crate::checkpoint::Lines;
+use crate::checkpoint::{Lines, Returning};
 use crate::module::Checkpoint;
 use crate::registry::Build;
 use crate::replication::Replicas;
@@ -14,6 +14,9 @@ use crate::stack::{Checkpointing, Scope};
 
 /// How long a rank goes without a checkpoint where the specification does not say.
 const EVERY: Duration = Duration::from_secs(30);
+
+/// The checkpoints that a rank takes without regard to others.
+const INDEPENDENT: &str = "independent";
 
 impl Binder<'_> {
     /// Refuses by name what of a checkpoint statement this build, or this runtime, cannot do.
@@ -24,12 +27,17 @@ impl Binder<'_> {
             let (value, span) = (statement.proto.text.clone(), statement.proto.origin.span());
             self.errors.push(BindError::NoImages { value, span });
         }
-        if class == Class::Optimistic {
-            self.missing("checkpoint in an optimistic protocol", &statement.proto);
+        if class == Class::Optimistic && statement.proto.text != INDEPENDENT {
+            self.missing(
+                "checkpoint, other than an independent one, in an optimistic protocol",
+                &statement.proto,
+            );
         }
         let known = self.registry.vocabulary.storage.get(&statement.storage.text);
         let is_copied = known.is_some_and(|value| value.traits.survives == Survives::Copies);
-        if is_copied {
+        if is_copied && class == Class::Optimistic {
+            self.missing("storage of checkpoints in an optimistic protocol", &statement.storage);
+        } else if is_copied {
             if let Some(replicas) = self.checkpoint_replicas(&statement.storage) {
                 self.check_copies(replicas, &statement.storage);
             }
@@ -75,7 +83,12 @@ impl Binder<'_> {
     }
 
     /// What whoever runs the ranks must do for checkpoints, and what recovery knows of them.
-    pub(super) fn checkpoint_use(&self, protocol: &Protocol, scope: Scope) -> Option<(CheckpointUse, Lines)> {
+    pub(super) fn checkpoint_use(
+        &self,
+        protocol: &Protocol,
+        scope: Scope,
+        class: Class,
+    ) -> Option<(CheckpointUse, Lines)> {
         let statement = protocol.checkpoint.as_ref()?;
         let name = self.protocol_name(protocol, &statement.proto);
         let implementation = self.registry.checkpoint.get(&name)?;
@@ -86,7 +99,12 @@ impl Binder<'_> {
             params: statement.storage.params.clone(),
             replicas: self.checkpoint_replicas(&statement.storage),
         };
-        Some((used, Lines::new(module, self.setting.domains.ranks(), scope != Scope::Nothing)))
+        let returning = match (scope, class) {
+            (Scope::Nothing, _) => Returning::Together,
+            (_, Class::Optimistic) => Returning::NotLost,
+            _ => Returning::Newest,
+        };
+        Some((used, Lines::new(module, self.setting.domains.ranks(), returning)))
     }
 
     /// Whether a piggybacked value is the checkpointing protocol's.

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::clock::IncarnationClock;
 use crate::ids::{CheckpointNumber, EventIndex, Incarnation, Rank, Ssn};
 
 /// The head of a checkpoint, or of a rank's current state as a place where recovery may leave it.
@@ -31,6 +32,8 @@ pub struct CheckpointHead {
     pub completed: Vec<Ssn>,
     /// Dependencies in the protocol's own terms.
     pub vector: Vec<u64>,
+    /// What the state depends on, where survivors may be orphans.
+    pub clock: Option<Box<IncarnationClock>>,
 }
 
 impl CheckpointHead {

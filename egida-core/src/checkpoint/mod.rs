@@ -25,4 +25,4 @@ pub use image::{CheckpointImage, Contents, ImageError, SendLog, SentRecord, Stor
 pub use line::{Candidate, Candidates, Line};
 #[cfg(test)]
 pub(crate) use lines::tests;
-pub use lines::{Committed, Lines};
+pub use lines::{Committed, Lines, Returning};

@@ -63,6 +63,7 @@ struct SavedMessage {
     /// The payload from byte `read` on, where all of it was there.
     rest: Option<Rest>,
     clock: Option<Box<IncarnationClock>>,
+    digest_before: u64,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -81,7 +82,9 @@ impl<D: Driver> Engine<D> {
         let mut inbound = Vec::with_capacity(self.inbound.len());
         for source in 0..self.domains.ranks() {
             let saved = self.save_inbound(source);
-            head.covered[source as usize] = if source == self.rank { 0 } else { saved.covered() };
+            // What has merely arrived may turn out never to have been sent: another message may come in its place.
+            let covered = if self.stack.detects_orphans() { saved.finished_below } else { saved.covered() };
+            head.covered[source as usize] = if source == self.rank { 0 } else { covered };
             inbound.push(saved);
         }
         let receive = |(&id, receive): (&ReceiveId, &Receive)| {
@@ -121,6 +124,7 @@ impl<D: Driver> Engine<D> {
             read: message.read,
             rest: self.rest_of(source, message, len).map(Rest),
             clock: message.clock.clone(),
+            digest_before: message.digest_before,
         };
         let messages = inbound.unfinished().map(|(_, slot)| slot.map(|slot| message(slot, slot.len)));
         SavedInbound {
@@ -181,12 +185,17 @@ impl<D: Driver> Engine<D> {
         self.counts.sends = history.sends;
         self.counts.deliveries = history.deliveries;
         self.counts.checkpoints = head.number;
-        self.stack.load(&history.stack).map_err(|error| Fault::Checkpoint(error.to_string()))?;
+        let loaded = self.stack.load(&history.stack, head.clock.as_deref());
+        loaded.map_err(|error| Fault::Checkpoint(error.to_string()))?;
         self.matching = history.matching;
         self.receives =
             history.receives.into_iter().map(|(id, receive)| (id, load_receive(id, receive))).collect();
         self.repeat_posted();
-        for (inbound, saved) in self.inbound.iter_mut().zip(history.inbound) {
+        let stack = &self.stack;
+        for (source, (inbound, mut saved)) in (0..).zip(self.inbound.iter_mut().zip(history.inbound)) {
+            if let Some(from) = saved.forget_obsolete(|clock| stack.is_obsolete(clock)) {
+                self.matching.forget(source, from);
+            }
             load_inbound(inbound, saved);
         }
         for (outbound, saved) in self.outbound.iter_mut().zip(history.outbound) {
@@ -266,6 +275,15 @@ impl SavedInbound {
             |slot: &&Option<SavedMessage>| slot.as_ref().is_none_or(|message| message.rest.is_some());
         self.finished_below + self.messages.iter().take_while(is_whole).count() as Ssn
     }
+
+    /// Forgets the messages, from the first on that is known by now never to have been sent. Returns its number, if there is one.
+    fn forget_obsolete(&mut self, is_obsolete: impl Fn(&IncarnationClock) -> bool) -> Option<Ssn> {
+        let is_void = |message: &SavedMessage| message.clock.as_deref().is_some_and(&is_obsolete);
+        let at = self.messages.iter().position(|slot| slot.as_ref().is_some_and(is_void))?;
+        self.digest = self.messages[at].as_ref().map_or(self.digest, |message| message.digest_before);
+        self.messages.truncate(at);
+        Some(self.finished_below + at as Ssn)
+    }
 }
 
 fn load_receive(id: ReceiveId, saved: SavedReceive) -> Receive {
@@ -289,7 +307,8 @@ fn load_inbound(inbound: &mut Inbound, saved: SavedInbound) {
             None => Place::Absent,
         };
         let message = Message::new(saved.mode, place).after(saved.clock);
-        Message { len: saved.len, read: saved.read, kept_from: saved.read, ..message }
+        let digest_before = saved.digest_before;
+        Message { len: saved.len, read: saved.read, kept_from: saved.read, digest_before, ..message }
     };
     inbound.depends = saved.depends;
     inbound.digest = saved.digest;

@@ -150,8 +150,10 @@ impl<D: Driver> Engine<D> {
             held.holders.retain(|&holder| holder == domains.of(rank));
         }
         if image.version > 0 {
-            stack.begin(image.version, image.determinants.len() as EventIndex, &image.tokens);
-            stack.rolled_back(&mut JournalOf(&mut driver, rank), image.determinants.len() as EventIndex)?;
+            let behind = image.checkpoint.as_ref().map_or(0, |checkpoint| checkpoint.head.events);
+            let events = behind + image.determinants.len() as EventIndex;
+            stack.begin(image.version, events, &image.tokens);
+            stack.rolled_back(&mut JournalOf(&mut driver, rank), events)?;
         }
         for held in &image.determinants {
             stack.restore(&mut JournalOf(&mut driver, rank), held, image.memory_lost)?;

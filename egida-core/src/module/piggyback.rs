@@ -61,6 +61,16 @@ pub trait PiggybackLogging: Send {
         Ok(None)
     }
 
+    /// The clock of the rank's state, where it has one: what that depends on.
+    fn state(&self) -> Option<IncarnationClock> {
+        None
+    }
+
+    /// The rank begins from a checkpoint whose state depended on this.
+    fn resumed(&mut self, clock: &IncarnationClock) {
+        let _ = clock;
+    }
+
     /// The rank begins in this version, with so many events behind it.
     fn begin(&mut self, version: Version, events: EventIndex) {
         let _ = (version, events);

@@ -8,7 +8,8 @@
 //! In an optimistic protocol a round also ends versions: what each dead rank can regain is computed, a token says where its
 //! version ended, and all tokens are durable and in every rank's inbox before anybody is started. Survivors that depend on
 //! what is lost report themselves as rolled back (or are found here, where the detector asks everyone, and where they have
-//! left already), and are recovered in the same way, from their own logs.
+//! left already), and are recovered in the same way, from their own logs, and from their newest checkpoint that depends on nothing
+//! lost where they take any.
 //!
 //! A death at any moment before `Start` joins the round and begins it anew under a new number; answers that belong to
 //! an earlier number are ignored. A death after `Start` begins another round; until a rank is live again its domain
@@ -118,6 +119,13 @@ pub enum Input {
         rank: Rank,
         /// Its number.
         number: CheckpointNumber,
+    },
+    /// Stable storage has the first `events` events of a rank's log.
+    Logged {
+        /// Whose log.
+        rank: Rank,
+        /// How many.
+        events: EventIndex,
     },
     /// The protocol has decided whether a tentative checkpoint is kept.
     Decided {
@@ -413,6 +421,10 @@ impl Coordinator {
                     lines.lost(rank, number);
                 }
             }
+            Input::Logged { rank, events } => {
+                let committed = self.lines.as_mut().map(|lines| lines.logged(rank, events));
+                actions.extend(committed.into_iter().flatten().map(Action::Commit));
+            }
             Input::Decided { rank, number, keep } => {
                 let committed = self.lines.as_mut().map(|lines| lines.decided(rank, number, keep));
                 actions.extend(committed.into_iter().flatten().map(Action::Commit));
@@ -529,11 +541,13 @@ impl Coordinator {
         actions.push(Action::Persist { round: number, incarnations });
     }
 
-    /// Notes what the newest checkpoints of ranks that replay from there make needless.
+    /// Notes what the checkpoints of ranks that replay from there make needless: the newest, or where it may be lost the one
+    /// that never will be.
     fn cover(&self, collected: &mut Collected) {
         let Some(lines) = self.lines.as_ref().filter(|lines| lines.replays()) else { return };
         for rank in 0..self.domains.ranks() {
-            collected.set_covered(rank, lines.newest(rank).map_or(0, |head| head.events));
+            let from = if self.detector.is_some() { lines.committed(rank) } else { lines.newest(rank) };
+            collected.set_covered(rank, from.map_or(0, |head| head.events));
         }
     }
 
@@ -660,8 +674,9 @@ impl Coordinator {
     /// recoverable state; Johnson and Zwaenepoel 1990).
     fn line(&self, collected: &Collected, ranks: &[Rank]) -> BTreeMap<Rank, EventIndex> {
         let Some(detector) = &self.detector else { return BTreeMap::new() };
-        let mut line: BTreeMap<Rank, EventIndex> =
-            ranks.iter().map(|&rank| (rank, collected.clocks(rank).count() as EventIndex)).collect();
+        let found =
+            |&rank: &Rank| (rank, collected.covered(rank) + collected.clocks(rank).count() as EventIndex);
+        let mut line: BTreeMap<Rank, EventIndex> = ranks.iter().map(found).collect();
         loop {
             let ends: Vec<Token> = line
                 .iter()
@@ -673,11 +688,13 @@ impl Coordinator {
                     detector.judge(clock) == Standing::Obsolete
                         || ends.iter().any(|end| end.rank != rank && clock.is_orphaned_by(end))
                 };
+                let behind = collected.covered(rank);
                 let kept = collected
                     .clocks(rank)
-                    .take(usize::try_from(*events).unwrap_or(usize::MAX))
+                    .take(usize::try_from(*events - behind).unwrap_or(usize::MAX))
                     .take_while(|clock| !clock.is_some_and(is_lost))
                     .count() as EventIndex;
+                let kept = behind + kept;
                 moved |= kept < *events;
                 *events = kept;
             }
@@ -723,21 +740,36 @@ impl Coordinator {
         for token in &tokens {
             self.ranks[token.rank as usize].version += 1;
         }
+        if let Some(lines) = &mut self.lines {
+            tokens.iter().for_each(|&token| lines.ended(token));
+        }
         self.tokens.extend(&tokens);
         if !tokens.is_empty() {
             actions.push(Action::Announce { tokens });
         }
+        if self.lines.is_some() {
+            actions.push(Action::Recovered { round: round.number });
+        }
         for (&rank, &fate) in &round.dead {
             let observed = observed.get(&rank).copied().unwrap_or(0);
             let Some(detector) = &self.detector else { return };
-            match assemble_up_to(rank, self.incarnation(rank), line[&rank], observed, collected, &**detector)
-            {
+            let from = self.lines.as_ref().and_then(|lines| lines.newest_within(rank, line[&rank]));
+            let (number, behind) = from.map_or((0, 0), |head| (head.number, head.events));
+            let events = behind..line[&rank];
+            match assemble_up_to(rank, self.incarnation(rank), events, observed, collected, &**detector) {
                 Ok(mut image) => {
+                    if let Some(lines) = &mut self.lines {
+                        lines.returned(rank, number);
+                        let committed = lines.logged(rank, line[&rank]);
+                        actions.extend(committed.into_iter().map(Action::Commit));
+                    }
                     let state = &mut self.ranks[rank as usize];
                     state.life = Life::Replaying;
                     (image.sends_before, image.deliveries_before) = state.furthest;
                     image.memory_lost = fate == Fate::Lost;
                     image.version = state.version;
+                    image.round = round.number;
+                    image.checkpoint_number = number;
                     image.tokens.clone_from(&self.tokens);
                     actions.push(Action::Start { rank, image });
                 }
@@ -804,6 +836,7 @@ fn checkpoint_lost((rank, number): (Rank, CheckpointNumber)) -> Unrecoverable {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::checkpoint::Returning;
     use crate::checkpoint::tests::NewestLine;
     use crate::event::{Determinant, Happened};
 
@@ -924,7 +957,7 @@ mod tests {
 
     #[test]
     fn who_returns_to_a_line_is_not_down() {
-        let lines = Lines::new(Box::new(NewestLine), 4, false);
+        let lines = Lines::new(Box::new(NewestLine), 4, Returning::Together);
         let mut coordinator = coordinator(FailureUnit::Node, Some(1), 1).checkpointing(Some(lines));
         let actions = coordinator.handle(died(1, 5));
         // All survivors know messages of rank 1 that it will not have sent.
@@ -941,7 +974,7 @@ mod tests {
 
     #[test]
     fn a_checkpoint_that_nobody_holds_any_more_ends_the_job_by_name() {
-        let mut lines = Lines::new(Box::new(NewestLine), 4, false);
+        let mut lines = Lines::new(Box::new(NewestLine), 4, Returning::Together);
         for rank in 0..4 {
             lines.saved(CheckpointHead { number: 1, ..CheckpointHead::beginning(rank, 4) });
         }

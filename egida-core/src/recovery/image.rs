@@ -1,6 +1,7 @@
 //! What a new incarnation is given to replay from, and whether it is enough.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
@@ -142,7 +143,9 @@ impl Collected {
         self.covered.insert(rank, events);
     }
 
-    fn covered(&self, rank: Rank) -> EventIndex {
+    /// How many events of a rank a checkpoint covers.
+    #[must_use]
+    pub fn covered(&self, rank: Rank) -> EventIndex {
         self.covered.get(&rank).copied().unwrap_or(0)
     }
 
@@ -201,10 +204,12 @@ impl Collected {
         self.determinants.retain(|&(owner, index), _| owner != rank || index < from);
     }
 
-    /// What each event of a rank came to depend on, in their order, as far as there is no gap.
+    /// What each event of a rank came to depend on, in their order, as far as there is no gap: from the first that no checkpoint
+    /// covers on.
     pub fn clocks(&self, rank: Rank) -> impl Iterator<Item = Option<&IncarnationClock>> {
-        (0..)
-            .zip(self.determinants.range((rank, 0)..=(rank, EventIndex::MAX)))
+        let first = self.covered(rank);
+        (first..)
+            .zip(self.determinants.range((rank, first)..=(rank, EventIndex::MAX)))
             .take_while(|(expected, ((_, index), _))| expected == index)
             .map(|(_, (_, held))| held.determinant.after.as_deref())
     }
@@ -342,15 +347,15 @@ pub fn assemble(
     })
 }
 
-/// Makes the image of one rank of an optimistic protocol: its own first `events` events, and the messages in its log that
-/// are not known to be lost.
+/// Makes the image of one rank of an optimistic protocol: these of its own events, from behind its checkpoint or its
+/// beginning on, and the messages in its log that are not known to be lost.
 ///
 /// # Errors
 /// [`Unrecoverable::Conflict`] where its log contradicts itself.
 pub fn assemble_up_to(
     rank: Rank,
     incarnation: Incarnation,
-    events: EventIndex,
+    events: Range<EventIndex>,
     observed: u64,
     collected: &Collected,
     detector: &dyn OrphanDetection,
@@ -364,7 +369,7 @@ pub fn assemble_up_to(
         incarnation,
         determinants: collected
             .determinants
-            .range((rank, 0)..(rank, events))
+            .range((rank, events.start)..(rank, events.end))
             .map(|(_, held)| held.clone())
             .collect(),
         messages: messages.filter(|message| message.clock.as_deref().is_none_or(is_left)).cloned().collect(),

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Scope, Stack};
 use crate::checkpoint::{CheckpointHead, CheckpointImage, StoredCheckpoint};
+use crate::clock::IncarnationClock;
 use crate::gate::{Condition, Gate};
 use crate::ids::{CheckpointNumber, EventIndex, Rank, Ssn};
 use crate::module::{Admission, Arriving, Checkpoint, CheckpointContext, Command, HowToCheckpoint, Journal};
@@ -181,8 +182,16 @@ impl Stack {
 
     /// Labels the head of the rank's present state.
     pub(crate) fn describe(&self, head: &mut CheckpointHead) {
+        self.date(head);
         if let Some(checkpointing) = &self.slots.checkpoint {
             checkpointing.protocol.describe(head);
+        }
+    }
+
+    /// Notes what a state depends on, where that matters.
+    fn date(&self, head: &mut CheckpointHead) {
+        if self.detects_orphans() {
+            head.clock = self.slots.piggyback.as_ref().and_then(|piggyback| piggyback.state()).map(Box::new);
         }
     }
 
@@ -197,6 +206,7 @@ impl Stack {
     pub(crate) fn capture(&mut self, head: &mut CheckpointHead) {
         self.trace.enter("EventHandler", "TakeCheckpoint");
         self.trace.enter("Checkpoint", "TakeCheckpoint");
+        self.date(head);
         if let Some(checkpointing) = &mut self.slots.checkpoint {
             head.tentative = checkpointing.protocol.decides();
             checkpointing.protocol.capture(head);
@@ -231,8 +241,23 @@ impl Stack {
         }
     }
 
-    /// Takes on the state of a checkpoint. What was recovered from behind it stays.
-    pub(crate) fn load(&mut self, history: &StackHistory) -> Result<(), WireError> {
+    /// Takes on the state of a checkpoint that depended on `clock`. What was recovered from behind it stays.
+    ///
+    /// Of what the state depended on its clock is enough: where it shows a later version of a rank, the ends of the earlier ones
+    /// had been told when that came, and the state was no orphan of them.
+    pub(crate) fn load(
+        &mut self,
+        history: &StackHistory,
+        clock: Option<&IncarnationClock>,
+    ) -> Result<(), WireError> {
+        if let Some(clock) = clock {
+            if let Some(orphans) = &mut self.slots.orphans {
+                orphans.delivered(clock);
+            }
+            if let Some(piggyback) = &mut self.slots.piggyback {
+                piggyback.resumed(clock);
+            }
+        }
         self.next_event = self.next_event.max(history.next_event);
         self.observed = history.observed;
         self.observed_known = self.observed_known.max(history.observed_known);

@@ -87,6 +87,14 @@ impl PiggybackLogging for VectorClock {
         self.decode(piggyback).map(Some)
     }
 
+    fn state(&self) -> Option<IncarnationClock> {
+        Some(self.clock.clone())
+    }
+
+    fn resumed(&mut self, clock: &IncarnationClock) {
+        self.clock.merge(clock);
+    }
+
     fn begin(&mut self, version: Version, events: EventIndex) {
         self.version = version;
         self.clock.advance(self.rank, version, events);

@@ -16,10 +16,10 @@ pub(crate) use exposure::name;
 pub use exposure::{Exposed, Exposure};
 pub use history::{History, Line, Zigzag};
 pub use incarnations::Incarnations;
-pub use recoverable::Recoverable;
+pub use recoverable::{Messages, Recoverable};
 pub use replay::Replay;
 
-use egida_core::ids::{EventIndex, Incarnation, Rank};
+use egida_core::ids::{CheckpointNumber, EventIndex, Incarnation, Rank};
 use egida_core::recovery::{End, Unrecoverable};
 use thiserror::Error;
 
@@ -65,6 +65,16 @@ pub enum Violation {
         kept: EventIndex,
         /// And with how many it should have been.
         recoverable: EventIndex,
+    },
+    /// Recovery began from another checkpoint than the newest that depends on nothing lost.
+    #[error("rank {rank} begins from checkpoint {number}, and the newest that is no orphan is {newest}")]
+    NotTheNewest {
+        /// Who was recovered.
+        rank: Rank,
+        /// From which checkpoint; 0 is the beginning.
+        number: CheckpointNumber,
+        /// And from which it should have been.
+        newest: CheckpointNumber,
     },
     /// A number of an incarnation was used twice, or could be.
     #[error("rank {rank} begins as incarnation {number} after {begun}, when {durable} is durable")]

@@ -2,7 +2,7 @@
 
 use egida_core::checkpoint::Committed;
 use egida_core::control::Control;
-use egida_core::ids::{CheckpointNumber, Domain, Incarnation, Rank};
+use egida_core::ids::{CheckpointNumber, Domain, EventIndex, Incarnation, Position, Rank};
 use egida_core::module::FailureDetector;
 use egida_core::recovery::Input;
 use egida_core::trace;
@@ -60,7 +60,8 @@ impl Simulation<'_> {
     /// The disk has taken a checkpoint, or could not, or one more node has it in its memory; unless its rank's node is gone.
     pub(super) fn saved(&mut self, rank: Rank, incarnation: Incarnation, number: CheckpointNumber) {
         let is_meant = |saving: &Saving| {
-            (saving.rank, saving.incarnation, saving.checkpoint.head.number) == (rank, incarnation, number)
+            let head = &saving.checkpoint.head;
+            (saving.rank, head.incarnation, head.number) == (rank, incarnation, number)
         };
         let saving = self.world.borrow_mut().checkpoints.take_saving(is_meant);
         if saving.is_empty() {
@@ -139,9 +140,13 @@ impl Simulation<'_> {
 
     fn settle_write(&mut self, mut saving: Saving) {
         while self.give_to_next(&mut saving) {}
-        let Saving { rank, incarnation, .. } = saving;
-        let head = saving.checkpoint.head.clone();
+        let (rank, head) = (saving.rank, saving.checkpoint.head.clone());
+        let incarnation = head.incarnation;
         let fails = self.chooser.chance(self.job.faults.failed_saves_percent) || !self.is_everywhere(&saving);
+        // Who may have to return to an earlier checkpoint replays the log up to this one: it comes to the disk before.
+        if self.detects && !fails {
+            self.written_out(rank, saving.position);
+        }
         let durable = !fails && self.world.borrow_mut().store(saving);
         self.record(Some(rank), Some(incarnation), || trace::Event::Saved { number: head.number, durable });
         // Nobody but that life of the rank asks what became of it.
@@ -150,6 +155,22 @@ impl Simulation<'_> {
         }
         if durable || self.job.control == Some(Experiment::FailedWritesCommit) {
             self.detected(Input::Saved { head });
+        }
+        if self.job.control == Some(Experiment::CollectUnstable) {
+            for rank in 0..self.job.setting.domains.ranks() {
+                self.detected(Input::Logged { rank, events: EventIndex::MAX });
+            }
+        }
+    }
+
+    /// The disk has taken a rank's journal from one position to another.
+    pub(super) fn logged(&mut self, rank: Rank, from: Position, to: Position) {
+        if !self.detects || self.checkpoint_every.is_none() {
+            return;
+        }
+        let events = self.world.borrow().journals[rank as usize].events_between(from, to);
+        if let Some(events) = events {
+            self.detected(Input::Logged { rank, events });
         }
     }
 

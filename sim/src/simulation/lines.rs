@@ -2,12 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use egida_core::ids::{CheckpointNumber, Rank};
+use egida_core::ids::{CheckpointNumber, EventIndex, Position, Rank};
+use egida_core::recovery::RecoveryImage;
 use egida_spec::protocol::FailureUnit;
 
 use super::Simulation;
 use crate::job::{Ending, Kept, LinesTaken};
-use crate::oracle::Line;
+use crate::oracle::{Line, Violation};
 
 /// What is noted between one event and the next.
 #[derive(Debug, Default)]
@@ -51,6 +52,27 @@ impl Simulation<'_> {
         }
     }
 
+    /// A rank that may have been an orphan, or may have made orphans, is ordered to begin from a checkpoint and to do some events again
+    /// from there.
+    pub(super) fn watch_return(&mut self, rank: Rank, image: &RecoveryImage) {
+        let number = image.checkpoint_number;
+        let again = image.determinants.iter().filter(|held| held.determinant.owner == rank).count();
+        let world = &mut *self.world.borrow_mut();
+        let Some(recoverable) = &mut world.recoverable else { return };
+        let from = world.checkpoints.get(rank, number);
+        let kept = again as EventIndex + from.map_or(0, |stored| stored.head.events);
+        let messages = from.and_then(|stored| stored.messages.as_ref());
+        let newest = world.checkpoints.newest_within(rank, kept);
+        let logged = image.messages.iter().map(|message| (message.source, message.ssn));
+        let right = recoverable.started(rank, kept, messages, logged).and_then(|()| match number == newest {
+            true => Ok(()),
+            false => Err(Violation::NotTheNewest { rank, number, newest }),
+        });
+        if let Err(violation) = right {
+            self.end = self.end.take().or(Some(Ending::Violated(violation)));
+        }
+    }
+
     /// Judges the line that was taken since the last event, if one was.
     pub(super) fn judge_line(&mut self) {
         let Some(returning) = self.watch.returning.take() else { return };
@@ -75,8 +97,8 @@ impl Simulation<'_> {
         }
     }
 
-    /// Looks at what is left when a rank will never return behind a checkpoint: that checkpoint can be read, and where ranks
-    /// return together there is a line of what can.
+    /// Looks at what is left when a rank will never return behind a checkpoint: that checkpoint can be read, where ranks return
+    /// together there is a line of what can, and where survivors may be orphans this is none whoever fails.
     pub(super) fn judge_collection(&mut self, rank: Rank) {
         if !self.job.observed {
             return;
@@ -85,8 +107,14 @@ impl Simulation<'_> {
         let committed = self.ranks[rank as usize].committed;
         let is_there = self.world.borrow().checkpoints.is_readable(rank, committed);
         let floors: Vec<CheckpointNumber> = self.ranks.iter().map(|life| life.committed).collect();
-        let is_line = self.world.borrow().history.as_ref().is_none_or(|history| history.has_line(&floors));
-        if !is_there || !is_line {
+        let world = self.world.borrow();
+        let is_line = world.history.as_ref().is_none_or(|history| history.has_line(&floors));
+        let events = world.checkpoints.get(rank, committed).map_or(0, |stored| stored.head.events);
+        let written: Vec<Position> = world.journals.iter().map(|journal| journal.stable.written).collect();
+        let stays =
+            world.recoverable.as_ref().is_none_or(|all| all.outlasts_all_failures(rank, events, &written));
+        drop(world);
+        if !is_there || !is_line || !stays {
             self.end = self.end.take().or(Some(Ending::CollectedTooMuch(rank)));
         }
     }

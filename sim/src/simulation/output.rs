@@ -101,6 +101,7 @@ impl Simulation<'_> {
         if position > before {
             let event = trace::Event::Stable { place: trace::Place::Disk, position };
             self.world.borrow_mut().trace(Some(rank), None, event);
+            self.logged(rank, before, position);
         }
         if let Err(full) = &written {
             let fault = Fault::OverLimit {
@@ -188,7 +189,8 @@ impl Simulation<'_> {
     /// Whether a rank knows of everything that is lost. Until then its output may depend on it.
     fn is_told(&self, rank: Rank) -> bool {
         !self.detects
-            || (self.world.borrow().inbox[rank as usize].is_empty() && !self.coordinator.is_recovering())
+            || !(self.world.borrow().inbox[rank as usize].iter().any(is_token)
+                || self.coordinator.is_recovering())
     }
 
     /// Releases what may be, and drives what may not.

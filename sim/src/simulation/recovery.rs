@@ -93,13 +93,8 @@ impl Network for Simulation<'_> {
             }
             Action::Start { rank, image } => {
                 self.watch_start(rank, image.checkpoint_number);
+                self.watch_return(rank, &image);
                 let incarnation = image.incarnation;
-                let own = image.determinants.iter().filter(|held| held.determinant.owner == rank).count();
-                let right = match &mut self.world.borrow_mut().recoverable {
-                    Some(recoverable) => recoverable.started(rank, own as u64),
-                    None => Ok(()),
-                };
-                self.observed(right);
                 self.record(None, None, || trace::Event::Start {
                     of: rank,
                     next: incarnation,

@@ -8,7 +8,9 @@ use egida_core::checkpoint::{
 };
 use egida_core::clock::VectorClock;
 use egida_core::event::Determinant;
-use egida_core::ids::{CheckpointNumber, Domain, Domains, Incarnation, Position, Rank};
+use egida_core::ids::{CheckpointNumber, Domain, Domains, EventIndex, Incarnation, Position, Rank};
+
+use crate::oracle::Messages;
 
 use crate::fingerprint::Fingerprint;
 
@@ -43,6 +45,8 @@ pub struct Stored {
     pub held: Vec<Determinant>,
     /// For the observer: what the rank's state depended on.
     pub past: Option<Rc<VectorClock>>,
+    /// For the observer: what the rank's messages depended on.
+    pub messages: Option<Messages>,
 }
 
 /// A checkpoint on its way to the disk.
@@ -50,14 +54,16 @@ pub struct Stored {
 pub struct Saving {
     /// Whose.
     pub rank: Rank,
-    /// Which life of the rank took it.
-    pub incarnation: Incarnation,
     /// The checkpoint.
     pub checkpoint: StoredCheckpoint,
     /// The domains in whose memory it is already, where that is its storage.
     pub holders: BTreeSet<Domain>,
-    position: Position,
-    past: Option<Rc<VectorClock>>,
+    /// The head of the rank's journal when it was captured.
+    pub position: Position,
+    /// See [`Stored::past`].
+    pub past: Option<Rc<VectorClock>>,
+    /// See [`Stored::messages`].
+    pub messages: Option<Messages>,
 }
 
 impl Checkpoints {
@@ -74,16 +80,10 @@ impl Checkpoints {
         }
     }
 
-    pub(super) fn submit(
-        &mut self,
-        rank: Rank,
-        checkpoint: StoredCheckpoint,
-        position: Position,
-        past: Option<Rc<VectorClock>>,
-    ) {
-        let incarnation = checkpoint.head.incarnation;
-        self.submitted.push((rank, incarnation, checkpoint.head.number));
-        self.saving.push(Saving { rank, incarnation, checkpoint, holders: BTreeSet::new(), position, past });
+    pub(super) fn submit(&mut self, saving: Saving) {
+        let head = &saving.checkpoint.head;
+        self.submitted.push((saving.rank, head.incarnation, head.number));
+        self.saving.push(saving);
     }
 
     /// Puts back one that was taken from those on their way.
@@ -100,7 +100,7 @@ impl Checkpoints {
 
     /// The disk takes a checkpoint; none where it cannot, or does not have what it is a delta over any more.
     pub(super) fn store(&mut self, saving: Saving) -> Option<&Stored> {
-        let Saving { rank, checkpoint, holders, position, past, .. } = saving;
+        let Saving { rank, checkpoint, holders, position, past, messages } = saving;
         let bytes = checkpoint.to_bytes().ok()?;
         let (head, base) = (checkpoint.head.clone(), checkpoint.base());
         let held = match checkpoint.contents {
@@ -111,7 +111,7 @@ impl Checkpoints {
             return None;
         }
         let number = head.number;
-        let stored = Stored { bytes, base, position, holders, head, held, past };
+        let stored = Stored { bytes, base, position, holders, head, held, past, messages };
         let own = self.stored.get_mut(rank as usize)?;
         own.insert(number, stored);
         own.get(&number)
@@ -205,6 +205,13 @@ impl Checkpoints {
     #[must_use]
     pub fn get(&self, rank: Rank, number: CheckpointNumber) -> Option<&Stored> {
         self.stored[rank as usize].get(&number)
+    }
+
+    /// The newest checkpoint of a rank that covers no more than its first `events` events; 0 is its beginning.
+    #[must_use]
+    pub fn newest_within(&self, rank: Rank, events: EventIndex) -> CheckpointNumber {
+        let mut within = self.stored[rank as usize].iter().filter(|(_, stored)| stored.head.events <= events);
+        within.next_back().map_or(0, |(&number, _)| number)
     }
 
     /// A rank in this domain returns to a checkpoint, or to its beginning, which is number 0: later ones are void.

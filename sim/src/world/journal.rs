@@ -1,8 +1,10 @@
 //! Journals, in the memory of nodes.
 
 use egida_core::driver::EntryKind;
+use egida_core::event::Determinant;
 use egida_core::gate::MAX_STORES;
-use egida_core::ids::Position;
+use egida_core::ids::{EventIndex, Position};
+use egida_core::wire::Reader;
 
 /// An entry of a journal.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,6 +37,18 @@ pub struct Watermarks {
     pub copied: [Position; MAX_STORES],
 }
 
+impl Entry {
+    /// How many events its rank has where this is the last entry of its log, if the entry tells.
+    fn events(&self) -> Option<EventIndex> {
+        let mut reader = Reader::new(&self.bytes);
+        match self.kind {
+            EntryKind::Own => Determinant::decode(&mut reader).ok().map(|determinant| determinant.index + 1),
+            EntryKind::RolledBack => reader.varint().ok(),
+            EntryKind::Held | EntryKind::Message => None,
+        }
+    }
+}
+
 impl Journal {
     /// The position behind the last entry.
     #[must_use]
@@ -46,6 +60,12 @@ impl Journal {
     #[must_use]
     pub fn entry(&self, position: Position) -> Option<&Entry> {
         self.entries.get(usize::try_from(position.checked_sub(self.base)?).ok()?)
+    }
+
+    /// How many events the rank has in a log that ends at a position, if an entry from an earlier position on tells.
+    #[must_use]
+    pub fn events_between(&self, from: Position, to: Position) -> Option<EventIndex> {
+        (from.max(self.base)..to).rev().find_map(|position| self.entry(position)?.events())
     }
 
     /// The entries that are not on the disk.

@@ -189,9 +189,6 @@ impl World {
         if record.header.requires > 0 {
             self.waited = Some(source);
         }
-        if let Some(recoverable) = &mut self.recoverable {
-            recoverable.sent(source, dest, record.header.ssn);
-        }
         if let Some(history) = &mut self.history {
             history.sent(source, dest, record.header.ssn);
         }
@@ -440,10 +437,18 @@ impl World {
         self.touch();
         let position = self.journals[rank as usize].head();
         let past = self.exposure.as_ref().map(|exposure| exposure.past(rank));
+        let messages = self.recoverable.as_ref().map(|recoverable| recoverable.messages(rank));
         if let Some(history) = &mut self.history {
             history.taken(rank, checkpoint.head.number);
         }
-        self.checkpoints.submit(rank, checkpoint, position, past);
+        self.checkpoints.submit(Saving {
+            rank,
+            checkpoint,
+            holders: BTreeSet::new(),
+            position,
+            past,
+            messages,
+        });
     }
 
     /// The disk takes a checkpoint. Returns whether it could.

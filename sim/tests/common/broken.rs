@@ -264,10 +264,16 @@ pub fn orphans_do_not_notice(registry: &mut Registry) {
     faulty_history(registry, HistoryFault::NobodyIsAnOrphan);
 }
 
-/// A vector clock that counts the rank's own events only.
-struct Unmerged(VectorClock);
+/// A vector clock that counts the rank's own events only, or forgets what a checkpoint depended on.
+struct Incomplete<const MERGES: bool, const RESUMES: bool>(VectorClock);
 
-impl PiggybackLogging for Unmerged {
+impl<const MERGES: bool, const RESUMES: bool> Incomplete<MERGES, RESUMES> {
+    fn seen(determinant: &Determinant) -> Determinant {
+        Determinant { after: determinant.after.clone().filter(|_| MERGES), ..determinant.clone() }
+    }
+}
+
+impl<const MERGES: bool, const RESUMES: bool> PiggybackLogging for Incomplete<MERGES, RESUMES> {
     fn get_piggyback(
         &mut self,
         context: &mut PiggybackContext<'_>,
@@ -288,11 +294,11 @@ impl PiggybackLogging for Unmerged {
     }
 
     fn logged(&mut self, id: EntryId, determinant: &Determinant) {
-        self.0.logged(id, &Determinant { after: None, ..determinant.clone() });
+        self.0.logged(id, &Self::seen(determinant));
     }
 
     fn restored(&mut self, id: EntryId, determinant: &Determinant, holders: &[Domain], stable: bool) {
-        self.0.restored(id, &Determinant { after: None, ..determinant.clone() }, holders, stable);
+        self.0.restored(id, &Self::seen(determinant), holders, stable);
     }
 
     fn acknowledged(&mut self, context: &mut PiggybackContext<'_>, dest: Rank, below: Ssn) {
@@ -307,15 +313,31 @@ impl PiggybackLogging for Unmerged {
         self.0.clock(piggyback)
     }
 
+    fn state(&self) -> Option<IncarnationClock> {
+        self.0.state()
+    }
+
+    fn resumed(&mut self, clock: &IncarnationClock) {
+        if RESUMES {
+            self.0.resumed(clock);
+        }
+    }
+
     fn begin(&mut self, version: Version, events: EventIndex) {
         self.0.begin(version, events);
     }
 }
 
 pub fn clocks_are_not_merged(registry: &mut Registry) {
-    registry
-        .piggyback_logging
-        .register("vector clock", "mutant", |build| Box::new(Unmerged(VectorClock::new(build))));
+    registry.piggyback_logging.register("vector clock", "mutant", |build| {
+        Box::new(Incomplete::<false, true>(VectorClock::new(build)))
+    });
+}
+
+pub fn clocks_of_checkpoints_are_forgotten(registry: &mut Registry) {
+    registry.piggyback_logging.register("vector clock", "mutant", |build| {
+        Box::new(Incomplete::<true, false>(VectorClock::new(build)))
+    });
 }
 
 /// A communication-induced protocol that forces nothing, or takes no note of what it sends.

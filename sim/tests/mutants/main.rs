@@ -193,7 +193,7 @@ const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "obsolete messages are delivered",
-        specifications: &["optimistic"],
+        specifications: &["optimistic", "optimistic-checkpoint"],
         oracle: Oracle::Line,
         breaks: Module(broken::nothing_is_obsolete),
         tried: AtRandom,
@@ -207,7 +207,7 @@ const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "orphans do not notice",
-        specifications: &["optimistic"],
+        specifications: &["optimistic", "optimistic-checkpoint"],
         oracle: Oracle::Replay,
         breaks: Module(broken::orphans_do_not_notice),
         tried: AtRandom,
@@ -290,6 +290,24 @@ const MUTANTS: &[Mutant] = &[
         tried: AtRandom,
     },
     Mutant {
+        name: "what a checkpoint depended on is forgotten",
+        specifications: &["optimistic-checkpoint"],
+        oracle: Oracle::Replay,
+        breaks: Module(broken::clocks_of_checkpoints_are_forgotten),
+        tried: Directed(
+            told_after_a_checkpoint,
+            "late:3>1#0@30000,1@after:saved.1,0@after:deliver.2",
+            10_000,
+        ),
+    },
+    Mutant {
+        name: "collection does not wait until no failure can undo the checkpoint",
+        specifications: &["optimistic-checkpoint"],
+        oracle: Oracle::Checkpoints,
+        breaks: World(Control::CollectUnstable),
+        tried: AtRandom,
+    },
+    Mutant {
         name: "a failed write of a checkpoint releases what it covers",
         specifications: &["checkpoint-index", "pessimistic-sender-checkpoint"],
         oracle: Oracle::Checkpoints,
@@ -305,7 +323,7 @@ const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "collection goes one checkpoint too far",
-        specifications: &["checkpoint-index", "pessimistic-sender-checkpoint"],
+        specifications: &["checkpoint-index", "pessimistic-sender-checkpoint", "optimistic-checkpoint"],
         oracle: Oracle::Checkpoints,
         breaks: World(Control::CollectTooMuch),
         tried: AtRandom,
@@ -433,7 +451,7 @@ fn found(outcome: &Outcome, name: &str, tolerated: Option<u32>, failures: usize)
         Ending::Violated(violation) => match violation {
             Violation::Orphan { .. } | Violation::OutputOrphaned { .. } => Oracle::Replay,
             Violation::Uncommitted { .. } => Oracle::Commitment,
-            Violation::NotTheLine { .. } => Oracle::Line,
+            Violation::NotTheLine { .. } | Violation::NotTheNewest { .. } => Oracle::Line,
             Violation::Incarnation { .. } | Violation::RolledBack { .. } => Oracle::Lives,
             Violation::Waited { .. } => Oracle::Waiting,
             Violation::Gap { .. } => Oracle::Gap,
@@ -495,6 +513,17 @@ fn overtaken() -> Vec<Vec<Op>> {
     let orphan = [take(Some(0), TELL).as_slice(), &take(Some(1), TELL), &[send(3, TELL)]].concat();
     let misled = [&[send(0, ASK)], take(Some(2), TELL).as_slice()].concat();
     vec![lost, informed, orphan, misled]
+}
+
+/// Rank 0 takes what rank 2 or rank 3 asks and tells rank 1, which takes a checkpoint behind that, dies, and goes on from there. It tells
+/// rank 2 what depends on rank 0 by the checkpoint alone, and rank 0 dies before its log comes to the disk.
+fn told_after_a_checkpoint() -> Vec<Vec<Op>> {
+    let send = |to, tag| Op::Send { to, tag, len: 16, synchronous: false };
+    let take = |from, tag| [Op::Post { from, tag }, Op::WaitFirst];
+    let lost = [take(None, ASK).as_slice(), &[send(1, TELL)], &take(None, ASK)].concat();
+    let saved = [take(Some(0), TELL).as_slice(), &take(Some(3), TELL), &[send(2, TELL)]].concat();
+    let misled = [&[send(0, ASK)], take(Some(1), TELL).as_slice()].concat();
+    vec![lost, saved, misled, vec![send(0, ASK), send(1, TELL)]]
 }
 
 /// The table in the documentation has a line for each, with its protocols and its oracle, and no other.

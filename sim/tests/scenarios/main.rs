@@ -2,8 +2,8 @@
 //! it concerns, under both failure units, with several seeds.
 //!
 //! A specification joins by what it logs, sends and waits for ([`facts::Facts`]). Beside each one as it stands, variants of it are tried
-//! that tolerate more failures, or in which one rank asks for all. A schedule must be *seen* to have happened, in the trace:
-//! else a scenario could test nothing. `docs/crash-schedules.md` lists them all, and is held to them by a test.
+//! that tolerate more failures, in which one rank asks for all, or in which recovery finds the orphans itself. A schedule must be *seen* to
+//! have happened, in the trace: else a scenario could test nothing. `docs/crash-schedules.md` lists them all, and is held to them by a test.
 
 mod checkpoints;
 mod edges;
@@ -79,8 +79,10 @@ fn variants() -> Vec<(String, Facts)> {
             std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
         let tolerating = |failures| text.replace("with (f = 1)", &format!("with (f = {failures})"));
         let asked_by_one = tolerating(2).replace("determinants: distributed", "determinants: centralized");
+        let exchanged = text.replace("broadcast logical clock", "exchange vector clock");
         let candidates = [
             (name.clone(), text.clone()),
+            (format!("{name}+exchange"), exchanged),
             (format!("{name}+f=2"), tolerating(2)),
             (format!("{name}+f=3"), tolerating(3)),
             (format!("{name}+centralized"), asked_by_one),

@@ -1,6 +1,7 @@
 //! Orphans: news that comes late, comes twice, comes to somebody who dies; and what a rollback takes with it.
 
 use egida_core::trace::{Ended, Event};
+use egida_spec::protocol::FailureUnit;
 
 use crate::programs::{ASK, OTHER, TELL, chain, from, from_any, hub, script, send};
 use crate::story::{Scenario, Story, Told, at};
@@ -11,6 +12,7 @@ pub const SCENARIOS: &[Scenario] = &[
     NEWS_CROSSES,
     INNOCENT_SUFFIX,
     BEFORE_THE_PEER_ROLLED_BACK,
+    SAVED_ORPHAN,
 ];
 
 /// How long a disk takes at most: long enough that what is to be lost is not written yet.
@@ -141,6 +143,34 @@ const BEFORE_THE_PEER_ROLLED_BACK: Scenario = Scenario {
                 told.in_order(&[sends, rolls_back])
             })
             .with_disk_delay(LONG)
+            .sometimes(),
+        ]
+    },
+};
+
+/// Rank 1 takes checkpoints, and the last that comes to stable storage depends on what the hub then loses. It is an orphan like its rank, which
+/// goes back to an earlier one: that must still be there, and the log from it on.
+const SAVED_ORPHAN: Scenario = Scenario {
+    number: 36,
+    name: "an-orphan-has-saved-its-state",
+    concerned: "those with orphans that take checkpoints",
+    concerns: |facts| facts.detects && facts.takes_checkpoints && facts.unit == FailureUnit::Node,
+    asserted: "rank 1's checkpoint is saved, rank 1 rolls back, and its next life begins from an earlier one: it gives that number to another",
+    stories: |_| {
+        vec![
+            Story::of(hub(10), "0@after:saved.1:3", |told| {
+                let Some(rollback) = told.rollback(1, 1) else { return false };
+                let saved = told.lines[..rollback].iter().rev().find_map(|line| match line.event {
+                    Event::Saved { number, durable: true } if line.rank == Some(1) => Some(number),
+                    _ => None,
+                });
+                let next = told.lines[rollback..].iter().find_map(|line| match line.event {
+                    Event::Checkpoint { number, .. } if at(line, 1, 2) => Some(number),
+                    _ => None,
+                });
+                saved.zip(next).is_some_and(|(saved, next)| 1 < next && next <= saved)
+            })
+            .with_checkpoints()
             .sometimes(),
         ]
     },
