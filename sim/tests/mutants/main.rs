@@ -292,7 +292,7 @@ const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "what a checkpoint depended on is forgotten",
         specifications: &["optimistic-checkpoint"],
-        oracle: Oracle::Replay,
+        oracle: Oracle::Checkpoints,
         breaks: Module(broken::clocks_of_checkpoints_are_forgotten),
         tried: Directed(
             told_after_a_checkpoint,
@@ -515,8 +515,8 @@ fn overtaken() -> Vec<Vec<Op>> {
     vec![lost, informed, orphan, misled]
 }
 
-/// Rank 0 takes what rank 2 or rank 3 asks and tells rank 1, which takes a checkpoint behind that, dies, and goes on from there. It tells
-/// rank 2 what depends on rank 0 by the checkpoint alone, and rank 0 dies before its log comes to the disk.
+/// Rank 0 takes what rank 2 or rank 3 asks and tells rank 1, which takes a checkpoint behind that, dies, and goes on from there. What it does
+/// then, and tells rank 2, depends on rank 0 by the checkpoint alone; and rank 0 has it in no log that lasts.
 fn told_after_a_checkpoint() -> Vec<Vec<Op>> {
     let send = |to, tag| Op::Send { to, tag, len: 16, synchronous: false };
     let take = |from, tag| [Op::Post { from, tag }, Op::WaitFirst];
