@@ -64,11 +64,12 @@ impl Simulation<'_> {
         let messages = from.and_then(|stored| stored.messages.as_ref());
         let newest = world.checkpoints.newest_within(rank, kept);
         let logged = image.messages.iter().map(|message| (message.source, message.ssn));
-        let right = recoverable.started(rank, kept, messages, logged).and_then(|()| match number == newest {
+        let right = recoverable.started(rank, kept, messages, logged);
+        let is_newest = match number == newest {
             true => Ok(()),
             false => Err(Violation::NotTheNewest { rank, number, newest }),
-        });
-        if let Err(violation) = right {
+        };
+        if let Err(violation) = right.and(is_newest) {
             self.end = self.end.take().or(Some(Ending::Violated(violation)));
         }
     }
