@@ -273,7 +273,7 @@ impl Checkpoints {
             }
         }
         for saving in &self.saving {
-            into.word(u64::from(saving.rank) << 32 | u64::from(saving.incarnation));
+            into.word(u64::from(saving.rank) << 32 | u64::from(saving.checkpoint.head.incarnation));
             into.bytes(&saving.checkpoint.to_bytes().unwrap_or_default());
             into.word(saving.position);
             into.shown(&saving.holders);
