@@ -14,6 +14,8 @@ use crate::constants::*;
 use crate::datatype::{Blocks, Datatype, DatatypeError, Source, Target};
 use crate::errors::{Failure, Outcome};
 use crate::handle::{Integer, MPI_Comm, MPI_Datatype, MPI_Op};
+use crate::plan::collective::in_place;
+use crate::plan::{self, Build};
 use crate::types::wide;
 use crate::{ops, types, world};
 
@@ -24,7 +26,7 @@ struct Members<'a> {
 }
 
 /// Channels are in order, so one tag serves all collectives.
-const TAG: i32 = 0;
+pub const TAG: i32 = 0;
 
 impl Peers for Members<'_> {
     type Error = Fault;
@@ -86,17 +88,52 @@ pub fn exchange<const N: usize>(comm: &Communicator, mine: [u8; N]) -> Outcome<V
     Ok(all)
 }
 
-/// Runs a collective on the communicator of a handle.
-fn run(comm: MPI_Comm, body: impl FnOnce(&mut Members<'_>, &Arc<Communicator>) -> Outcome) -> Outcome {
-    comm::on(comm, |comm| body(&mut Members { comm }, comm))
+/// The bytes of one member, which only it gives.
+pub fn spread(comm: &Communicator, root: usize, mine: Vec<u8>) -> Outcome<Vec<u8>> {
+    let byte = types::get(MPI_BYTE)?;
+    let members = &mut Members { comm };
+    let mut len = (mine.len() as u64).to_le_bytes();
+    // SAFETY: both targets are memory of this function's.
+    unsafe {
+        collective::bcast(members, root, Target::new(len.as_mut_ptr(), len.len() as i64, &byte)?)?;
+        let mut all = mine;
+        all.resize(u64::from_le_bytes(len) as usize, 0);
+        collective::bcast(members, root, Target::new(all.as_mut_ptr(), all.len() as i64, &byte)?)?;
+        Ok(all)
+    }
+}
+
+/// Every member's bytes, of any lengths, in rank order.
+pub fn gossip(comm: &Communicator, mine: &[u8]) -> Outcome<Vec<Vec<u8>>> {
+    let byte = types::get(MPI_BYTE)?;
+    let lens = exchange(comm, (mine.len() as u64).to_le_bytes())?;
+    let lens: Vec<i64> = lens.into_iter().map(|len| u64::from_le_bytes(len) as i64).collect();
+    let starts: Vec<i64> = lens.iter().scan(0, |end, len| Some(std::mem::replace(end, *end + len))).collect();
+    let mut all = vec![0u8; lens.iter().sum::<i64>() as usize];
+    // SAFETY: `mine` is of this length, and `all` has room for all; nobody else uses them.
+    unsafe {
+        let send = Source::new(mine.as_ptr(), mine.len() as i64, &byte)?;
+        let receive = Blocks::each(all.as_mut_ptr(), &lens, &starts, &byte)?;
+        collective::allgather(&mut Members { comm }, Some(send), receive)?;
+    }
+    let piece = |(start, len): (&i64, &i64)| all[*start as usize..(*start + *len) as usize].to_vec();
+    Ok(starts.iter().zip(&lens).map(piece).collect())
+}
+
+/// Runs a collective on the communicator of a handle: `body` among the members of one group, what `between` says between two.
+fn run(
+    comm: MPI_Comm,
+    between: impl FnOnce(&Arc<Communicator>) -> Outcome<Build>,
+    body: impl FnOnce(&mut Members<'_>, &Arc<Communicator>) -> Outcome,
+) -> Outcome {
+    comm::on(comm, |comm| match comm.remote {
+        None => body(&mut Members { comm }, comm),
+        Some(_) => plan::now(comm, &*between(comm)?).map(drop),
+    })
 }
 
 fn root_rank(root: c_int) -> Outcome<usize> {
     usize::try_from(root).map_err(|_| Failure::new(MPI_ERR_ROOT, format!("root {root}")))
-}
-
-fn in_place(buffer: *const c_void) -> bool {
-    buffer as usize == MPI_IN_PLACE
 }
 
 /// A datatype, unless the argument does not count at this rank.
@@ -124,7 +161,7 @@ macro_rules! memory {
 
 /// `MPI_Barrier`
 pub unsafe fn barrier(comm: MPI_Comm) -> Outcome {
-    run(comm, |members, _| Ok(collective::barrier(members)?))
+    run(comm, |comm| plan::collective::barrier(comm), |members, _| Ok(collective::barrier(members)?))
 }
 
 /// `MPI_Bcast`
@@ -135,7 +172,7 @@ pub unsafe fn bcast(
     root: c_int,
     comm: MPI_Comm,
 ) -> Outcome {
-    run(comm, |members, _| {
+    run(comm, |comm| plan::collective::bcast(buffer, count, datatype, root, comm), |members, _| {
         let datatype = types::get(datatype)?;
         // SAFETY: the caller gives `count` elements; so in all of these.
         let buffer = unsafe { Target::new(buffer.cast(), count.wide(), &datatype)? };
@@ -154,7 +191,7 @@ pub unsafe fn gather<N: Integer>(
     root: c_int,
     comm: MPI_Comm,
 ) -> Outcome {
-    run(comm, |members, comm| {
+    run(comm, |comm| plan::collective::gather(sendbuf, sendcount, sendtype, recvbuf, recvcount, recvtype, root, comm), |members, comm| {
         let root = root_rank(root)?;
         let send_type = significant(!in_place(sendbuf), sendtype)?;
         let receive_type = significant(members.rank() == root, recvtype)?;
@@ -186,7 +223,10 @@ pub unsafe fn gatherv<N: Integer, D: Integer>(
     root: c_int,
     comm: MPI_Comm,
 ) -> Outcome {
-    run(comm, |members, comm| {
+    run(comm, |comm| {
+        // SAFETY: the caller's arrays are as the standard has them.
+        unsafe { plan::collective::gatherv(sendbuf, sendcount, sendtype, recvbuf, recvcounts, displs, recvtype, root, comm) }
+    }, |members, comm| {
         let root = root_rank(root)?;
         let send_type = significant(!in_place(sendbuf), sendtype)?;
         let receive_type = significant(members.rank() == root, recvtype)?;
@@ -216,7 +256,7 @@ pub unsafe fn scatter<N: Integer>(
     root: c_int,
     comm: MPI_Comm,
 ) -> Outcome {
-    run(comm, |members, comm| {
+    run(comm, |comm| plan::collective::scatter(sendbuf, sendcount, sendtype, recvbuf, recvcount, recvtype, root, comm), |members, comm| {
         let root = root_rank(root)?;
         let send_type = significant(members.rank() == root, sendtype)?;
         let receive_type = significant(!in_place(recvbuf), recvtype)?;
@@ -248,7 +288,10 @@ pub unsafe fn scatterv<N: Integer, D: Integer>(
     root: c_int,
     comm: MPI_Comm,
 ) -> Outcome {
-    run(comm, |members, comm| {
+    run(comm, |comm| {
+        // SAFETY: the caller's arrays are as the standard has them.
+        unsafe { plan::collective::scatterv(sendbuf, sendcounts, displs, sendtype, recvbuf, recvcount, recvtype, root, comm) }
+    }, |members, comm| {
         let root = root_rank(root)?;
         let send_type = significant(members.rank() == root, sendtype)?;
         let receive_type = significant(!in_place(recvbuf), recvtype)?;
@@ -277,7 +320,7 @@ pub unsafe fn allgather<N: Integer>(
     recvtype: MPI_Datatype,
     comm: MPI_Comm,
 ) -> Outcome {
-    run(comm, |members, comm| {
+    run(comm, |comm| plan::collective::allgather(sendbuf, sendcount, sendtype, recvbuf, recvcount, recvtype, comm), |members, comm| {
         let send_type = significant(!in_place(sendbuf), sendtype)?;
         let receive_type = types::get(recvtype)?;
         // SAFETY: see `bcast`.
@@ -304,7 +347,10 @@ pub unsafe fn allgatherv<N: Integer, D: Integer>(
     recvtype: MPI_Datatype,
     comm: MPI_Comm,
 ) -> Outcome {
-    run(comm, |members, comm| {
+    run(comm, |comm| {
+        // SAFETY: the caller's arrays are as the standard has them.
+        unsafe { plan::collective::allgatherv(sendbuf, sendcount, sendtype, recvbuf, recvcounts, displs, recvtype, comm) }
+    }, |members, comm| {
         let send_type = significant(!in_place(sendbuf), sendtype)?;
         let receive_type = types::get(recvtype)?;
         // SAFETY: see `gatherv`.
@@ -329,7 +375,7 @@ pub unsafe fn alltoall<N: Integer>(
     recvtype: MPI_Datatype,
     comm: MPI_Comm,
 ) -> Outcome {
-    run(comm, |members, comm| {
+    run(comm, |comm| plan::collective::alltoall(sendbuf, sendcount, sendtype, recvbuf, recvcount, recvtype, comm), |members, comm| {
         let send_type = significant(!in_place(sendbuf), sendtype)?;
         let receive_type = types::get(recvtype)?;
         let ranks = comm.size() as usize;
@@ -357,7 +403,10 @@ pub unsafe fn alltoallv<N: Integer, D: Integer>(
     recvtype: MPI_Datatype,
     comm: MPI_Comm,
 ) -> Outcome {
-    run(comm, |members, comm| {
+    run(comm, |comm| {
+        // SAFETY: the caller's arrays are as the standard has them.
+        unsafe { plan::collective::alltoallv(sendbuf, sendcounts, sdispls, sendtype, recvbuf, recvcounts, rdispls, recvtype, comm) }
+    }, |members, comm| {
         let send_type = significant(!in_place(sendbuf), sendtype)?;
         let receive_type = types::get(recvtype)?;
         // SAFETY: see `gatherv`.
@@ -382,7 +431,7 @@ pub unsafe fn reduce(
     root: c_int,
     comm: MPI_Comm,
 ) -> Outcome {
-    run(comm, |members, _| {
+    run(comm, |comm| plan::reduction::reduce(sendbuf, recvbuf, count, datatype, op, root, comm), |members, _| {
         let (root, op, datatype) = (root_rank(root)?, ops::get(op)?, types::get(datatype)?);
         // SAFETY: see `gather`.
         unsafe {
@@ -409,7 +458,7 @@ macro_rules! reductions {
             op: MPI_Op,
             comm: MPI_Comm,
         ) -> Outcome {
-            run(comm, |members, _| {
+            run(comm, |comm| plan::reduction::$name(sendbuf, recvbuf, count, datatype, op, comm), |members, _| {
                 let (op, datatype) = (ops::get(op)?, types::get(datatype)?);
                 // SAFETY: see `bcast`.
                 unsafe {
@@ -440,7 +489,10 @@ pub unsafe fn reduce_scatter<N: Integer>(
     op: MPI_Op,
     comm: MPI_Comm,
 ) -> Outcome {
-    run(comm, |members, comm| {
+    run(comm, |comm| {
+        // SAFETY: the caller's arrays are as the standard has them.
+        unsafe { plan::reduction::reduce_scatter(sendbuf, recvbuf, recvcounts, datatype, op, comm) }
+    }, |members, comm| {
         // SAFETY: the caller gives a count for each rank.
         let counts = unsafe { wide(recvcounts, comm.size() as c_int)? };
         // SAFETY: see `scatter_reduced`.
@@ -457,7 +509,7 @@ pub unsafe fn reduce_scatter_block(
     op: MPI_Op,
     comm: MPI_Comm,
 ) -> Outcome {
-    run(comm, |members, comm| {
+    run(comm, |comm| plan::reduction::reduce_scatter_block(sendbuf, recvbuf, recvcount, datatype, op, comm), |members, comm| {
         let counts = vec![recvcount.wide(); comm.size() as usize];
         // SAFETY: see `scatter_reduced`.
         unsafe { scatter_reduced(members, sendbuf, recvbuf, &counts, datatype, op) }

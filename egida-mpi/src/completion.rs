@@ -385,7 +385,8 @@ pub unsafe fn request_get_status(
         let over = world::with(|world| all_over(&mut asked, world))?;
         write_flag(flag, over);
         if over {
-            let ended = asked.get(0).map_or_else(|| Ended::with(MPI_Status::empty()), Request::ended);
+            let request = asked.requests.get_mut(request);
+            let ended = request.map_or_else(|| Ended::with(MPI_Status::empty()), Request::ended);
             ended.status.write(status);
         }
         Ok(())
@@ -408,7 +409,7 @@ mod tests {
     use egida_core::wire::{Envelope, SendMode};
 
     use super::*;
-    use crate::request::{Memory, Template};
+    use crate::request::{Memory, Receiving};
     use crate::world::scripted::Scripted;
     use crate::{comm, types};
 
@@ -431,10 +432,10 @@ mod tests {
             .map(|tag| {
                 let memory =
                     Memory { base: std::ptr::null_mut(), count: 0, datatype: types::get(MPI_BYTE).unwrap() };
-                let pattern = Some(Pattern { source: None, context: CONTEXT, tag: Some(tag) });
+                let pattern = Pattern { source: None, context: CONTEXT, tag: Some(tag) };
                 // SAFETY: there is no memory to leave alone.
-                let begun = unsafe { Request::begin(&comm, &Template::Receive { pattern, memory }, world) };
-                request::lock().insert(begun.unwrap())
+                let begun = Receiving::post(world, pattern, unsafe { memory.target() }.unwrap().unpacker());
+                request::lock().insert(Request::receiving(&comm, begun.unwrap()))
             })
             .collect()
     }

@@ -1,9 +1,11 @@
 //! Beginning and end, clocks, names, versions, memory (MPI 5.0, chapters 9 and 11).
 
 use std::ffi::{CStr, c_char, c_int, c_void};
-use std::sync::atomic::{AtomicI32, AtomicU8, Ordering};
+use std::sync::Once;
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU8, Ordering};
 
 use crate::constants::*;
+use crate::entry::Inside;
 use crate::errors::{Failure, Outcome};
 use crate::handle::{MPI_Aint, MPI_Comm, MPI_Info};
 use crate::status::{write_flag, write_string};
@@ -46,16 +48,71 @@ pub unsafe fn init_thread(
     Ok(())
 }
 
+/// How many sessions there are, and whether the rank has begun and ended. A rank begins with the first session or `MPI_Init`, and ends
+/// with `MPI_Finalize` or, where that is not to come, when the process does: another session may begin.
+static SESSIONS: AtomicI32 = AtomicI32::new(0);
+static BEGUN: AtomicBool = AtomicBool::new(false);
+
 fn begin(level: c_int) -> Outcome {
     if phase() != BEFORE {
         return Err(Failure::new(MPI_ERR_OTHER, "MPI was initialized before"));
     }
-    let (rank, size) = world::with(|world| world.initialize().map(|()| (world.rank(), world.size())))?;
-    comm::init(rank, size);
+    begin_rank()?;
     THREAD_LEVEL.store(level, Ordering::Relaxed);
     MAIN_THREAD.store(this_thread(), Ordering::Relaxed);
     PHASE.store(RUNNING, Ordering::Relaxed);
     Ok(())
+}
+
+fn begin_rank() -> Outcome {
+    if !BEGUN.swap(true, Ordering::Relaxed) {
+        let (rank, size) =
+            world::with(|world| world.initialize().map(|()| (world.rank(), world.size())))?;
+        comm::init(rank, size);
+    }
+    Ok(())
+}
+
+/// A session begins.
+pub fn begin_session() -> Outcome {
+    static AT_EXIT: Once = Once::new();
+    begin_rank()?;
+    SESSIONS.fetch_add(1, Ordering::Relaxed);
+    // SAFETY: the function may be called at any time from now on.
+    AT_EXIT.call_once(|| unsafe {
+        libc::atexit(end_of_process);
+    });
+    Ok(())
+}
+
+/// A session ends. A program without `MPI_Init` has come to its end with its last session: what it has sent is sent then, and what
+/// comes after is another session's.
+pub fn end_session() -> Outcome {
+    let last = SESSIONS.fetch_sub(1, Ordering::Relaxed) == 1;
+    if last && phase() == BEFORE {
+        world::with(request::advance_detached)?;
+    }
+    Ok(())
+}
+
+/// At the end of the process: a program that had sessions only is over.
+extern "C" fn end_of_process() {
+    let _inside = Inside::enter();
+    if BEGUN.load(Ordering::Relaxed) && phase() == BEFORE && SESSIONS.load(Ordering::Relaxed) == 0 {
+        PHASE.store(AFTER, Ordering::Relaxed);
+        if let Err(fault) = world::with(|world| world.finalize()) {
+            end::for_fault(&fault);
+        }
+    }
+}
+
+/// The thread level in words, as info objects have it.
+pub fn thread_level_name() -> &'static str {
+    match THREAD_LEVEL.load(Ordering::Relaxed) {
+        MPI_THREAD_SINGLE => "MPI_THREAD_SINGLE",
+        MPI_THREAD_FUNNELED => "MPI_THREAD_FUNNELED",
+        _ => "MPI_THREAD_SERIALIZED",
+    }
 }
 
 /// `MPI_Initialized`
@@ -91,10 +148,10 @@ pub unsafe fn finalize() -> Outcome {
     if phase() != RUNNING {
         return Err(Failure::new(MPI_ERR_OTHER, "MPI is not initialized, or was finalized before"));
     }
-    world::with(|world| {
-        request::advance_detached(world)?;
-        world.finalize()
-    })?;
+    comm::finalize()?;
+    world::with(request::advance_detached)?;
+    request::finish_detached();
+    world::with(|world| world.finalize())?;
     PHASE.store(AFTER, Ordering::Relaxed);
     Ok(())
 }

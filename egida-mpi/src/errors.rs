@@ -1,16 +1,20 @@
-//! Error classes, what is raised on which communicator, and error handlers (MPI 5.0, chapter 9).
+//! What is raised where, and error handlers (MPI 5.0, section 9.3).
+
+pub mod codes;
 
 use std::borrow::Cow;
-use std::ffi::{c_char, c_int};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::ffi::c_int;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use egida_core::fault::Fault;
 
 use crate::comm::{self, Communicator};
 use crate::constants::*;
-use crate::end;
-use crate::handle::{MPI_Comm, MPI_Comm_errhandler_function, MPI_Errhandler, Table};
-use crate::status::write_string;
+use crate::handle::{
+    Handle, MPI_Comm, MPI_Comm_errhandler_function, MPI_Errhandler, MPI_File_errhandler_function, MPI_Session,
+    MPI_Session_errhandler_function, MPI_Win_errhandler_function, Table,
+};
+use crate::{end, session};
 
 /// What an entry point returns.
 pub type Outcome<T = ()> = Result<T, Failure>;
@@ -31,8 +35,46 @@ pub struct Raised {
     pub class: c_int,
     /// What is wrong, in the caller's words.
     pub what: Cow<'static, str>,
-    /// The communicator that it is raised on; else `MPI_COMM_SELF`.
-    pub on: Option<Arc<Communicator>>,
+    /// Where it is raised; else on `MPI_COMM_SELF`.
+    pub on: Option<Place>,
+}
+
+/// Whose error handler judges an error.
+#[derive(Debug, Clone)]
+pub enum Place {
+    /// A communicator's.
+    Comm(Arc<Communicator>),
+    /// A session's.
+    Session(MPI_Session, Handler),
+    /// That one, of an object that is not made yet.
+    Handler(Handler),
+}
+
+impl Place {
+    fn handler(&self) -> Handler {
+        match self {
+            Self::Comm(comm) => comm.handler(),
+            Self::Session(_, handler) | Self::Handler(handler) => handler.clone(),
+        }
+    }
+
+    /// How a message to a person says where.
+    fn named(&self) -> String {
+        match self {
+            Self::Comm(comm) => format!(" on {}", comm.name()),
+            Self::Session(..) => " on a session".to_owned(),
+            Self::Handler(_) => String::new(),
+        }
+    }
+
+    /// The handle that a handler of the application's is given.
+    fn handle_value(&self) -> usize {
+        match self {
+            Self::Comm(comm) => comm.handle.value(),
+            Self::Session(session, _) => session.value(),
+            Self::Handler(_) => MPI_COMM_SELF.value(),
+        }
+    }
 }
 
 impl Failure {
@@ -45,7 +87,25 @@ impl Failure {
     #[must_use]
     pub fn on(mut self, comm: &Arc<Communicator>) -> Self {
         if let Self::Raised(raised) = &mut self {
-            raised.on.get_or_insert_with(|| comm.clone());
+            raised.on.get_or_insert_with(|| Place::Comm(comm.clone()));
+        }
+        self
+    }
+
+    /// The same, raised on a session unless it was raised elsewhere.
+    #[must_use]
+    pub fn on_session(mut self, session: MPI_Session, handler: Handler) -> Self {
+        if let Self::Raised(raised) = &mut self {
+            raised.on.get_or_insert(Place::Session(session, handler));
+        }
+        self
+    }
+
+    /// The same, for that handler to judge unless it was raised elsewhere.
+    #[must_use]
+    pub fn to(mut self, handler: Handler) -> Self {
+        if let Self::Raised(raised) = &mut self {
+            raised.on.get_or_insert(Place::Handler(handler));
         }
         self
     }
@@ -63,17 +123,38 @@ impl From<Fault> for Failure {
     }
 }
 
+/// A function of the application that judges errors of a communicator, session or file: a handle and a code.
+pub type UserHandler = unsafe extern "C" fn(*mut usize, *mut c_int, ...);
+
 /// What to do with an error.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Default)]
 pub enum Handler {
     /// End the job.
+    #[default]
     Fatal,
     /// End the processes of the communicator: the job, in this library.
     Abort,
     /// Return the class.
     Return,
     /// Ask the application.
-    User(unsafe extern "C" fn(*mut MPI_Comm, *mut c_int, ...)),
+    User(Arc<User>),
+}
+
+/// A handler of the application's.
+#[derive(Debug)]
+pub struct User {
+    function: UserHandler,
+    on: On,
+    handle: MPI_Errhandler,
+}
+
+/// What a handler of the application's judges errors of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum On {
+    Comm,
+    Session,
+    File,
+    Win,
 }
 
 /// Hands a failure to the error handler, and returns the class if it lets the call return.
@@ -82,41 +163,90 @@ pub fn raise(name: &str, failure: Failure) -> c_int {
         Failure::Fatal(fault) => end::for_fault(&fault),
         Failure::Raised(raised) => raised,
     };
-    let on = raised.on.clone().or_else(|| comm::get(MPI_COMM_SELF).ok());
-    let handler = on.as_ref().map_or(Handler::Fatal, |comm| comm.handler());
+    let on = raised.on.clone().or_else(|| comm::get(MPI_COMM_SELF).ok().map(Place::Comm));
+    let handler = on.as_ref().map_or(Handler::Fatal, Place::handler);
     match handler {
         Handler::Return => {}
-        Handler::User(function) => {
-            let mut handle = on.map_or(MPI_COMM_SELF, |comm| comm.handle);
+        Handler::User(user) => {
+            let mut handle = on.map_or(MPI_COMM_SELF.value(), |place| place.handle_value());
             let mut class = raised.class;
             // SAFETY: the application gave the function for this; both arguments live through the call.
-            unsafe { function(&raw mut handle, &raw mut class) };
+            unsafe { (user.function)(&raw mut handle, &raw mut class) };
         }
         Handler::Fatal | Handler::Abort => {
-            let place = on.map_or_else(String::new, |comm| format!(" on {}", comm.name()));
-            let text = class_text(raised.class);
+            let place = on.map_or_else(String::new, |place| place.named());
+            let text = codes::text(raised.class);
             end::with_message(&format!("{name}{place}: {text}: {}", raised.what), end::ERROR)
         }
     }
     raised.class
 }
 
-static HANDLERS: Mutex<Table<MPI_Errhandler, Handler>> = Mutex::new(Table::new());
+/// Handlers of the application's. One lives as long as its handle, or what it judges the errors of.
+static HANDLERS: Mutex<Table<MPI_Errhandler, Held>> = Mutex::new(Table::new());
 
-fn resolve(handle: MPI_Errhandler) -> Outcome<Handler> {
+/// A handler, and how many times the application has its handle: once since it was made, once for each time it was asked for.
+#[derive(Debug)]
+struct Held {
+    handler: Weak<User>,
+    times: usize,
+    kept: Option<Arc<User>>,
+}
+
+fn lock() -> std::sync::MutexGuard<'static, Table<MPI_Errhandler, Held>> {
+    HANDLERS.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The handler of a handle.
+pub fn handler_of(handle: MPI_Errhandler) -> Outcome<Handler> {
+    let none = || Failure::new(MPI_ERR_ERRHANDLER, "the error handler is not one, is null, or was freed");
     match handle {
         MPI_ERRORS_ARE_FATAL => Ok(Handler::Fatal),
         MPI_ERRORS_ABORT => Ok(Handler::Abort),
         MPI_ERRORS_RETURN => Ok(Handler::Return),
-        dynamic => lock()
-            .get(dynamic)
-            .copied()
-            .ok_or_else(|| Failure::new(MPI_ERR_ERRHANDLER, "the error handler is not one, or was freed")),
+        dynamic => lock().get(dynamic).and_then(|held| held.kept.clone()).map(Handler::User).ok_or_else(none),
     }
 }
 
-fn lock() -> std::sync::MutexGuard<'static, Table<MPI_Errhandler, Handler>> {
-    HANDLERS.lock().unwrap_or_else(PoisonError::into_inner)
+fn create(on: On, function: Option<UserHandler>, errhandler: *mut MPI_Errhandler) -> Outcome {
+    let function =
+        function.ok_or_else(|| Failure::new(MPI_ERR_ARG, "the error handler is a null pointer"))?;
+    let handle = lock().insert_with(|handle| {
+        let user = Arc::new(User { function, on, handle });
+        Held { handler: Arc::downgrade(&user), times: 1, kept: Some(user) }
+    });
+    // SAFETY: the caller gives room for a handle.
+    unsafe { errhandler.write(handle) };
+    Ok(())
+}
+
+/// The handler of a handle, to be set on an object of that kind.
+fn handler_for(on: On, handle: MPI_Errhandler) -> Outcome<Handler> {
+    match handler_of(handle)? {
+        Handler::User(user) if user.on != on => {
+            Err(Failure::new(MPI_ERR_ERRHANDLER, "the error handler is one of another kind of object"))
+        }
+        handler => Ok(handler),
+    }
+}
+
+/// The handle of a handler, which the application has once more from now on.
+fn handle_of(handler: &Handler) -> MPI_Errhandler {
+    match handler {
+        Handler::Fatal => MPI_ERRORS_ARE_FATAL,
+        Handler::Abort => MPI_ERRORS_ABORT,
+        Handler::Return => MPI_ERRORS_RETURN,
+        Handler::User(user) => {
+            let mut handlers = lock();
+            if let Some(held) = handlers.get_mut(user.handle)
+                && held.handler.ptr_eq(&Arc::downgrade(user))
+            {
+                held.times += 1;
+                held.kept.get_or_insert_with(|| user.clone());
+            }
+            user.handle
+        }
+    }
 }
 
 /// `MPI_Comm_create_errhandler`
@@ -124,30 +254,44 @@ pub unsafe fn comm_create_errhandler(
     function: MPI_Comm_errhandler_function,
     errhandler: *mut MPI_Errhandler,
 ) -> Outcome {
-    let function =
-        function.ok_or_else(|| Failure::new(MPI_ERR_ARG, "the error handler is a null pointer"))?;
-    let handle = lock().insert(Handler::User(function));
-    // SAFETY: the caller gives room for a handle.
-    unsafe { errhandler.write(handle) };
-    Ok(())
+    create(On::Comm, function, errhandler)
+}
+
+/// `MPI_Session_create_errhandler`
+pub unsafe fn session_create_errhandler(
+    function: MPI_Session_errhandler_function,
+    errhandler: *mut MPI_Errhandler,
+) -> Outcome {
+    create(On::Session, function, errhandler)
+}
+
+/// `MPI_File_create_errhandler`
+pub unsafe fn file_create_errhandler(
+    function: MPI_File_errhandler_function,
+    errhandler: *mut MPI_Errhandler,
+) -> Outcome {
+    create(On::File, function, errhandler)
+}
+
+/// `MPI_Win_create_errhandler`
+pub unsafe fn win_create_errhandler(
+    function: MPI_Win_errhandler_function,
+    errhandler: *mut MPI_Errhandler,
+) -> Outcome {
+    create(On::Win, function, errhandler)
 }
 
 /// `MPI_Comm_set_errhandler`
 pub unsafe fn comm_set_errhandler(comm: MPI_Comm, errhandler: MPI_Errhandler) -> Outcome {
-    let comm = comm::get(comm)?;
-    let handler = resolve(errhandler).map_err(|failure| failure.on(&comm))?;
-    comm.set_handler(handler);
-    Ok(())
+    comm::on(comm, |comm| {
+        comm.set_handler(handler_for(On::Comm, errhandler)?);
+        Ok(())
+    })
 }
 
-/// `MPI_Comm_get_errhandler`: a handle of its own for a handler of the application's.
+/// `MPI_Comm_get_errhandler`
 pub unsafe fn comm_get_errhandler(comm: MPI_Comm, errhandler: *mut MPI_Errhandler) -> Outcome {
-    let handle = match comm::get(comm)?.handler() {
-        Handler::Fatal => MPI_ERRORS_ARE_FATAL,
-        Handler::Abort => MPI_ERRORS_ABORT,
-        Handler::Return => MPI_ERRORS_RETURN,
-        user @ Handler::User(_) => lock().insert(user),
-    };
+    let handle = handle_of(&comm::get(comm)?.handler());
     // SAFETY: the caller gives room for a handle.
     unsafe { errhandler.write(handle) };
     Ok(())
@@ -156,112 +300,64 @@ pub unsafe fn comm_get_errhandler(comm: MPI_Comm, errhandler: *mut MPI_Errhandle
 /// `MPI_Comm_call_errhandler`
 pub unsafe fn comm_call_errhandler(comm: MPI_Comm, errorcode: c_int) -> Outcome {
     let comm = comm::get(comm)?;
-    raise("MPI_Comm_call_errhandler", Failure::new(errorcode, "raised by the program").on(&comm));
-    // The handler let the program go on: the call itself has succeeded.
+    called(&Place::Comm(comm), errorcode)
+}
+
+/// Calls a handler for an error of the application's own; the call itself succeeds.
+fn called(place: &Place, errorcode: c_int) -> Outcome {
+    match place.handler() {
+        Handler::Return => Ok(()),
+        Handler::User(user) => {
+            let (mut handle, mut code) = (place.handle_value(), errorcode);
+            // SAFETY: the application gave the function for this; both arguments live through the call.
+            unsafe { (user.function)(&raw mut handle, &raw mut code) };
+            Ok(())
+        }
+        Handler::Fatal | Handler::Abort => {
+            let failure = Failure::new(errorcode, "the application called the error handler");
+            Err(match place {
+                Place::Comm(comm) => failure.on(comm),
+                Place::Session(session, handler) => failure.on_session(*session, handler.clone()),
+                Place::Handler(handler) => failure.to(handler.clone()),
+            })
+        }
+    }
+}
+
+/// `MPI_Session_set_errhandler`
+pub unsafe fn session_set_errhandler(session: MPI_Session, errhandler: MPI_Errhandler) -> Outcome {
+    let handler = handler_for(On::Session, errhandler)?;
+    session::set_handler(session, handler)
+}
+
+/// `MPI_Session_get_errhandler`
+pub unsafe fn session_get_errhandler(session: MPI_Session, errhandler: *mut MPI_Errhandler) -> Outcome {
+    let handle = handle_of(&session::handler(session)?);
+    // SAFETY: the caller gives room for a handle.
+    unsafe { errhandler.write(handle) };
     Ok(())
+}
+
+/// `MPI_Session_call_errhandler`
+pub unsafe fn session_call_errhandler(session: MPI_Session, errorcode: c_int) -> Outcome {
+    called(&Place::Session(session, session::handler(session)?), errorcode)
 }
 
 /// `MPI_Errhandler_free`
 pub unsafe fn errhandler_free(errhandler: *mut MPI_Errhandler) -> Outcome {
     // SAFETY: the caller points to a handle.
     let handle = unsafe { &mut *errhandler };
-    resolve(*handle)?;
-    lock().remove(*handle);
+    handler_of(*handle)?;
+    let mut handlers = lock();
+    if let Some(held) = handlers.get_mut(*handle) {
+        held.times -= 1;
+        if held.times == 0 {
+            held.kept = None;
+        }
+        if held.handler.strong_count() == 0 {
+            handlers.remove(*handle);
+        }
+    }
     *handle = MPI_ERRHANDLER_NULL;
     Ok(())
-}
-
-/// `MPI_Error_class`: codes are classes here.
-pub unsafe fn error_class(errorcode: c_int, errorclass: *mut c_int) -> Outcome {
-    // SAFETY: the caller gives room for an integer.
-    unsafe { errorclass.write(errorcode) };
-    Ok(())
-}
-
-/// `MPI_Error_string`
-pub unsafe fn error_string(errorcode: c_int, string: *mut c_char, resultlen: *mut c_int) -> Outcome {
-    // SAFETY: the caller gives room for MPI_MAX_ERROR_STRING letters and for the length.
-    unsafe { write_string(&class_text(errorcode), MPI_MAX_ERROR_STRING, string, resultlen) };
-    Ok(())
-}
-
-/// The name of a class and what it means.
-pub fn class_text(class: c_int) -> String {
-    match CLASSES.iter().find(|(known, ..)| *known == class) {
-        Some((_, name, meaning)) => format!("{name}: {meaning}"),
-        None => format!("unknown error class {class}"),
-    }
-}
-
-macro_rules! classes {
-    ($($class:ident $meaning:literal)*) => {
-        const CLASSES: &[(c_int, &str, &str)] = &[$(($class, stringify!($class), $meaning)),*];
-    };
-}
-
-classes! {
-    MPI_SUCCESS "no error"
-    MPI_ERR_BUFFER "invalid buffer"
-    MPI_ERR_COUNT "invalid count"
-    MPI_ERR_TYPE "invalid datatype"
-    MPI_ERR_TAG "invalid tag"
-    MPI_ERR_COMM "invalid communicator"
-    MPI_ERR_RANK "invalid rank"
-    MPI_ERR_REQUEST "invalid request"
-    MPI_ERR_ROOT "invalid root"
-    MPI_ERR_GROUP "invalid group"
-    MPI_ERR_OP "invalid reduction operation"
-    MPI_ERR_TOPOLOGY "invalid topology"
-    MPI_ERR_DIMS "invalid dimensions"
-    MPI_ERR_ARG "invalid argument"
-    MPI_ERR_UNKNOWN "unknown error"
-    MPI_ERR_TRUNCATE "message longer than the receive buffer"
-    MPI_ERR_OTHER "error of no other class"
-    MPI_ERR_INTERN "error inside the library"
-    MPI_ERR_PENDING "request is not complete"
-    MPI_ERR_IN_STATUS "error code is in the status"
-    MPI_ERR_ACCESS "permission denied"
-    MPI_ERR_AMODE "invalid access mode"
-    MPI_ERR_ASSERT "invalid assertion"
-    MPI_ERR_BAD_FILE "invalid file name"
-    MPI_ERR_BASE "invalid base address"
-    MPI_ERR_CONVERSION "data conversion failed"
-    MPI_ERR_DISP "invalid displacement"
-    MPI_ERR_DUP_DATAREP "data representation is already defined"
-    MPI_ERR_FILE_EXISTS "file exists"
-    MPI_ERR_FILE_IN_USE "file is in use"
-    MPI_ERR_FILE "invalid file"
-    MPI_ERR_INFO_KEY "info key is too long"
-    MPI_ERR_INFO_NOKEY "no such info key"
-    MPI_ERR_INFO_VALUE "info value is too long"
-    MPI_ERR_INFO "invalid info"
-    MPI_ERR_IO "input or output failed"
-    MPI_ERR_KEYVAL "invalid attribute key"
-    MPI_ERR_LOCKTYPE "invalid lock type"
-    MPI_ERR_NAME "service name is not published"
-    MPI_ERR_NO_MEM "out of memory"
-    MPI_ERR_NOT_SAME "collective arguments differ between processes"
-    MPI_ERR_NO_SPACE "no space left"
-    MPI_ERR_NO_SUCH_FILE "no such file"
-    MPI_ERR_PORT "invalid port"
-    MPI_ERR_QUOTA "quota exceeded"
-    MPI_ERR_READ_ONLY "file or file system is read-only"
-    MPI_ERR_RMA_ATTACH "memory cannot be attached"
-    MPI_ERR_RMA_CONFLICT "conflicting accesses to a window"
-    MPI_ERR_RMA_RANGE "target memory is not part of the window"
-    MPI_ERR_RMA_SHARED "memory cannot be shared"
-    MPI_ERR_RMA_SYNC "wrong synchronization of one-sided calls"
-    MPI_ERR_SERVICE "invalid service name"
-    MPI_ERR_SIZE "invalid size"
-    MPI_ERR_SPAWN "processes cannot be spawned"
-    MPI_ERR_UNSUPPORTED_DATAREP "data representation is not supported"
-    MPI_ERR_UNSUPPORTED_OPERATION "operation is not supported"
-    MPI_ERR_WIN "invalid window"
-    MPI_ERR_RMA_FLAVOR "wrong flavor of window"
-    MPI_ERR_PROC_ABORTED "a peer has aborted"
-    MPI_ERR_VALUE_TOO_LARGE "value is too large to store"
-    MPI_ERR_SESSION "invalid session"
-    MPI_ERR_ERRHANDLER "invalid error handler"
-    MPI_ERR_ABI "wrong use of the binary interface"
-    MPI_ERR_LASTCODE "last error code"
 }

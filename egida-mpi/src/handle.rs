@@ -16,7 +16,35 @@ pub type MPI_User_function = Option<crate::op::UserFunction>;
 /// A user's reduction with large counts.
 pub type MPI_User_function_c = Option<crate::op::UserFunctionLarge>;
 /// A user's error handler.
-pub type MPI_Comm_errhandler_function = Option<unsafe extern "C" fn(*mut MPI_Comm, *mut c_int, ...)>;
+pub type MPI_Comm_errhandler_function = Option<crate::errors::UserHandler>;
+/// A user's error handler.
+pub type MPI_Session_errhandler_function = Option<crate::errors::UserHandler>;
+/// A user's error handler.
+pub type MPI_File_errhandler_function = Option<crate::errors::UserHandler>;
+/// A user's error handler.
+pub type MPI_Win_errhandler_function = Option<crate::errors::UserHandler>;
+/// What copies a communicator's attribute.
+pub type MPI_Comm_copy_attr_function = crate::attribute::Callback;
+/// What deletes a communicator's attribute.
+pub type MPI_Comm_delete_attr_function = crate::attribute::Callback;
+/// What copies a datatype's attribute.
+pub type MPI_Type_copy_attr_function = crate::attribute::Callback;
+/// What deletes a datatype's attribute.
+pub type MPI_Type_delete_attr_function = crate::attribute::Callback;
+/// What copies a window's attribute.
+pub type MPI_Win_copy_attr_function = crate::attribute::Callback;
+/// What deletes a window's attribute.
+pub type MPI_Win_delete_attr_function = crate::attribute::Callback;
+/// What copies a communicator's attribute (MPI-1).
+pub type MPI_Copy_function = crate::attribute::Callback;
+/// What deletes a communicator's attribute (MPI-1).
+pub type MPI_Delete_function = crate::attribute::Callback;
+/// What tells the status of a generalized request.
+pub type MPI_Grequest_query_function = Option<crate::generalized::Query>;
+/// What is called when a generalized request is freed.
+pub type MPI_Grequest_free_function = Option<crate::generalized::Free>;
+/// What is called when a generalized request is cancelled.
+pub type MPI_Grequest_cancel_function = Option<crate::generalized::Cancel>;
 
 /// The result of a receive, a probe or a completion.
 #[repr(C)]
@@ -101,13 +129,25 @@ impl<H: Handle, T> Table<H, T> {
 
     /// Adds an object that knows its handle.
     pub fn insert_with(&mut self, object: impl FnOnce(H) -> T) -> H {
+        let handle = self.reserve();
+        self.fill(handle, object);
+        handle
+    }
+
+    /// A handle that names nothing until [`Self::fill`].
+    pub fn reserve(&mut self) -> H {
         let slot = self.free.pop().unwrap_or_else(|| {
             self.slots.push(None);
             self.slots.len() - 1
         });
-        let handle = H::new(FIRST_DYNAMIC + ((slot << KIND_BITS) | H::KIND));
-        self.slots[slot] = Some(object(handle));
-        handle
+        H::new(FIRST_DYNAMIC + ((slot << KIND_BITS) | H::KIND))
+    }
+
+    /// Gives a reserved handle its object.
+    pub fn fill(&mut self, handle: H, object: impl FnOnce(H) -> T) {
+        if let Some(place) = slot(handle).and_then(|slot| self.slots.get_mut(slot)) {
+            *place = Some(object(handle));
+        }
     }
 
     /// The object of a handle.
@@ -148,6 +188,8 @@ pub fn fromint<H: Handle>(value: c_int) -> H {
 
 /// A C integer that counts: `int`, `MPI_Count` or `MPI_Aint`, so that one function serves a call and its large twin.
 pub trait Integer: Copy {
+    /// Whether it is that of the large forms of calls.
+    const LARGE: bool;
     /// Its value.
     fn wide(self) -> i64;
     /// The integer of that value, where it fits.
@@ -155,8 +197,9 @@ pub trait Integer: Copy {
 }
 
 macro_rules! integers {
-    ($($name:ty),*) => {$(
+    ($($name:ty: $large:literal),*) => {$(
         impl Integer for $name {
+            const LARGE: bool = $large;
             fn wide(self) -> i64 {
                 self as i64
             }
@@ -167,7 +210,7 @@ macro_rules! integers {
     )*};
 }
 
-integers!(c_int, i64, isize);
+integers!(c_int: false, i64: true, isize: false);
 
 #[cfg(test)]
 mod tests {

@@ -17,6 +17,7 @@ use crate::errors::{Failure, Outcome};
 use crate::group::array;
 use crate::handle::{Integer, MPI_Comm, MPI_Datatype, MPI_Request, MPI_Status};
 use crate::request::{self, Ended, Memory, Request, Template};
+use crate::status::null;
 use crate::{types, world};
 
 /// The process that a send goes to; `None` for `MPI_PROC_NULL`.
@@ -84,7 +85,7 @@ unsafe fn to_receive(
 /// Begins an operation and waits for its end.
 unsafe fn now(comm: &Arc<Communicator>, template: &Template) -> Outcome<Ended> {
     // SAFETY: the caller leaves the memory to the operation until it returns.
-    let mut request = world::with(|world| unsafe { Request::begin(comm, template, world) })?;
+    let mut request = unsafe { Request::begin(comm, template)? };
     if !request.is_immediate() {
         world::with(|world| world::until(world, |world| Ok(request.advance(world)?.then_some(()))))?;
     }
@@ -93,9 +94,12 @@ unsafe fn now(comm: &Arc<Communicator>, template: &Template) -> Outcome<Ended> {
 
 /// Begins an operation and gives it a handle.
 unsafe fn later(comm: &Arc<Communicator>, template: &Template, request: *mut MPI_Request) -> Outcome {
+    if request.is_null() {
+        return Err(null("the request"));
+    }
     // SAFETY: the caller leaves the memory to the operation until the request is complete, and gives room for a handle.
     unsafe {
-        let begun = world::with(|world| Request::begin(comm, template, world))?;
+        let begun = Request::begin(comm, template)?;
         request.write(request::lock().insert(begun));
     }
     Ok(())
@@ -103,6 +107,9 @@ unsafe fn later(comm: &Arc<Communicator>, template: &Template, request: *mut MPI
 
 /// Gives a persistent operation a handle.
 unsafe fn persistent(comm: &Arc<Communicator>, template: Template, request: *mut MPI_Request) -> Outcome {
+    if request.is_null() {
+        return Err(null("the request"));
+    }
     let handle = request::lock().insert(Request::persistent(comm, template));
     // SAFETY: the caller gives room for a handle.
     unsafe { request.write(handle) };
@@ -279,6 +286,50 @@ pub unsafe fn sendrecv_replace(
     }
 }
 
+/// `MPI_Isendrecv`: the send is complete at once, so that the request is that of the receive.
+pub unsafe fn isendrecv<N: Integer>(
+    sendbuf: *const c_void,
+    sendcount: N,
+    sendtype: MPI_Datatype,
+    dest: c_int,
+    sendtag: c_int,
+    recvbuf: *mut c_void,
+    recvcount: N,
+    recvtype: MPI_Datatype,
+    source: c_int,
+    recvtag: c_int,
+    comm: MPI_Comm,
+    request: *mut MPI_Request,
+) -> Outcome {
+    comm::on(comm, |comm| {
+        // SAFETY: as in `sendrecv`, until the request is complete; and room for a handle.
+        unsafe {
+            let send = to_send(comm, SendMode::Standard, (sendbuf, sendcount, sendtype), dest, sendtag)?;
+            let receive = to_receive(comm, (recvbuf, recvcount, recvtype), source, recvtag)?;
+            now(comm, &send)?;
+            later(comm, &receive, request)
+        }
+    })
+}
+
+/// `MPI_Isendrecv_replace`
+pub unsafe fn isendrecv_replace(
+    buf: *mut c_void,
+    count: impl Integer,
+    datatype: MPI_Datatype,
+    dest: c_int,
+    sendtag: c_int,
+    source: c_int,
+    recvtag: c_int,
+    comm: MPI_Comm,
+    request: *mut MPI_Request,
+) -> Outcome {
+    // SAFETY: see `sendrecv_replace`.
+    unsafe {
+        isendrecv(buf, count, datatype, dest, sendtag, buf, count, datatype, source, recvtag, comm, request)
+    }
+}
+
 /// `MPI_Start`
 pub unsafe fn start(request: *mut MPI_Request) -> Outcome {
     // SAFETY: the caller points to one handle.
@@ -294,7 +345,7 @@ pub unsafe fn startall(count: c_int, array_of_requests: *mut MPI_Request) -> Out
         let request =
             requests.get_mut(handle).ok_or_else(|| Failure::new(MPI_ERR_REQUEST, "no such request"))?;
         // SAFETY: the caller leaves the memory to the operation until the request is complete.
-        world::with(|world| unsafe { request.restart(world) })?;
+        unsafe { request.restart()? };
     }
     Ok(())
 }

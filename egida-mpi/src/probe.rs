@@ -20,10 +20,7 @@ pub unsafe fn probe(source: c_int, tag: c_int, comm: MPI_Comm, status: *mut MPI_
         let seen = match pattern(comm, source, tag)? {
             None => MPI_Status::of_no_process(),
             Some(pattern) => {
-                let seen = world::with(|world| match pattern.source {
-                    Some(_) => world::until(world, |world| Ok(world.peek(pattern))),
-                    None => probe_any(world, pattern),
-                })?;
+                let seen = world::with(|world| wait(world, pattern))?;
                 status_of(&seen, comm, seen.len)
             }
         };
@@ -31,6 +28,14 @@ pub unsafe fn probe(source: c_int, tag: c_int, comm: MPI_Comm, status: *mut MPI_
         unsafe { seen.write(status) };
         Ok(())
     })
+}
+
+/// The first message that fits, when one has come.
+pub fn wait(world: &mut dyn World, pattern: Pattern) -> Result<Matched, Fault> {
+    match pattern.source {
+        Some(_) => world::until(world, |world| Ok(world.peek(pattern))),
+        None => probe_any(world, pattern),
+    }
 }
 
 fn probe_any(world: &mut dyn World, pattern: Pattern) -> Result<Matched, Fault> {
@@ -73,7 +78,8 @@ pub unsafe fn iprobe(
     })
 }
 
-fn look(world: &mut dyn World, pattern: Pattern) -> Result<Option<Matched>, Fault> {
+/// The first message that fits, if one has come.
+pub fn look(world: &mut dyn World, pattern: Pattern) -> Result<Option<Matched>, Fault> {
     match world.observe()? {
         Observation::Replayed(Answer::Nothing) => Ok(None),
         Observation::Replayed(Answer::Message { source, ssn }) => {

@@ -1,5 +1,6 @@
 //! Requests: operations under way, and how each comes to its end (MPI 5.0, section 3.7).
 
+use std::fmt;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -12,7 +13,9 @@ use crate::comm::Communicator;
 use crate::constants::*;
 use crate::datatype::{Datatype, DatatypeError, Source, Target, Unpacker};
 use crate::errors::{Failure, Outcome};
+use crate::generalized::Generalized;
 use crate::handle::{MPI_Request, MPI_Status, Table};
+use crate::plan::{Build, Start, UnderWay};
 use crate::world::{self, World};
 
 /// How an operation ended.
@@ -21,7 +24,28 @@ pub struct Ended {
     /// What the caller sees of the message.
     pub status: MPI_Status,
     /// What was wrong with it.
-    pub error: Option<DatatypeError>,
+    pub error: Option<Trouble>,
+}
+
+/// An error of an operation, kept until somebody asks how it ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Trouble {
+    /// `MPI_ERR_...`
+    pub class: i32,
+    /// What is wrong.
+    pub what: String,
+}
+
+impl From<DatatypeError> for Trouble {
+    fn from(error: DatatypeError) -> Self {
+        Self { class: error.class(), what: error.to_string() }
+    }
+}
+
+impl From<Trouble> for Failure {
+    fn from(Trouble { class, what }: Trouble) -> Self {
+        Self::new(class, what)
+    }
 }
 
 impl Ended {
@@ -53,7 +77,17 @@ pub struct Receiving {
 impl Receiving {
     /// Posts it.
     pub fn post(world: &mut dyn World, pattern: Pattern, memory: Unpacker) -> Result<Self, Fault> {
-        Ok(Self { id: world.post(pattern)?, memory, read_bytes: 0, ended: None })
+        Ok(Self::of(world.post(pattern)?, memory))
+    }
+
+    /// One that was posted before its memory was known.
+    pub fn of(id: ReceiveId, memory: Unpacker) -> Self {
+        Self { id, memory, read_bytes: 0, ended: None }
+    }
+
+    /// How it ended, once it has.
+    pub fn ended(&self) -> Option<&Ended> {
+        self.ended.as_ref()
     }
 
     /// Takes what has come, and says how the receive ended once it has.
@@ -82,7 +116,7 @@ impl Receiving {
                     error: error.class(),
                     ..status_of(&matched, comm, self.memory.placed() as u64)
                 },
-                error: Some(error),
+                error: Some(error.into()),
             },
         }))
     }
@@ -111,14 +145,21 @@ enum State {
     /// A synchronous send.
     Sending(SendId),
     Receiving(Box<Receiving>),
+    /// A receive that was withdrawn.
+    Cancelled,
+    /// A collective.
+    Collective(Box<UnderWay>),
+    /// A collective that is over, whose result is in place.
+    Settled(Option<Trouble>),
+    /// One of the application's own.
+    Generalized(Generalized),
 }
 
 // SAFETY: the pointers inside are the application's buffers, which it leaves to the library until the request is
 // complete; whoever holds the request is the only one to use them.
 unsafe impl Send for Request {}
 
-/// A send or receive that can be started: its arguments, checked.
-#[derive(Debug, Clone)]
+/// An operation that can be started: its arguments, checked.
 pub enum Template {
     /// A send.
     Send {
@@ -138,6 +179,23 @@ pub enum Template {
         /// Where to.
         memory: Memory,
     },
+    /// A collective.
+    Collective {
+        /// The tag of its messages.
+        tag: i32,
+        /// What it does when it begins.
+        build: Build,
+    },
+}
+
+impl fmt::Debug for Template {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(match self {
+            Self::Send { .. } => "Send",
+            Self::Receive { .. } => "Receive",
+            Self::Collective { .. } => "Collective",
+        })
+    }
 }
 
 /// The application's memory.
@@ -176,13 +234,16 @@ impl Template {
     ///
     /// # Safety
     /// The memory is as the standard asks of the operation, until its end.
-    unsafe fn start(&self, world: &mut dyn World) -> Outcome<State> {
+    unsafe fn start(&self, comm: &Arc<Communicator>) -> Outcome<State> {
         match self {
+            Self::Collective { tag, build } => {
+                Ok(State::Collective(Box::new(Start::begin(comm, *tag, &**build)?)))
+            }
             Self::Send { dest: None, .. } => Ok(State::Immediate(MPI_Status::empty())),
             Self::Send { dest: Some(dest), envelope, mode, memory } => {
                 // SAFETY: as this function's contract has it.
                 let source = unsafe { memory.source()? };
-                let id = world.send(*dest, *envelope, *mode, &source.packed())?;
+                let id = world::with(|world| world.send(*dest, *envelope, *mode, &source.packed()))?;
                 Ok(match mode {
                     SendMode::Standard => State::Immediate(MPI_Status::empty()),
                     SendMode::Synchronous => State::Sending(id),
@@ -192,7 +253,8 @@ impl Template {
             Self::Receive { pattern: Some(pattern), memory } => {
                 // SAFETY: as this function's contract has it.
                 let memory = unsafe { memory.target()? }.unpacker();
-                Ok(State::Receiving(Box::new(Receiving::post(world, *pattern, memory)?)))
+                let receiving = world::with(|world| Receiving::post(world, *pattern, memory))?;
+                Ok(State::Receiving(Box::new(receiving)))
             }
         }
     }
@@ -203,13 +265,54 @@ impl Request {
     ///
     /// # Safety
     /// As the standard asks of the operation's memory.
-    pub unsafe fn begin(
-        comm: &Arc<Communicator>,
-        template: &Template,
-        world: &mut dyn World,
-    ) -> Outcome<Self> {
+    pub unsafe fn begin(comm: &Arc<Communicator>, template: &Template) -> Outcome<Self> {
         // SAFETY: as this function's contract has it.
-        Ok(Self { comm: comm.clone(), state: unsafe { template.start(world)? }, again: None })
+        Ok(Self::in_state(comm, unsafe { template.start(comm)? }))
+    }
+
+    fn in_state(comm: &Arc<Communicator>, state: State) -> Self {
+        Self { comm: comm.clone(), state, again: None }
+    }
+
+    /// A collective that has begun.
+    pub fn collective(comm: &Arc<Communicator>, under_way: UnderWay) -> Self {
+        Self::in_state(comm, State::Collective(Box::new(under_way)))
+    }
+
+    /// A receive that was posted.
+    pub fn receiving(comm: &Arc<Communicator>, receiving: Receiving) -> Self {
+        Self::in_state(comm, State::Receiving(Box::new(receiving)))
+    }
+
+    /// One that was over when it began.
+    pub fn immediate(comm: &Arc<Communicator>, status: MPI_Status) -> Self {
+        Self::in_state(comm, State::Immediate(status))
+    }
+
+    /// One of the application's own.
+    pub fn generalized(comm: &Arc<Communicator>, generalized: Generalized) -> Self {
+        Self::in_state(comm, State::Generalized(generalized))
+    }
+
+    /// That of the application's own which it is, if it is one.
+    pub fn as_generalized(&self) -> Option<&Generalized> {
+        match &self.state {
+            State::Generalized(generalized) => Some(generalized),
+            _ => None,
+        }
+    }
+
+    /// The receive under way that it is, if it is one.
+    pub fn pending_receive(&self) -> Option<ReceiveId> {
+        match &self.state {
+            State::Receiving(receiving) if receiving.ended.is_none() => Some(receiving.id),
+            _ => None,
+        }
+    }
+
+    /// The receive was withdrawn.
+    pub fn withdrawn(&mut self) {
+        self.state = State::Cancelled;
     }
 
     /// A persistent one, not started.
@@ -221,11 +324,11 @@ impl Request {
     ///
     /// # Safety
     /// As the standard asks of the operation's memory.
-    pub unsafe fn restart(&mut self, world: &mut dyn World) -> Outcome {
+    pub unsafe fn restart(&mut self) -> Outcome {
         match (&self.again, &self.state) {
             (Some(template), State::Inactive) => {
                 // SAFETY: as this function's contract has it.
-                let started = unsafe { template.start(world) };
+                let started = unsafe { template.start(&self.comm) };
                 self.state = started.map_err(|failure| failure.on(&self.comm))?;
                 Ok(())
             }
@@ -248,38 +351,72 @@ impl Request {
 
     /// Whether it is over at any moment that anybody may look, in every execution: seeing that decides nothing.
     pub fn is_immediate(&self) -> bool {
-        matches!(self.state, State::Immediate(_))
+        match &self.state {
+            State::Immediate(_) | State::Cancelled | State::Settled(_) => true,
+            State::Collective(under_way) => under_way.is_immediate(),
+            _ => false,
+        }
     }
 
     /// Moves it on, and says whether it is over. An inactive one is.
     pub fn advance(&mut self, world: &mut dyn World) -> Result<bool, Fault> {
         Ok(match &mut self.state {
-            State::Inactive | State::Immediate(_) => true,
+            State::Inactive | State::Immediate(_) | State::Cancelled | State::Settled(_) => true,
+            State::Collective(under_way) => under_way.advance(world, &self.comm)?,
+            State::Generalized(generalized) => generalized.is_complete(),
             State::Sending(id) => world.sent(*id),
             State::Receiving(receiving) => receiving.advance(world, &self.comm)?.is_some(),
         })
     }
 
-    /// How an operation that is over ended.
-    pub fn ended(&self) -> Ended {
+    /// How an operation that is over ended. What is left to compute then is computed; functions of the application may be called,
+    /// so the caller does not hold the world.
+    pub fn ended(&mut self) -> Ended {
+        if let State::Collective(_) = &self.state
+            && let State::Collective(under_way) = std::mem::replace(&mut self.state, State::Inactive)
+        {
+            self.state = State::Settled(under_way.settle().0);
+        }
         match &self.state {
+            State::Cancelled => {
+                let mut status = MPI_Status::empty();
+                status.set_cancelled(true);
+                Ended::with(status)
+            }
+            State::Settled(trouble) => {
+                let class = trouble.as_ref().map_or(MPI_SUCCESS, |trouble| trouble.class);
+                Ended { status: MPI_Status { error: class, ..MPI_Status::empty() }, error: trouble.clone() }
+            }
+            State::Generalized(generalized) => {
+                let (status, error) = generalized.status();
+                Ended { status, error }
+            }
             State::Receiving(receiving) => {
                 receiving.ended.clone().unwrap_or_else(|| Ended::with(MPI_Status::empty()))
             }
             State::Immediate(status) => Ended::with(*status),
-            State::Inactive | State::Sending(_) => Ended::with(MPI_Status::empty()),
+            State::Inactive | State::Sending(_) | State::Collective(_) => Ended::with(MPI_Status::empty()),
         }
     }
 
     /// The application has seen the end. Returns whether the request lives on, to be started again.
     pub fn conclude(&mut self) -> bool {
+        if let State::Generalized(generalized) = &self.state {
+            // What the application says of freeing it was asked for nowhere.
+            let _ = generalized.free();
+        }
         self.state = State::Inactive;
         self.again.is_some()
     }
 
-    /// The application lets go of it: a receive under way goes on alone.
+    /// The application lets go of it: a receive or collective under way goes on alone.
     pub fn detach(self) {
-        if matches!(self.state, State::Receiving(_)) {
+        if let State::Generalized(generalized) = &self.state
+            && generalized.is_complete()
+        {
+            let _ = generalized.free();
+        }
+        if matches!(self.state, State::Receiving(_) | State::Collective(_) | State::Generalized(_)) {
             let mut detached = detached();
             detached.push(self);
             DETACHED_COUNT.store(detached.len(), Ordering::Relaxed);
@@ -300,6 +437,35 @@ fn detached() -> MutexGuard<'static, Vec<Request>> {
     DETACHED.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// Collectives that nobody waits for, and that are to be finished.
+static FINISHED: Mutex<Vec<Request>> = Mutex::new(Vec::new());
+
+/// Waits for one message, and takes it whole.
+pub fn take_message(pattern: Pattern) -> Outcome<Vec<u8>> {
+    let mut bytes = Vec::new();
+    world::with(|world| {
+        let id = world.post(pattern)?;
+        world::until(world, |world| {
+            let Some(matched) = world.matched(id) else { return Ok(None) };
+            while (bytes.len() as u64) < matched.len {
+                let Some(piece) = world::piece(world, id)? else { return Ok(None) };
+                bytes.extend_from_slice(piece);
+            }
+            Ok(world.deliverable(id).then_some(()))
+        })?;
+        world::finish(world, id)
+    })?;
+    Ok(bytes)
+}
+
+/// Finishes collectives that nobody waited for. The caller does not hold the world.
+pub fn finish_detached() {
+    for mut request in std::mem::take(&mut *FINISHED.lock().unwrap_or_else(PoisonError::into_inner)) {
+        let _ = request.ended();
+        request.conclude();
+    }
+}
+
 /// Moves on the receives that nobody waits for.
 pub fn advance_detached(world: &mut dyn World) -> Result<(), Fault> {
     if DETACHED_COUNT.load(Ordering::Relaxed) == 0 {
@@ -308,8 +474,12 @@ pub fn advance_detached(world: &mut dyn World) -> Result<(), Fault> {
     let mut detached = detached();
     let mut at = 0;
     while at < detached.len() {
+        // One of the application's own says itself when it is over; a collective finishes once nobody holds the world.
         if detached[at].advance(world)? {
-            detached.swap_remove(at);
+            let over = detached.swap_remove(at);
+            if matches!(over.state, State::Collective(_) | State::Generalized(_)) {
+                FINISHED.lock().unwrap_or_else(PoisonError::into_inner).push(over);
+            }
         } else {
             at += 1;
         }

@@ -30,6 +30,11 @@ impl MPI_Status {
         u64::from(self.internal[0].cast_unsigned()) | (u64::from(self.internal[1].cast_unsigned()) << 32)
     }
 
+    /// Whether the operation was cancelled.
+    pub fn set_cancelled(&mut self, cancelled: bool) {
+        self.internal[2] = c_int::from(cancelled);
+    }
+
     fn set_bytes(&mut self, bytes: u64) {
         self.internal[0] = bytes as c_int;
         self.internal[1] = (bytes >> 32) as c_int;

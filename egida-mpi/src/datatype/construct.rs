@@ -2,8 +2,8 @@
 //!
 //! Lengths and displacements come as `i32` (the classic bindings) or `i64` (the `_c` bindings).
 
-use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex, OnceLock};
 
 use super::layout::{Bounds, Layout, RunList};
 use super::signature::Signature;
@@ -159,7 +159,16 @@ fn of_one_type(blocks: impl Iterator<Item = (i64, i64)>, old: &Datatype) -> Resu
 
 fn derived(layout: Layout, bounds: Bounds, signature: Signature, size: usize) -> Datatype {
     let definition =
-        Definition { predefined: None, layout, bounds, signature, size, committed: AtomicBool::new(false) };
+        Definition {
+            predefined: None,
+            layout,
+            bounds,
+            signature,
+            size,
+            committed: AtomicBool::new(false),
+            origin: OnceLock::new(),
+            about: Mutex::default(),
+        };
     Datatype { handle: NULL_HANDLE, definition: Arc::new(definition) }
 }
 

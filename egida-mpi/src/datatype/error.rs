@@ -25,6 +25,9 @@ pub enum DatatypeError {
         /// How many displacements or datatypes.
         displacements: usize,
     },
+    /// The dimensions of an array, of a part of it or of a grid of processes do not fit each other.
+    #[error("the dimensions do not fit each other")]
+    Dimensions,
     /// A size, an extent or an address does not fit 63 bits.
     #[error("the counts and displacements describe more memory than can be addressed")]
     TooLarge,
@@ -48,7 +51,7 @@ impl DatatypeError {
         match self {
             Self::UnknownHandle(_) | Self::NotCommitted | Self::Predefined(_) => class::TYPE,
             Self::NegativeCount(_) | Self::TooLarge => class::COUNT,
-            Self::UnequalArrays { .. } => class::ARG,
+            Self::UnequalArrays { .. } | Self::Dimensions => class::ARG,
             Self::NullBuffer => class::BUFFER,
             Self::Truncated { .. } => class::TRUNCATE,
         }

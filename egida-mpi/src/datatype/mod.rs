@@ -9,22 +9,29 @@
 //!
 //! What this module does not do: compare the signatures of sender and receiver, or convert representations.
 
+mod array;
 mod construct;
 mod error;
+pub mod external;
 mod layout;
 mod memory;
+mod origin;
 mod predefined;
 mod signature;
 mod table;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
+pub use array::{Deal, Order, Share, Span};
 pub use error::{DatatypeError, class};
 pub use memory::{Address, Blocks, Source, Target, Unpacker};
+pub use origin::Origin;
 pub use predefined::{Class, Predefined, Scalar, Shape};
 pub use table::DatatypeTable;
 
+use crate::attribute::Attributes;
 use layout::{Bounds, Layout};
 use signature::Signature;
 
@@ -49,9 +56,64 @@ struct Definition {
     /// Bytes of data in one element.
     size: usize,
     committed: AtomicBool,
+    origin: OnceLock<Origin>,
+    about: Mutex<About>,
+}
+
+/// What the application keeps with a datatype.
+#[derive(Debug, Default)]
+struct About {
+    name: Option<String>,
+    attributes: Attributes,
 }
 
 impl Datatype {
+    /// The same type, which says from now on that it was made so. The first word holds.
+    #[must_use]
+    pub fn made_by(self, origin: Origin) -> Self {
+        let _ = self.definition.origin.set(origin);
+        self
+    }
+
+    /// How it was made; `None` for the named predefined ones.
+    #[must_use]
+    pub fn origin(&self) -> Option<&Origin> {
+        self.definition.origin.get()
+    }
+
+    /// The name that the application gave it, or that of the standard.
+    #[must_use]
+    pub fn name(&self) -> String {
+        let named = self.about().name.clone();
+        named.unwrap_or_else(|| self.as_predefined().map_or("", |predefined| predefined.name).to_owned())
+    }
+
+    /// Names it.
+    pub fn set_name(&self, name: String) {
+        self.about().name = Some(name);
+    }
+
+    /// Changes the attributes that are cached on it, or looks at them.
+    pub(crate) fn with_cached<R>(&self, body: impl FnOnce(&mut Attributes) -> R) -> R {
+        body(&mut self.about().attributes)
+    }
+
+    /// Whether its handle is the same for every program: of the predefined ones.
+    #[must_use]
+    pub fn has_constant_handle(&self) -> bool {
+        self.handle != NULL_HANDLE && (self.as_predefined().is_some() || self.is_of_kind())
+    }
+
+    /// Whether it is one of a Fortran kind: predefined, without a name.
+    #[must_use]
+    pub fn is_of_kind(&self) -> bool {
+        self.origin().is_some_and(|origin| crate::constants::FORTRAN_KINDS.contains(&origin.combiner))
+    }
+
+    fn about(&self) -> MutexGuard<'_, About> {
+        self.definition.about.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// The predefined datatype with that handle of the standard ABI.
     #[must_use]
     pub fn predefined(handle: usize) -> Option<Self> {

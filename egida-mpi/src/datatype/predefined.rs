@@ -2,9 +2,8 @@
 //!
 //! C types are those of x86-64 Linux; the Fortran types have the sizes that gfortran gives them by default.
 
-use std::sync::Arc;
-use std::sync::LazyLock;
 use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, LazyLock, Mutex, OnceLock};
 
 use super::layout::{Bounds, Layout, Run};
 use super::signature::Signature;
@@ -137,6 +136,8 @@ impl Predefined {
                 signature: Signature::basic(self),
                 size: self.size(),
                 committed: AtomicBool::new(true),
+                origin: OnceLock::new(),
+                about: Mutex::default(),
             }),
         }
     }

@@ -39,6 +39,11 @@ impl Signature {
         }
     }
 
+    /// The basic datatypes of one element, each with how many of it come in a row.
+    pub fn basics(&self) -> impl Iterator<Item = (&'static Predefined, usize)> + '_ {
+        (0..self.repeats).flat_map(|_| self.parts().iter().copied())
+    }
+
     pub fn uniform(&self) -> Option<&'static Predefined> {
         match &self.period {
             Period::One((basic, _)) => Some(basic),

@@ -1,15 +1,29 @@
 //! Datatypes: the entry points (MPI 5.0, chapter 5).
 
-use std::ffi::{c_char, c_int, c_void};
+mod about;
+mod arrays;
+mod external;
+
+use std::ffi::{c_int, c_void};
 use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
 
 use crate::constants::*;
-use crate::datatype::{Datatype, DatatypeError, DatatypeTable, Source, Target};
+use crate::attribute::Holder;
+use crate::datatype::{Datatype, DatatypeError, DatatypeTable, Origin, Source, Target};
 use crate::errors::{Failure, Outcome};
 use crate::group::array;
 use crate::handle::{Integer, MPI_Comm, MPI_Datatype};
-use crate::status::write_string;
-use crate::{comm, status};
+use crate::status::null;
+use crate::comm;
+
+pub use about::{
+    create_f90_complex, create_f90_integer, create_f90_real, delete_attr, get_attr, get_contents,
+    get_contents_large, get_envelope, get_envelope_large, get_name, get_value_index, match_size, set_attr,
+    set_name,
+};
+pub use arrays::{create_darray, create_subarray};
+pub use external::{pack_external, pack_external_size, unpack_external};
+
 
 static TYPES: LazyLock<Mutex<DatatypeTable>> = LazyLock::new(Mutex::default);
 
@@ -32,10 +46,14 @@ impl From<DatatypeError> for Failure {
 }
 
 /// Gives a new type a handle at `to`.
-unsafe fn hand_out(datatype: Datatype, to: *mut MPI_Datatype) {
+unsafe fn hand_out(datatype: Datatype, to: *mut MPI_Datatype) -> Outcome {
+    if to.is_null() {
+        return Err(null("the new datatype"));
+    }
     let handle = MPI_Datatype(lock().insert(datatype));
     // SAFETY: the caller gives room for a handle.
     unsafe { to.write(handle) };
+    Ok(())
 }
 
 /// The caller's counts, lengths or displacements, widened.
@@ -49,11 +67,15 @@ pub unsafe fn wide<N: Integer>(items: *const N, count: impl Integer) -> Outcome<
 }
 
 /// Writes an integer, or `MPI_UNDEFINED` where it does not fit.
-unsafe fn write<N: Integer>(to: *mut N, value: i64) {
+unsafe fn write<N: Integer>(to: *mut N, value: i64) -> Outcome {
+    if to.is_null() {
+        return Err(null("the result"));
+    }
     if let Some(value) = N::narrow(value).or_else(|| N::narrow(i64::from(MPI_UNDEFINED))) {
         // SAFETY: the caller gives room for an integer.
         unsafe { to.write(value) };
     }
+    Ok(())
 }
 
 /// `MPI_Type_commit`
@@ -67,6 +89,9 @@ pub unsafe fn commit(datatype: *mut MPI_Datatype) -> Outcome {
 pub unsafe fn free(datatype: *mut MPI_Datatype) -> Outcome {
     // SAFETY: the caller points to a handle.
     let handle = unsafe { &mut *datatype };
+    if Datatype::predefined(handle.0).is_none() {
+        get(*handle)?.delete_attributes()?;
+    }
     lock().free(handle.0)?;
     *handle = MPI_DATATYPE_NULL;
     Ok(())
@@ -74,18 +99,20 @@ pub unsafe fn free(datatype: *mut MPI_Datatype) -> Outcome {
 
 /// `MPI_Type_dup`
 pub unsafe fn dup(oldtype: MPI_Datatype, newtype: *mut MPI_Datatype) -> Outcome {
-    let datatype = get(oldtype)?.duplicate();
+    let old = get(oldtype)?;
+    let datatype = old.duplicate().made_by(Origin::new(MPI_COMBINER_DUP).of([&old]));
+    let attributes = old.copied_attributes()?;
+    datatype.with_attributes(|own| *own = attributes);
     // SAFETY: the caller gives room for a handle; so in the constructors below.
-    unsafe { hand_out(datatype, newtype) };
-    Ok(())
+    unsafe { hand_out(datatype, newtype) }
 }
 
 /// `MPI_Type_contiguous`
-pub unsafe fn contiguous(count: impl Integer, oldtype: MPI_Datatype, newtype: *mut MPI_Datatype) -> Outcome {
-    let datatype = Datatype::contiguous(count.wide(), &get(oldtype)?)?;
+pub unsafe fn contiguous<N: Integer>(count: N, oldtype: MPI_Datatype, newtype: *mut MPI_Datatype) -> Outcome {
+    let old = get(oldtype)?;
+    let origin = Origin::new(MPI_COMBINER_CONTIGUOUS).counts(N::LARGE, [count.wide()]).of([&old]);
     // SAFETY: see `dup`.
-    unsafe { hand_out(datatype, newtype) };
-    Ok(())
+    unsafe { hand_out(Datatype::contiguous(count.wide(), &old)?.made_by(origin), newtype) }
 }
 
 /// `MPI_Type_vector`
@@ -96,10 +123,11 @@ pub unsafe fn vector<N: Integer>(
     oldtype: MPI_Datatype,
     newtype: *mut MPI_Datatype,
 ) -> Outcome {
-    let datatype = Datatype::vector(count.wide(), blocklength.wide(), stride.wide(), &get(oldtype)?)?;
+    let old = get(oldtype)?;
+    let (count, blocklength, stride) = (count.wide(), blocklength.wide(), stride.wide());
+    let origin = Origin::new(MPI_COMBINER_VECTOR).counts(N::LARGE, [count, blocklength, stride]).of([&old]);
     // SAFETY: see `dup`.
-    unsafe { hand_out(datatype, newtype) };
-    Ok(())
+    unsafe { hand_out(Datatype::vector(count, blocklength, stride, &old)?.made_by(origin), newtype) }
 }
 
 /// `MPI_Type_create_hvector`
@@ -110,10 +138,14 @@ pub unsafe fn create_hvector<N: Integer>(
     oldtype: MPI_Datatype,
     newtype: *mut MPI_Datatype,
 ) -> Outcome {
-    let datatype = Datatype::hvector(count.wide(), blocklength.wide(), stride.wide(), &get(oldtype)?)?;
+    let old = get(oldtype)?;
+    let (count, blocklength, stride) = (count.wide(), blocklength.wide(), stride.wide());
+    let origin = Origin::new(MPI_COMBINER_HVECTOR)
+        .counts(N::LARGE, [count, blocklength])
+        .addresses(N::LARGE, [stride])
+        .of([&old]);
     // SAFETY: see `dup`.
-    unsafe { hand_out(datatype, newtype) };
-    Ok(())
+    unsafe { hand_out(Datatype::hvector(count, blocklength, stride, &old)?.made_by(origin), newtype) }
 }
 
 /// `MPI_Type_indexed`
@@ -127,9 +159,13 @@ pub unsafe fn indexed<N: Integer>(
     // SAFETY: the caller gives `count` of each, and room for a handle; so in the next four.
     unsafe {
         let (lengths, displacements) = (wide(lengths, count)?, wide(displacements, count)?);
-        hand_out(Datatype::indexed(&lengths, &displacements, &get(oldtype)?)?, newtype);
+        let old = get(oldtype)?;
+        let datatype = Datatype::indexed(&lengths, &displacements, &old)?;
+        let origin = Origin::new(MPI_COMBINER_INDEXED)
+            .counts(N::LARGE, [vec![count.wide()], lengths, displacements].concat())
+            .of([&old]);
+        hand_out(datatype.made_by(origin), newtype)
     }
-    Ok(())
 }
 
 /// `MPI_Type_create_hindexed`
@@ -143,9 +179,14 @@ pub unsafe fn create_hindexed<N: Integer, D: Integer>(
     // SAFETY: see `indexed`.
     unsafe {
         let (lengths, displacements) = (wide(lengths, count)?, wide(displacements, count)?);
-        hand_out(Datatype::hindexed(&lengths, &displacements, &get(oldtype)?)?, newtype);
+        let old = get(oldtype)?;
+        let datatype = Datatype::hindexed(&lengths, &displacements, &old)?;
+        let origin = Origin::new(MPI_COMBINER_HINDEXED)
+            .counts(N::LARGE, [vec![count.wide()], lengths].concat())
+            .addresses(N::LARGE, displacements)
+            .of([&old]);
+        hand_out(datatype.made_by(origin), newtype)
     }
-    Ok(())
 }
 
 /// `MPI_Type_create_indexed_block`
@@ -159,9 +200,13 @@ pub unsafe fn create_indexed_block<N: Integer>(
     // SAFETY: see `indexed`.
     unsafe {
         let displacements = wide(displacements, count)?;
-        hand_out(Datatype::indexed_block(blocklength.wide(), &displacements, &get(oldtype)?)?, newtype);
+        let (old, blocklength) = (get(oldtype)?, blocklength.wide());
+        let datatype = Datatype::indexed_block(blocklength, &displacements, &old)?;
+        let origin = Origin::new(MPI_COMBINER_INDEXED_BLOCK)
+            .counts(N::LARGE, [vec![count.wide(), blocklength], displacements].concat())
+            .of([&old]);
+        hand_out(datatype.made_by(origin), newtype)
     }
-    Ok(())
 }
 
 /// `MPI_Type_create_hindexed_block`
@@ -175,9 +220,14 @@ pub unsafe fn create_hindexed_block<N: Integer, D: Integer>(
     // SAFETY: see `indexed`.
     unsafe {
         let displacements = wide(displacements, count)?;
-        hand_out(Datatype::hindexed_block(blocklength.wide(), &displacements, &get(oldtype)?)?, newtype);
+        let (old, blocklength) = (get(oldtype)?, blocklength.wide());
+        let datatype = Datatype::hindexed_block(blocklength, &displacements, &old)?;
+        let origin = Origin::new(MPI_COMBINER_HINDEXED_BLOCK)
+            .counts(N::LARGE, [count.wide(), blocklength])
+            .addresses(N::LARGE, displacements)
+            .of([&old]);
+        hand_out(datatype.made_by(origin), newtype)
     }
-    Ok(())
 }
 
 /// `MPI_Type_create_struct`
@@ -193,9 +243,13 @@ pub unsafe fn create_struct<N: Integer, D: Integer>(
         let (lengths, displacements) = (wide(lengths, count)?, wide(displacements, count)?);
         let types = array(types, lengths.len() as c_int)?.iter().map(|&one| get(one));
         let types = types.collect::<Outcome<Vec<_>>>()?;
-        hand_out(Datatype::structure(&lengths, &displacements, &types)?, newtype);
+        let datatype = Datatype::structure(&lengths, &displacements, &types)?;
+        let origin = Origin::new(MPI_COMBINER_STRUCT)
+            .counts(N::LARGE, [vec![count.wide()], lengths].concat())
+            .addresses(N::LARGE, displacements)
+            .of(&types);
+        hand_out(datatype.made_by(origin), newtype)
     }
-    Ok(())
 }
 
 /// `MPI_Type_create_resized`
@@ -205,18 +259,17 @@ pub unsafe fn create_resized<D: Integer>(
     extent: D,
     newtype: *mut MPI_Datatype,
 ) -> Outcome {
-    let datatype = Datatype::resized(&get(oldtype)?, lower.wide(), extent.wide())?;
+    let (old, lower, extent) = (get(oldtype)?, lower.wide(), extent.wide());
+    let origin = Origin::new(MPI_COMBINER_RESIZED).addresses(D::LARGE, [lower, extent]).of([&old]);
     // SAFETY: see `dup`.
-    unsafe { hand_out(datatype, newtype) };
-    Ok(())
+    unsafe { hand_out(Datatype::resized(&old, lower, extent)?.made_by(origin), newtype) }
 }
 
 /// `MPI_Type_size`
 pub unsafe fn size<N: Integer>(datatype: MPI_Datatype, size: *mut N) -> Outcome {
     let bytes = get(datatype)?.size();
     // SAFETY: the caller gives room for an integer; so in the next two.
-    unsafe { write(size, bytes as i64) };
-    Ok(())
+    unsafe { write(size, bytes as i64) }
 }
 
 /// `MPI_Type_get_extent`
@@ -224,10 +277,9 @@ pub unsafe fn get_extent<N: Integer>(datatype: MPI_Datatype, lower: *mut N, exte
     let datatype = get(datatype)?;
     // SAFETY: see `size`.
     unsafe {
-        write(lower, datatype.lower_bound());
-        write(extent, datatype.extent());
+        write(lower, datatype.lower_bound())?;
+        write(extent, datatype.extent())
     }
-    Ok(())
 }
 
 /// `MPI_Type_get_true_extent`
@@ -235,19 +287,9 @@ pub unsafe fn get_true_extent<N: Integer>(datatype: MPI_Datatype, lower: *mut N,
     let datatype = get(datatype)?;
     // SAFETY: see `size`.
     unsafe {
-        write(lower, datatype.true_lower_bound());
-        write(extent, datatype.true_extent());
+        write(lower, datatype.true_lower_bound())?;
+        write(extent, datatype.true_extent())
     }
-    Ok(())
-}
-
-/// `MPI_Type_get_name`: the standard's name, or none for a derived type.
-pub unsafe fn get_name(datatype: MPI_Datatype, name: *mut c_char, len: *mut c_int) -> Outcome {
-    let datatype = get(datatype)?;
-    let text = datatype.as_predefined().map_or("", |predefined| predefined.name);
-    // SAFETY: the caller gives room for MPI_MAX_OBJECT_NAME letters and for the length.
-    unsafe { write_string(text, MPI_MAX_OBJECT_NAME, name, len) };
-    Ok(())
 }
 
 /// `MPI_Pack_size`
@@ -260,8 +302,7 @@ pub unsafe fn pack_size<N: Integer>(
     comm::on(comm, |_| {
         let bytes = get(datatype)?.packed_size(count.wide())?;
         // SAFETY: see `size`.
-        unsafe { write(size, bytes as i64) };
-        Ok(())
+        unsafe { write(size, bytes as i64) }
     })
 }
 
@@ -285,9 +326,8 @@ pub unsafe fn pack<N: Integer>(
             if !source.is_empty() {
                 source.pack_into(std::slice::from_raw_parts_mut(out, source.len()));
             }
-            write(position, (at + source.len()) as i64);
+            write(position, (at + source.len()) as i64)
         }
-        Ok(())
     })
 }
 
@@ -311,16 +351,15 @@ pub unsafe fn unpack<N: Integer>(
             if len > 0 {
                 target.unpack(std::slice::from_raw_parts(inbuf.cast::<u8>().add(at), len))?;
             }
-            write(position, (at + len) as i64);
+            write(position, (at + len) as i64)
         }
-        Ok(())
     })
 }
 
 /// Where `len` bytes begin in a pack buffer that has room for them.
 unsafe fn span<N: Integer>(position: *const N, len: usize, room: N) -> Outcome<usize> {
     if position.is_null() {
-        return Err(status::null("the position"));
+        return Err(null("the position"));
     }
     // SAFETY: the caller points to an integer.
     let at = usize::try_from(unsafe { *position }.wide()).ok();
@@ -329,5 +368,17 @@ unsafe fn span<N: Integer>(position: *const N, len: usize, room: N) -> Outcome<u
     match (at, end, room) {
         (Some(at), Some(end), Some(room)) if end <= room => Ok(at),
         _ => Err(Failure::new(MPI_ERR_TRUNCATE, "the pack buffer has too little room")),
+    }
+}
+
+impl Holder for Datatype {
+    const ON: crate::attribute::On = crate::attribute::On::Type;
+
+    fn handle_value(&self) -> usize {
+        self.handle()
+    }
+
+    fn with_attributes<R>(&self, body: impl FnOnce(&mut crate::attribute::Attributes) -> R) -> R {
+        self.with_cached(body)
     }
 }
