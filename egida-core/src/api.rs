@@ -122,6 +122,13 @@ pub trait Api {
     /// Withdraws a receive that was not matched. Returns whether it did.
     fn withdraw(&mut self, id: ReceiveId) -> bool;
 
+    /// Withdraws a receive because the application asks for it, unless it is matched. Whether it was is an observation; that it
+    /// never will be is a determinant of the receive, so that a re-execution gives it no message that comes earlier then.
+    ///
+    /// # Errors
+    /// Any [`Fault`].
+    fn cancel(&mut self, id: ReceiveId) -> Result<bool, Fault>;
+
     /// The first message that has arrived and fits, as a probe sees it.
     fn peek(&self, pattern: Pattern) -> Option<Matched>;
 

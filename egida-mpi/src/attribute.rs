@@ -35,7 +35,6 @@ pub enum On {
 #[derive(Debug)]
 pub struct Keyval {
     number: c_int,
-    on: On,
     copy: Callback,
     delete: Callback,
     extra_state: usize,
@@ -112,7 +111,7 @@ pub fn create(on: On, copy: Callback, delete: Callback, extra_state: *mut c_void
     let mut keyvals = lock();
     let number = keyvals.next;
     keyvals.next += 1;
-    let keyval = Keyval { number, on, copy, delete, extra_state: extra_state as usize };
+    let keyval = Keyval { number, copy, delete, extra_state: extra_state as usize };
     let keyval = Arc::new(keyval);
     keyvals.known.insert(number, Known { keyval: Arc::downgrade(&keyval), on, kept: Some(keyval) });
     number

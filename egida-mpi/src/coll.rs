@@ -14,7 +14,7 @@ use crate::constants::*;
 use crate::datatype::{Blocks, Datatype, DatatypeError, Source, Target};
 use crate::errors::{Failure, Outcome};
 use crate::handle::{Integer, MPI_Comm, MPI_Datatype, MPI_Op};
-use crate::plan::collective::in_place;
+use crate::plan::collective::{apart, in_place};
 use crate::plan::{self, Build};
 use crate::types::wide;
 use crate::{ops, types, world};
@@ -193,6 +193,9 @@ pub unsafe fn gather<N: Integer>(
 ) -> Outcome {
     run(comm, |comm| plan::collective::gather(sendbuf, sendcount, sendtype, recvbuf, recvcount, recvtype, root, comm), |members, comm| {
         let root = root_rank(root)?;
+        if members.rank() == root {
+            apart(sendbuf, recvbuf, sendcount)?;
+        }
         let send_type = significant(!in_place(sendbuf), sendtype)?;
         let receive_type = significant(members.rank() == root, recvtype)?;
         let ranks = comm.size() as usize;
@@ -258,6 +261,9 @@ pub unsafe fn scatter<N: Integer>(
 ) -> Outcome {
     run(comm, |comm| plan::collective::scatter(sendbuf, sendcount, sendtype, recvbuf, recvcount, recvtype, root, comm), |members, comm| {
         let root = root_rank(root)?;
+        if members.rank() == root {
+            apart(sendbuf, recvbuf, recvcount)?;
+        }
         let send_type = significant(members.rank() == root, sendtype)?;
         let receive_type = significant(!in_place(recvbuf), recvtype)?;
         let ranks = comm.size() as usize;
@@ -321,6 +327,7 @@ pub unsafe fn allgather<N: Integer>(
     comm: MPI_Comm,
 ) -> Outcome {
     run(comm, |comm| plan::collective::allgather(sendbuf, sendcount, sendtype, recvbuf, recvcount, recvtype, comm), |members, comm| {
+        apart(sendbuf, recvbuf, sendcount)?;
         let send_type = significant(!in_place(sendbuf), sendtype)?;
         let receive_type = types::get(recvtype)?;
         // SAFETY: see `bcast`.
@@ -376,6 +383,7 @@ pub unsafe fn alltoall<N: Integer>(
     comm: MPI_Comm,
 ) -> Outcome {
     run(comm, |comm| plan::collective::alltoall(sendbuf, sendcount, sendtype, recvbuf, recvcount, recvtype, comm), |members, comm| {
+        apart(sendbuf, recvbuf, sendcount)?;
         let send_type = significant(!in_place(sendbuf), sendtype)?;
         let receive_type = types::get(recvtype)?;
         let ranks = comm.size() as usize;
@@ -433,6 +441,9 @@ pub unsafe fn reduce(
 ) -> Outcome {
     run(comm, |comm| plan::reduction::reduce(sendbuf, recvbuf, count, datatype, op, root, comm), |members, _| {
         let (root, op, datatype) = (root_rank(root)?, ops::get(op)?, types::get(datatype)?);
+        if members.rank() == root {
+            apart(sendbuf, recvbuf, count)?;
+        }
         // SAFETY: see `gather`.
         unsafe {
             let send = memory!(Source, sendbuf, count.wide(), datatype);
@@ -460,6 +471,7 @@ macro_rules! reductions {
         ) -> Outcome {
             run(comm, |comm| plan::reduction::$name(sendbuf, recvbuf, count, datatype, op, comm), |members, _| {
                 let (op, datatype) = (ops::get(op)?, types::get(datatype)?);
+                apart(sendbuf, recvbuf, count)?;
                 // SAFETY: see `bcast`.
                 unsafe {
                     let send = memory!(Source, sendbuf, count.wide(), datatype);
@@ -527,6 +539,7 @@ unsafe fn scatter_reduced(
     op: MPI_Op,
 ) -> Outcome {
     let (op, datatype) = (ops::get(op)?, types::get(datatype)?);
+    apart(sendbuf, recvbuf, counts[members.rank()])?;
     let whole = counts.iter().try_fold(0i64, |sum, &count| sum.checked_add(count));
     let whole = whole.ok_or(DatatypeError::TooLarge)?;
     // SAFETY: as this function's contract has it.
@@ -547,6 +560,10 @@ pub unsafe fn reduce_local(
     op: MPI_Op,
 ) -> Outcome {
     let (op, datatype) = (ops::get(op)?, types::get(datatype)?);
+    apart(inbuf, inoutbuf, count)?;
+    if in_place(inbuf) || in_place(inoutbuf) {
+        return Err(Failure::new(MPI_ERR_BUFFER, "`MPI_IN_PLACE` where there is one process only"));
+    }
     // SAFETY: the caller gives `count` elements of each.
     unsafe {
         let input = Source::new(inbuf.cast(), count.wide(), &datatype)?;

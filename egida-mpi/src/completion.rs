@@ -6,6 +6,8 @@
 //!
 //! In the answer of a call about the list as a whole (`MPI_Testall`) the first request stands for all.
 
+mod look;
+
 use std::ffi::c_int;
 use std::sync::MutexGuard;
 
@@ -19,6 +21,10 @@ use crate::handle::{MPI_Request, MPI_Status, Table};
 use crate::request::{self, Ended, Request};
 use crate::status::write_flag;
 use crate::world::{self, World};
+
+pub use look::{
+    cancel, request_get_status, request_get_status_all, request_get_status_any, request_get_status_some,
+};
 
 /// The requests that a call is about.
 struct Asked<'a> {
@@ -370,26 +376,6 @@ pub unsafe fn testany(
                 asked.conclude_one(at, status)
             }
         }
-    }
-}
-
-/// `MPI_Request_get_status`: a test that leaves the request as it is.
-pub unsafe fn request_get_status(
-    mut request: MPI_Request,
-    flag: *mut c_int,
-    status: *mut MPI_Status,
-) -> Outcome {
-    // SAFETY: the caller points to a flag and, perhaps, to a status.
-    unsafe {
-        let mut asked = Asked::new(&raw mut request, 1)?;
-        let over = world::with(|world| all_over(&mut asked, world))?;
-        write_flag(flag, over);
-        if over {
-            let request = asked.requests.get_mut(request);
-            let ended = request.map_or_else(|| Ended::with(MPI_Status::empty()), Request::ended);
-            ended.status.write(status);
-        }
-        Ok(())
     }
 }
 

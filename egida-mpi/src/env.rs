@@ -106,6 +106,11 @@ extern "C" fn end_of_process() {
     }
 }
 
+/// Whether info objects may name a thread level so.
+pub fn is_thread_level(name: &str) -> bool {
+    ["MPI_THREAD_SINGLE", "MPI_THREAD_FUNNELED", "MPI_THREAD_SERIALIZED", "MPI_THREAD_MULTIPLE"].contains(&name)
+}
+
 /// The thread level in words, as info objects have it.
 pub fn thread_level_name() -> &'static str {
     match THREAD_LEVEL.load(Ordering::Relaxed) {

@@ -35,7 +35,7 @@ pub struct Raised {
     pub class: c_int,
     /// What is wrong, in the caller's words.
     pub what: Cow<'static, str>,
-    /// Where it is raised; else on `MPI_COMM_SELF`.
+    /// Where it is raised.
     pub on: Option<Place>,
 }
 
@@ -48,13 +48,26 @@ pub enum Place {
     Session(MPI_Session, Handler),
     /// That one, of an object that is not made yet.
     Handler(Handler),
+    /// That of no object: of `MPI_COMM_SELF` where the application has set it, as the standard has it, and of `MPI_COMM_WORLD`
+    /// otherwise, as it had it before MPI 4.
+    Nowhere,
 }
 
 impl Place {
     fn handler(&self) -> Handler {
         match self {
+            Self::Nowhere => self.comm().map_or(Handler::Fatal, |comm| comm.handler()),
             Self::Comm(comm) => comm.handler(),
             Self::Session(_, handler) | Self::Handler(handler) => handler.clone(),
+        }
+    }
+
+    /// The communicator whose handler judges errors of no object.
+    fn comm(&self) -> Option<Arc<Communicator>> {
+        let own = comm::get(MPI_COMM_SELF).ok()?;
+        match own.handler() {
+            Handler::Fatal => comm::get(MPI_COMM_WORLD).ok(),
+            _ => Some(own),
         }
     }
 
@@ -64,6 +77,7 @@ impl Place {
             Self::Comm(comm) => format!(" on {}", comm.name()),
             Self::Session(..) => " on a session".to_owned(),
             Self::Handler(_) => String::new(),
+            Self::Nowhere => self.comm().map_or_else(String::new, |comm| format!(" on {}", comm.name())),
         }
     }
 
@@ -73,6 +87,7 @@ impl Place {
             Self::Comm(comm) => comm.handle.value(),
             Self::Session(session, _) => session.value(),
             Self::Handler(_) => MPI_COMM_SELF.value(),
+            Self::Nowhere => self.comm().map_or(MPI_COMM_SELF, |comm| comm.handle).value(),
         }
     }
 }
@@ -88,6 +103,15 @@ impl Failure {
     pub fn on(mut self, comm: &Arc<Communicator>) -> Self {
         if let Self::Raised(raised) = &mut self {
             raised.on.get_or_insert_with(|| Place::Comm(comm.clone()));
+        }
+        self
+    }
+
+    /// The same, of no object, whatever the call is about.
+    #[must_use]
+    pub fn nowhere(mut self) -> Self {
+        if let Self::Raised(raised) = &mut self {
+            raised.on = Some(Place::Nowhere);
         }
         self
     }
@@ -163,18 +187,17 @@ pub fn raise(name: &str, failure: Failure) -> c_int {
         Failure::Fatal(fault) => end::for_fault(&fault),
         Failure::Raised(raised) => raised,
     };
-    let on = raised.on.clone().or_else(|| comm::get(MPI_COMM_SELF).ok().map(Place::Comm));
-    let handler = on.as_ref().map_or(Handler::Fatal, Place::handler);
-    match handler {
+    let on = raised.on.clone().unwrap_or(Place::Nowhere);
+    match on.handler() {
         Handler::Return => {}
         Handler::User(user) => {
-            let mut handle = on.map_or(MPI_COMM_SELF.value(), |place| place.handle_value());
+            let mut handle = on.handle_value();
             let mut class = raised.class;
             // SAFETY: the application gave the function for this; both arguments live through the call.
             unsafe { (user.function)(&raw mut handle, &raw mut class) };
         }
         Handler::Fatal | Handler::Abort => {
-            let place = on.map_or_else(String::new, |place| place.named());
+            let place = on.named();
             let text = codes::text(raised.class);
             end::with_message(&format!("{name}{place}: {text}: {}", raised.what), end::ERROR)
         }
@@ -319,6 +342,7 @@ fn called(place: &Place, errorcode: c_int) -> Outcome {
                 Place::Comm(comm) => failure.on(comm),
                 Place::Session(session, handler) => failure.on_session(*session, handler.clone()),
                 Place::Handler(handler) => failure.to(handler.clone()),
+                Place::Nowhere => failure,
             })
         }
     }

@@ -8,6 +8,7 @@ use egida_core::ids::Rank;
 use crate::constants::*;
 use crate::errors::{Failure, Outcome};
 use crate::handle::{MPI_Group, Table};
+use crate::status::null;
 use crate::world;
 
 /// An ordered set of processes: position is rank in the group, value is rank in the job.
@@ -99,10 +100,24 @@ pub fn get(handle: MPI_Group) -> Outcome<Arc<Group>> {
 ///
 /// # Safety
 /// `to` has room for a handle.
-pub unsafe fn hand_out(group: Arc<Group>, to: *mut MPI_Group) {
+pub unsafe fn hand_out(group: Arc<Group>, to: *mut MPI_Group) -> Outcome {
+    if to.is_null() {
+        return Err(null("the new group"));
+    }
     let handle = if group.size() == 0 { MPI_GROUP_EMPTY } else { lock().insert(group) };
     // SAFETY: as this function's contract has it.
     unsafe { to.write(handle) };
+    Ok(())
+}
+
+/// Writes an integer where the caller gives room for one.
+fn write(to: *mut c_int, value: c_int) -> Outcome {
+    if to.is_null() {
+        return Err(null("the result"));
+    }
+    // SAFETY: the caller gives room for an integer.
+    unsafe { to.write(value) };
+    Ok(())
 }
 
 /// The caller's array.
@@ -113,7 +128,7 @@ pub unsafe fn array<'a, T>(items: *const T, count: c_int) -> Outcome<&'a [T]> {
     match usize::try_from(count) {
         Err(_) => Err(Failure::new(MPI_ERR_ARG, format!("a count of {count}"))),
         Ok(0) => Ok(&[]),
-        Ok(_) if items.is_null() => Err(crate::status::null("an array")),
+        Ok(_) if items.is_null() => Err(null("an array")),
         // SAFETY: as this function's contract has it.
         Ok(count) => Ok(unsafe { std::slice::from_raw_parts(items, count) }),
     }
@@ -121,18 +136,14 @@ pub unsafe fn array<'a, T>(items: *const T, count: c_int) -> Outcome<&'a [T]> {
 
 /// `MPI_Group_size`
 pub unsafe fn size(group: MPI_Group, size: *mut c_int) -> Outcome {
-    // SAFETY: the caller gives room for an integer.
-    unsafe { size.write(get(group)?.size() as c_int) };
-    Ok(())
+    write(size, get(group)?.size() as c_int)
 }
 
 /// `MPI_Group_rank`
 pub unsafe fn rank(group: MPI_Group, rank: *mut c_int) -> Outcome {
     let me = world::with(|world| world.rank());
     let place = get(group)?.place(me).map_or(MPI_UNDEFINED, |place| place as c_int);
-    // SAFETY: the caller gives room for an integer.
-    unsafe { rank.write(place) };
-    Ok(())
+    write(rank, place)
 }
 
 /// `MPI_Group_incl`
@@ -140,9 +151,8 @@ pub unsafe fn incl(group: MPI_Group, n: c_int, ranks: *const c_int, newgroup: *m
     // SAFETY: the caller gives `n` ranks and room for a handle.
     unsafe {
         let members = get(group)?.at_places(array(ranks, n)?.iter().copied())?;
-        hand_out(Arc::new(Group::new(members)), newgroup);
+        hand_out(Arc::new(Group::new(members)), newgroup)
     }
-    Ok(())
 }
 
 /// `MPI_Group_excl`
@@ -151,9 +161,8 @@ pub unsafe fn excl(group: MPI_Group, n: c_int, ranks: *const c_int, newgroup: *m
     // SAFETY: the caller gives `n` ranks and room for a handle.
     unsafe {
         let out = group.at_places(array(ranks, n)?.iter().copied())?;
-        hand_out(Arc::new(group.filtered(|member| !out.contains(&member))), newgroup);
+        hand_out(Arc::new(group.filtered(|member| !out.contains(&member))), newgroup)
     }
-    Ok(())
 }
 
 /// `MPI_Group_range_incl`
@@ -166,9 +175,8 @@ pub unsafe fn range_incl(
     // SAFETY: the caller gives `n` triples and room for a handle.
     unsafe {
         let members = get(group)?.at_places(places(array(ranges, n)?)?)?;
-        hand_out(Arc::new(Group::new(members)), newgroup);
+        hand_out(Arc::new(Group::new(members)), newgroup)
     }
-    Ok(())
 }
 
 /// `MPI_Group_range_excl`
@@ -182,9 +190,8 @@ pub unsafe fn range_excl(
     // SAFETY: the caller gives `n` triples and room for a handle.
     unsafe {
         let out = group.at_places(places(array(ranges, n)?)?)?;
-        hand_out(Arc::new(group.filtered(|member| !out.contains(&member))), newgroup);
+        hand_out(Arc::new(group.filtered(|member| !out.contains(&member))), newgroup)
     }
-    Ok(())
 }
 
 /// The ranks of triples of first, last and stride.
@@ -213,6 +220,9 @@ pub unsafe fn translate_ranks(
     let (from, to) = (get(group1)?, get(group2)?);
     // SAFETY: the caller gives `n` ranks and room for as many.
     let ranks = unsafe { array(ranks1, n)? };
+    if ranks2.is_null() && n > 0 {
+        return Err(null("the array of ranks"));
+    }
     for (at, &rank) in ranks.iter().enumerate() {
         let place = if rank == MPI_PROC_NULL {
             MPI_PROC_NULL
@@ -228,9 +238,7 @@ pub unsafe fn translate_ranks(
 
 /// `MPI_Group_compare`
 pub unsafe fn compare(group1: MPI_Group, group2: MPI_Group, result: *mut c_int) -> Outcome {
-    // SAFETY: the caller gives room for an integer.
-    unsafe { result.write(get(group1)?.compare(&*get(group2)?)) };
-    Ok(())
+    write(result, get(group1)?.compare(&*get(group2)?))
 }
 
 /// `MPI_Group_union`: the first group, then who is in the second only.
@@ -239,8 +247,7 @@ pub unsafe fn union(group1: MPI_Group, group2: MPI_Group, newgroup: *mut MPI_Gro
     let more = second.members().iter().filter(|&&member| first.place(member).is_none());
     let members = first.members().iter().chain(more).copied().collect();
     // SAFETY: the caller gives room for a handle.
-    unsafe { hand_out(Arc::new(Group::new(members)), newgroup) };
-    Ok(())
+    unsafe { hand_out(Arc::new(Group::new(members)), newgroup) }
 }
 
 /// `MPI_Group_intersection`, in the order of the first group.
@@ -248,8 +255,7 @@ pub unsafe fn intersection(group1: MPI_Group, group2: MPI_Group, newgroup: *mut 
     let (first, second) = (get(group1)?, get(group2)?);
     let both = first.filtered(|member| second.place(member).is_some());
     // SAFETY: the caller gives room for a handle.
-    unsafe { hand_out(Arc::new(both), newgroup) };
-    Ok(())
+    unsafe { hand_out(Arc::new(both), newgroup) }
 }
 
 /// `MPI_Group_difference`, in the order of the first group.
@@ -257,8 +263,7 @@ pub unsafe fn difference(group1: MPI_Group, group2: MPI_Group, newgroup: *mut MP
     let (first, second) = (get(group1)?, get(group2)?);
     let rest = first.filtered(|member| second.place(member).is_none());
     // SAFETY: the caller gives room for a handle.
-    unsafe { hand_out(Arc::new(rest), newgroup) };
-    Ok(())
+    unsafe { hand_out(Arc::new(rest), newgroup) }
 }
 
 /// `MPI_Group_free`

@@ -26,6 +26,7 @@ pub mod datatype;
 pub mod op;
 
 mod attribute;
+mod buffer;
 mod coll;
 mod comm;
 mod completion;

@@ -5,7 +5,7 @@
 #![allow(clippy::too_many_arguments)] // the standard's
 
 use std::ffi::{c_int, c_void};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use egida_core::api::Pattern;
 use egida_core::ids::Rank;
@@ -59,7 +59,7 @@ unsafe fn to_send(
     dest: c_int,
     tag: c_int,
 ) -> Outcome<Template> {
-    let memory = memory(buf, count, datatype)?;
+    let memory = if dest == MPI_PROC_NULL { Memory::nothing()? } else { memory(buf, count, datatype)? };
     // SAFETY: only arguments are looked at; the caller vouches for the memory.
     unsafe { memory.source()? };
     if tag < 0 {
@@ -76,7 +76,7 @@ unsafe fn to_receive(
     source: c_int,
     tag: c_int,
 ) -> Outcome<Template> {
-    let memory = memory(buf, count, datatype)?;
+    let memory = if source == MPI_PROC_NULL { Memory::nothing()? } else { memory(buf, count, datatype)? };
     // SAFETY: only arguments are looked at; the caller vouches for the memory.
     unsafe { memory.target()? };
     Ok(Template::Receive { pattern: pattern(comm, source, tag)?, memory })
@@ -347,37 +347,5 @@ pub unsafe fn startall(count: c_int, array_of_requests: *mut MPI_Request) -> Out
         // SAFETY: the caller leaves the memory to the operation until the request is complete.
         unsafe { request.restart()? };
     }
-    Ok(())
-}
-
-/// The buffer that the application attached: address and size.
-static ATTACHED: Mutex<Option<(usize, i64)>> = Mutex::new(None);
-
-/// `MPI_Buffer_attach`
-pub unsafe fn buffer_attach(buffer: *mut c_void, size: impl Integer) -> Outcome {
-    let mut attached = ATTACHED.lock().unwrap_or_else(PoisonError::into_inner);
-    if attached.is_some() {
-        return Err(Failure::new(MPI_ERR_BUFFER, "a buffer is attached already"));
-    }
-    *attached = Some((buffer as usize, size.wide()));
-    Ok(())
-}
-
-/// `MPI_Buffer_detach`
-pub unsafe fn buffer_detach<N: Integer>(buffer_addr: *mut c_void, size: *mut N) -> Outcome {
-    let attached = ATTACHED.lock().unwrap_or_else(PoisonError::into_inner).take();
-    let (buffer, bytes) = attached.ok_or_else(|| Failure::new(MPI_ERR_BUFFER, "no buffer is attached"))?;
-    // SAFETY: the caller gives room for an address and for a size.
-    unsafe {
-        buffer_addr.cast::<usize>().write(buffer);
-        if let Some(bytes) = N::narrow(bytes) {
-            size.write(bytes);
-        }
-    }
-    Ok(())
-}
-
-/// `MPI_Buffer_flush`: nothing stays in the buffer.
-pub unsafe fn buffer_flush() -> Outcome {
     Ok(())
 }

@@ -210,6 +210,11 @@ pub struct Memory {
 }
 
 impl Memory {
+    /// None: of an operation with no process on the other side, whose buffer is not looked at.
+    pub fn nothing() -> Outcome<Self> {
+        Ok(Self { base: std::ptr::null_mut(), count: 0, datatype: crate::types::get(MPI_BYTE)? })
+    }
+
     /// As what to read.
     ///
     /// # Safety

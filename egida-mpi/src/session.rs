@@ -53,6 +53,11 @@ pub unsafe fn init(info: MPI_Info, errhandler: MPI_Errhandler, session: *mut MPI
             return Err(null("the session"));
         }
         let mut hints = info::get(info)?;
+        if let Some(level) = hints.get("thread_level")
+            && !env::is_thread_level(level)
+        {
+            return Err(Failure::new(MPI_ERR_INFO_VALUE, format!("there is no thread level `{level}`")));
+        }
         env::begin_session()?;
         if hints.get("thread_level").is_none() {
             hints.set("thread_level", env::thread_level_name());
@@ -175,7 +180,6 @@ pub unsafe fn group_from_pset(
             return Err(null("the group"));
         }
         // SAFETY: the caller gives a string and room for a handle.
-        unsafe { group::hand_out(std::sync::Arc::new(members(pset_name)?), newgroup) };
-        Ok(())
+        unsafe { group::hand_out(std::sync::Arc::new(members(pset_name)?), newgroup) }
     })
 }

@@ -116,7 +116,9 @@ pub unsafe fn status_set_elements<N: Integer>(
     datatype: MPI_Datatype,
     count: N,
 ) -> Outcome {
-    let bytes = types::get(datatype)?.packed_size(count.wide())?;
+    let elements = usize::try_from(count.wide());
+    let elements = elements.map_err(|_| Failure::new(MPI_ERR_COUNT, format!("{} elements", count.wide())))?;
+    let bytes = types::get(datatype)?.bytes_of_elements(elements);
     // SAFETY: the caller points to a status.
     unsafe { (*status).set_bytes(bytes as u64) };
     Ok(())
@@ -180,5 +182,5 @@ pub unsafe fn status_set_error(status: *mut MPI_Status, error: c_int) -> Outcome
 
 /// A null pointer where the call needs memory.
 pub fn null(what: &'static str) -> Failure {
-    Failure::new(MPI_ERR_ARG, format!("{what} is a null pointer"))
+    Failure::new(MPI_ERR_ARG, format!("{what} is a null pointer")).nowhere()
 }

@@ -180,6 +180,11 @@ impl Api for Observed<'_> {
         withdrawn
     }
 
+    fn cancel(&mut self, id: ReceiveId) -> Result<bool, Fault> {
+        let cancelled = self.api.cancel(id)?;
+        self.record.open -= u64::from(cancelled && self.record.open > 0);
+        Ok(cancelled)
+    }
     fn peek(&self, pattern: Pattern) -> Option<Matched> {
         self.api.peek(pattern)
     }

@@ -14,6 +14,9 @@ use crate::stack::{EventHandler, Scope, Verdict};
 use crate::trace::{Event, Gated};
 use crate::wire::{Envelope, RecordHeader, SendMode};
 
+/// The message, of a process to itself, that a cancelled receive waits for in a re-execution: it never comes.
+const NEVER: Ssn = Ssn::MAX;
+
 impl<D: Driver> Api for Engine<D> {
     fn rank(&self) -> Rank {
         self.rank
@@ -211,6 +214,30 @@ impl<D: Driver> Api for Engine<D> {
             self.receives.remove(&id);
         }
         withdrawn
+    }
+
+    fn cancel(&mut self, id: ReceiveId) -> Result<bool, Fault> {
+        match self.observe()? {
+            Observation::Replayed(Answer::Requests(_)) => return Ok(false),
+            Observation::Replayed(Answer::Nothing) => return Ok(self.withdraw(id)),
+            Observation::Replayed(answer) => {
+                self.diverged(format!("a receive is cancelled where the answer was {answer:?}"))?;
+                return Ok(self.withdraw(id));
+            }
+            Observation::Live => {}
+        }
+        self.progress()?;
+        let receive = self.receives.get(&id).map(|receive| (receive.post, receive.forced.is_some()));
+        let withdrawn = self.withdraw(id);
+        if let (true, Some((post, known))) = (withdrawn, receive)
+            && self.stack.scope() != Scope::Nothing
+            && !known
+        {
+            let what = Happened::Delivery { source: self.rank, ssn: NEVER, post };
+            self.stack.non_deterministic(&mut JournalOf(&mut self.driver, self.rank), what, None)?;
+        }
+        self.observed(if withdrawn { Answer::Nothing } else { Answer::Requests(vec![0]) })?;
+        Ok(withdrawn)
     }
 
     fn peek(&self, pattern: Pattern) -> Option<Matched> {

@@ -240,6 +240,9 @@ pub unsafe fn split_type(
 ) -> Outcome {
     on_intra(comm, |parent| {
         let hints = info::get(info)?;
+        if newcomm.is_null() {
+            return Err(crate::status::null("the new communicator"));
+        }
         let color = match split_type {
             MPI_COMM_TYPE_SHARED => 0,
             MPI_UNDEFINED | MPI_COMM_TYPE_HW_GUIDED | MPI_COMM_TYPE_HW_UNGUIDED | MPI_COMM_TYPE_RESOURCE_GUIDED => {
@@ -247,9 +250,6 @@ pub unsafe fn split_type(
             }
             other => return Err(Failure::new(MPI_ERR_ARG, format!("split type {other}"))),
         };
-        if newcomm.is_null() {
-            return Err(crate::status::null("the new communicator"));
-        }
         hand_out(newcomm, part_of(parent, color, key, &hints)?)
     })
 }
@@ -331,6 +331,9 @@ pub unsafe fn create_from_group(
     let handler = errors::handler_of(errhandler)?;
     let settled = || -> Outcome {
         let (group, hints) = (group::get(group)?, info::get(info)?);
+        if group.size() == 0 {
+            return hand_out(newcomm, MPI_COMM_NULL);
+        }
         let me = world::with(|world| world.rank());
         if group.place(me).is_none() {
             return Err(Failure::new(MPI_ERR_GROUP, "this process is not in the group"));

@@ -317,8 +317,7 @@ pub unsafe fn group(comm: MPI_Comm, group: *mut MPI_Group) -> Outcome {
             return Err(crate::status::null("the group"));
         }
         // SAFETY: the caller gives room for a handle.
-        unsafe { group::hand_out(comm.group.clone(), group) };
-        Ok(())
+        unsafe { group::hand_out(comm.group.clone(), group) }
     })
 }
 
@@ -345,8 +344,7 @@ pub unsafe fn remote_size(comm: MPI_Comm, size: *mut c_int) -> Outcome {
 pub unsafe fn remote_group(comm: MPI_Comm, group: *mut MPI_Group) -> Outcome {
     on(comm, |comm| {
         // SAFETY: the caller gives room for a handle.
-        unsafe { group::hand_out(remote(comm)?.group.clone(), group) };
-        Ok(())
+        unsafe { group::hand_out(remote(comm)?.group.clone(), group) }
     })
 }
 

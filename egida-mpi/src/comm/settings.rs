@@ -26,10 +26,15 @@ pub unsafe fn set_name(comm: MPI_Comm, comm_name: *const c_char) -> Outcome {
 
 /// `MPI_Comm_get_name`
 pub unsafe fn get_name(comm: MPI_Comm, comm_name: *mut c_char, resultlen: *mut c_int) -> Outcome {
+    if comm_name.is_null() || resultlen.is_null() {
+        return Err(null("the name or its length"));
+    }
+    if comm == MPI_COMM_NULL {
+        // SAFETY: as below.
+        unsafe { write_string("MPI_COMM_NULL", MPI_MAX_OBJECT_NAME, comm_name, resultlen) };
+        return Ok(());
+    }
     on(comm, |comm| {
-        if comm_name.is_null() || resultlen.is_null() {
-            return Err(null("the name or its length"));
-        }
         let name = comm.settings().name.clone();
         // SAFETY: the caller gives room for MPI_MAX_OBJECT_NAME letters and for the length.
         unsafe { write_string(&name, MPI_MAX_OBJECT_NAME, comm_name, resultlen) };

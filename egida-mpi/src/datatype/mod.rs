@@ -214,6 +214,12 @@ impl Datatype {
         self.definition.signature.elements_of(bytes)
     }
 
+    /// How many bytes so many basic elements are: what [`Self::elements_of`] is told of them.
+    #[must_use]
+    pub fn bytes_of_elements(&self, elements: usize) -> usize {
+        self.definition.signature.bytes_of_elements(elements)
+    }
+
     /// Bytes of data in `count` elements.
     ///
     /// # Errors

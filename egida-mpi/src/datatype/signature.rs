@@ -91,6 +91,26 @@ impl Signature {
         Ok(Self { period, repeats: 1 })
     }
 
+    /// Bytes of so many basic elements, of any number of elements of the datatype one after another.
+    pub fn bytes_of_elements(&self, elements: usize) -> usize {
+        let parts = self.parts();
+        let period_elements: usize = parts.iter().map(|(basic, times)| components(basic) * times).sum();
+        if period_elements == 0 {
+            return 0;
+        }
+        let period_bytes: usize = parts.iter().map(|(basic, times)| basic.size() * times).sum();
+        let (mut bytes, mut rest) = (elements / period_elements * period_bytes, elements % period_elements);
+        for (basic, times) in parts {
+            let whole = (rest / components(basic)).min(*times);
+            bytes += whole * basic.size();
+            rest -= whole * components(basic);
+            if whole < *times {
+                return bytes + if rest > 0 { basic.scalar.size() } else { 0 };
+            }
+        }
+        bytes
+    }
+
     /// How many basic elements that many bytes hold, of any number of elements of the datatype one after another; `None`
     /// where they end inside one.
     pub fn elements_of(&self, bytes: usize) -> Option<usize> {

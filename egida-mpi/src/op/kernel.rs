@@ -20,7 +20,8 @@ pub(super) fn of(op: PredefinedOp, basic: &Predefined) -> Option<Kernel> {
     let defined = match op {
         Max | Min => integer || class == Floating,
         Sum | Prod => integer || matches!(class, Floating | Complex),
-        Land | Lor | Lxor => matches!(class, CInteger | Logical),
+        // The standard leaves Fortran integers and addresses out; others take them.
+        Land | Lor | Lxor => integer || class == Logical,
         Band | Bor | Bxor => integer || class == Byte,
         Maxloc | Minloc => class == Class::Pair,
         PredefinedOp::Replace | PredefinedOp::NoOp => false,

@@ -18,6 +18,14 @@ pub fn in_place(buffer: *const c_void) -> bool {
     buffer as usize == MPI_IN_PLACE
 }
 
+/// Whether a process's input is not the very memory that takes the result, where there is data.
+pub fn apart(input: *const c_void, output: *const c_void, count: impl Integer) -> Outcome {
+    if input == output && !input.is_null() && !in_place(input) && count.wide() > 0 {
+        return Err(Failure::new(MPI_ERR_BUFFER, "the buffers are the same; `MPI_IN_PLACE` says so"));
+    }
+    Ok(())
+}
+
 /// Which part of a rooted collective a process has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Role {
@@ -270,6 +278,9 @@ pub fn gather(
     comm: &Arc<Communicator>,
 ) -> Outcome<Build> {
     let role = role(comm, root)?;
+    if role == Role::Root {
+        apart(sendbuf, recvbuf, sendcount)?;
+    }
     let send = sent(gives(comm, role), sendbuf, sendcount, sendtype)?;
     let receive = (role == Role::Root).then(|| Shares::uniform(recvbuf, recvcount, recvtype, peers(comm)));
     Ok(to_root(role, send, receive.transpose()?))
@@ -336,6 +347,9 @@ pub fn scatter(
     comm: &Arc<Communicator>,
 ) -> Outcome<Build> {
     let role = role(comm, root)?;
+    if role == Role::Root {
+        apart(sendbuf, recvbuf, recvcount)?;
+    }
     let receive = sent(gives(comm, role), recvbuf, recvcount, recvtype)?;
     let send = (role == Role::Root).then(|| Shares::uniform(sendbuf, sendcount, sendtype, peers(comm)));
     Ok(from_root(role, send.transpose()?, receive))
@@ -399,6 +413,7 @@ pub fn allgather(
     recvtype: MPI_Datatype,
     comm: &Arc<Communicator>,
 ) -> Outcome<Build> {
+    apart(sendbuf, recvbuf, sendcount)?;
     let send = sent(true, sendbuf, sendcount, sendtype)?;
     Ok(to_all(send, Shares::uniform(recvbuf, recvcount, recvtype, peers(comm))?))
 }
@@ -462,6 +477,7 @@ pub fn alltoall(
     recvtype: MPI_Datatype,
     comm: &Arc<Communicator>,
 ) -> Outcome<Build> {
+    apart(sendbuf, recvbuf, sendcount)?;
     let send = (!in_place(sendbuf)).then(|| Shares::uniform(sendbuf, sendcount, sendtype, peers(comm)));
     Ok(each_to_each(send.transpose()?, Shares::uniform(recvbuf, recvcount, recvtype, peers(comm))?))
 }

@@ -4,7 +4,7 @@
 use std::ffi::{c_int, c_void};
 use std::sync::Arc;
 
-use super::collective::{Buffer, Role, in_place, role};
+use super::collective::{Buffer, Role, apart, in_place, role};
 use super::{Build, Start};
 use crate::comm::Communicator;
 use crate::constants::*;
@@ -79,6 +79,7 @@ fn input(
     comm: &Communicator,
 ) -> Outcome<Buffer> {
     let here = in_place(sendbuf);
+    apart(sendbuf, recvbuf, count)?;
     if here && comm.remote.is_some() {
         return Err(Failure::new(MPI_ERR_BUFFER, "`MPI_IN_PLACE` where there are two groups"));
     }
@@ -110,7 +111,8 @@ pub fn reduce(
     }
     let bound = Bound::new(op, datatype)?;
     let gives = comm.remote.is_none() || role != Role::Root;
-    let send = gives.then(|| input(sendbuf, recvbuf, count, datatype, comm)).transpose()?;
+    let result = if role == Role::Root { recvbuf } else { std::ptr::null_mut() };
+    let send = gives.then(|| input(sendbuf, result, count, datatype, comm)).transpose()?;
     if role == Role::Root {
         Buffer::new(recvbuf, count, datatype)?;
     }

@@ -98,6 +98,11 @@ pub unsafe fn cart_create(
     _reorder: c_int,
     comm_cart: *mut MPI_Comm,
 ) -> Outcome {
+    if comm_cart.is_null() {
+        return Err(crate::status::null("the new communicator"));
+    }
+    // SAFETY: the caller gives room for a handle.
+    unsafe { comm_cart.write(MPI_COMM_NULL) };
     comm::on_intra(comm_old, |old| {
         // SAFETY: the caller gives so many dimensions; so in the next ones.
         let cart = unsafe { Cart::new(ndims, dims, periods)? };

@@ -282,6 +282,24 @@ pub unsafe fn get_extent<N: Integer>(datatype: MPI_Datatype, lower: *mut N, exte
     }
 }
 
+/// `MPI_Type_extent` (MPI-1)
+pub unsafe fn extent<N: Integer>(datatype: MPI_Datatype, extent: *mut N) -> Outcome {
+    // SAFETY: see `size`; so in the next two.
+    unsafe { write(extent, get(datatype)?.extent()) }
+}
+
+/// `MPI_Type_lb` (MPI-1)
+pub unsafe fn lower_bound<N: Integer>(datatype: MPI_Datatype, displacement: *mut N) -> Outcome {
+    // SAFETY: see above.
+    unsafe { write(displacement, get(datatype)?.lower_bound()) }
+}
+
+/// `MPI_Type_ub` (MPI-1)
+pub unsafe fn upper_bound<N: Integer>(datatype: MPI_Datatype, displacement: *mut N) -> Outcome {
+    // SAFETY: see above.
+    unsafe { write(displacement, get(datatype)?.upper_bound()) }
+}
+
 /// `MPI_Type_get_true_extent`
 pub unsafe fn get_true_extent<N: Integer>(datatype: MPI_Datatype, lower: *mut N, extent: *mut N) -> Outcome {
     let datatype = get(datatype)?;

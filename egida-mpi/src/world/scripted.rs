@@ -70,6 +70,9 @@ impl Api for Scripted {
     fn withdraw(&mut self, id: ReceiveId) -> bool {
         self.alone.withdraw(id)
     }
+    fn cancel(&mut self, id: ReceiveId) -> Result<bool, Fault> {
+        self.alone.cancel(id)
+    }
     fn peek(&self, pattern: Pattern) -> Option<Matched> {
         self.alone.peek(pattern)
     }
