@@ -131,7 +131,8 @@ pub fn free(on: On, number: c_int) -> Outcome {
 }
 
 fn find(on: On, number: c_int) -> Outcome<Arc<Keyval>> {
-    let found = lock().known.get(&number).filter(|known| known.on == on).and_then(|known| known.keyval.upgrade());
+    let found =
+        lock().known.get(&number).filter(|known| known.on == on).and_then(|known| known.keyval.upgrade());
     found.ok_or_else(|| Failure::new(MPI_ERR_KEYVAL, format!("attribute key {number}")))
 }
 
@@ -197,9 +198,8 @@ pub trait Holder {
     /// # Errors
     /// No such key, or what the application's function returned; the value stays then.
     fn delete_attribute(&self, number: c_int) -> Outcome {
-        let cached = self.with_attributes(|attributes| {
-            attributes.position(number).map(|at| attributes.0[at].clone())
-        });
+        let cached =
+            self.with_attributes(|attributes| attributes.position(number).map(|at| attributes.0[at].clone()));
         let Some((keyval, value)) = cached else { return find(Self::ON, number).map(drop) };
         keyval.deleted(self.handle_value(), value)?;
         self.with_attributes(|attributes| attributes.remove(number));
@@ -301,7 +301,10 @@ mod tests {
     fn values_outlive_their_key_and_go_in_reverse_order() {
         let object = Object(Mutex::default());
         let delete = note as *const () as usize;
-        let (a, b) = (create(On::Comm, COPIES, delete, std::ptr::null_mut()), create(On::Comm, 0, delete, std::ptr::null_mut()));
+        let (a, b) = (
+            create(On::Comm, COPIES, delete, std::ptr::null_mut()),
+            create(On::Comm, 0, delete, std::ptr::null_mut()),
+        );
         object.set_attribute(a, 1).unwrap();
         object.set_attribute(b, 2).unwrap();
         object.set_attribute(a, 3).unwrap();
@@ -310,7 +313,11 @@ mod tests {
         assert!(free(On::Type, b).is_err(), "a key is of one kind");
         assert_eq!(object.attribute(a).unwrap(), Some(3));
         let copies = object.copied_attributes().unwrap();
-        assert_eq!(copies.0.iter().map(|(keyval, value)| (keyval.number, *value)).collect::<Vec<_>>(), [(a, 3)]);
+        assert_eq!(
+            copies.0.iter().map(|(keyval, value)| (keyval.number, *value)).collect::<Vec<_>>(),
+            [(a, 3)]
+        );
+        drop(copies);
         object.delete_attributes().unwrap();
         assert_eq!(*DELETED.lock().unwrap(), [(7, 1), (7, 2), (7, 3)]);
         assert!(object.attribute(a).is_err(), "a freed key without values is none");

@@ -14,7 +14,7 @@ use crate::constants::*;
 use crate::datatype::{Blocks, Datatype, DatatypeError, Source, Target};
 use crate::errors::{Failure, Outcome};
 use crate::handle::{Integer, MPI_Comm, MPI_Datatype, MPI_Op};
-use crate::plan::collective::{apart, in_place};
+use crate::plan::collective::{apart, in_place, most};
 use crate::plan::{self, Build};
 use crate::types::wide;
 use crate::{ops, types, world};
@@ -172,12 +172,16 @@ pub unsafe fn bcast(
     root: c_int,
     comm: MPI_Comm,
 ) -> Outcome {
-    run(comm, |comm| plan::collective::bcast(buffer, count, datatype, root, comm), |members, _| {
-        let datatype = types::get(datatype)?;
-        // SAFETY: the caller gives `count` elements; so in all of these.
-        let buffer = unsafe { Target::new(buffer.cast(), count.wide(), &datatype)? };
-        Ok(collective::bcast(members, root_rank(root)?, buffer)?)
-    })
+    run(
+        comm,
+        |comm| plan::collective::bcast(buffer, count, datatype, root, comm),
+        |members, _| {
+            let datatype = types::get(datatype)?;
+            // SAFETY: the caller gives `count` elements; so in all of these.
+            let buffer = unsafe { Target::new(buffer.cast(), count.wide(), &datatype)? };
+            Ok(collective::bcast(members, root_rank(root)?, buffer)?)
+        },
+    )
 }
 
 /// `MPI_Gather`
@@ -191,27 +195,33 @@ pub unsafe fn gather<N: Integer>(
     root: c_int,
     comm: MPI_Comm,
 ) -> Outcome {
-    run(comm, |comm| plan::collective::gather(sendbuf, sendcount, sendtype, recvbuf, recvcount, recvtype, root, comm), |members, comm| {
-        let root = root_rank(root)?;
-        if members.rank() == root {
-            apart(sendbuf, recvbuf, sendcount)?;
-        }
-        let send_type = significant(!in_place(sendbuf), sendtype)?;
-        let receive_type = significant(members.rank() == root, recvtype)?;
-        let ranks = comm.size() as usize;
-        // SAFETY: see `bcast`; what is not significant at this rank is not looked at.
-        unsafe {
-            let send = match &send_type {
-                Some(one) => Some(Source::new(sendbuf.cast(), sendcount.wide(), one)?),
-                None => None,
-            };
-            let receive = match &receive_type {
-                Some(one) => Some(Blocks::uniform(recvbuf.cast::<u8>(), recvcount.wide(), ranks, one)?),
-                None => None,
-            };
-            Ok(collective::gather(members, root, send, receive)?)
-        }
-    })
+    run(
+        comm,
+        |comm| {
+            plan::collective::gather(sendbuf, sendcount, sendtype, recvbuf, recvcount, recvtype, root, comm)
+        },
+        |members, comm| {
+            let root = root_rank(root)?;
+            if members.rank() == root {
+                apart(sendbuf, recvbuf, sendcount)?;
+            }
+            let send_type = significant(!in_place(sendbuf), sendtype)?;
+            let receive_type = significant(members.rank() == root, recvtype)?;
+            let ranks = comm.size() as usize;
+            // SAFETY: see `bcast`; what is not significant at this rank is not looked at.
+            unsafe {
+                let send = match &send_type {
+                    Some(one) => Some(Source::new(sendbuf.cast(), sendcount.wide(), one)?),
+                    None => None,
+                };
+                let receive = match &receive_type {
+                    Some(one) => Some(Blocks::uniform(recvbuf.cast::<u8>(), recvcount.wide(), ranks, one)?),
+                    None => None,
+                };
+                Ok(collective::gather(members, root, send, receive)?)
+            }
+        },
+    )
 }
 
 /// `MPI_Gatherv`
@@ -226,26 +236,37 @@ pub unsafe fn gatherv<N: Integer, D: Integer>(
     root: c_int,
     comm: MPI_Comm,
 ) -> Outcome {
-    run(comm, |comm| {
-        // SAFETY: the caller's arrays are as the standard has them.
-        unsafe { plan::collective::gatherv(sendbuf, sendcount, sendtype, recvbuf, recvcounts, displs, recvtype, root, comm) }
-    }, |members, comm| {
-        let root = root_rank(root)?;
-        let send_type = significant(!in_place(sendbuf), sendtype)?;
-        let receive_type = significant(members.rank() == root, recvtype)?;
-        // SAFETY: see `gather`; at the root there is a count and a displacement for each rank.
-        unsafe {
-            let send = match &send_type {
-                Some(one) => Some(Source::new(sendbuf.cast(), sendcount.wide(), one)?),
-                None => None,
-            };
-            let receive = match &receive_type {
-                Some(one) => Some(each!(recvbuf, recvcounts, displs, comm, one)),
-                None => None,
-            };
-            Ok(collective::gatherv(members, root, send, receive)?)
-        }
-    })
+    run(
+        comm,
+        |comm| {
+            // SAFETY: the caller's arrays are as the standard has them.
+            unsafe {
+                plan::collective::gatherv(
+                    sendbuf, sendcount, sendtype, recvbuf, recvcounts, displs, recvtype, root, comm,
+                )
+            }
+        },
+        |members, comm| {
+            let root = root_rank(root)?;
+            if members.rank() == root {
+                apart(sendbuf, recvbuf, sendcount)?;
+            }
+            let send_type = significant(!in_place(sendbuf), sendtype)?;
+            let receive_type = significant(members.rank() == root, recvtype)?;
+            // SAFETY: see `gather`; at the root there is a count and a displacement for each rank.
+            unsafe {
+                let send = match &send_type {
+                    Some(one) => Some(Source::new(sendbuf.cast(), sendcount.wide(), one)?),
+                    None => None,
+                };
+                let receive = match &receive_type {
+                    Some(one) => Some(each!(recvbuf, recvcounts, displs, comm, one)),
+                    None => None,
+                };
+                Ok(collective::gatherv(members, root, send, receive)?)
+            }
+        },
+    )
 }
 
 /// `MPI_Scatter`
@@ -259,27 +280,33 @@ pub unsafe fn scatter<N: Integer>(
     root: c_int,
     comm: MPI_Comm,
 ) -> Outcome {
-    run(comm, |comm| plan::collective::scatter(sendbuf, sendcount, sendtype, recvbuf, recvcount, recvtype, root, comm), |members, comm| {
-        let root = root_rank(root)?;
-        if members.rank() == root {
-            apart(sendbuf, recvbuf, recvcount)?;
-        }
-        let send_type = significant(members.rank() == root, sendtype)?;
-        let receive_type = significant(!in_place(recvbuf), recvtype)?;
-        let ranks = comm.size() as usize;
-        // SAFETY: see `gather`.
-        unsafe {
-            let send = match &send_type {
-                Some(one) => Some(Blocks::uniform(sendbuf.cast::<u8>(), sendcount.wide(), ranks, one)?),
-                None => None,
-            };
-            let receive = match &receive_type {
-                Some(one) => Some(Target::new(recvbuf.cast(), recvcount.wide(), one)?),
-                None => None,
-            };
-            Ok(collective::scatter(members, root, send, receive)?)
-        }
-    })
+    run(
+        comm,
+        |comm| {
+            plan::collective::scatter(sendbuf, sendcount, sendtype, recvbuf, recvcount, recvtype, root, comm)
+        },
+        |members, comm| {
+            let root = root_rank(root)?;
+            if members.rank() == root {
+                apart(sendbuf, recvbuf, recvcount)?;
+            }
+            let send_type = significant(members.rank() == root, sendtype)?;
+            let receive_type = significant(!in_place(recvbuf), recvtype)?;
+            let ranks = comm.size() as usize;
+            // SAFETY: see `gather`.
+            unsafe {
+                let send = match &send_type {
+                    Some(one) => Some(Blocks::uniform(sendbuf.cast::<u8>(), sendcount.wide(), ranks, one)?),
+                    None => None,
+                };
+                let receive = match &receive_type {
+                    Some(one) => Some(Target::new(recvbuf.cast(), recvcount.wide(), one)?),
+                    None => None,
+                };
+                Ok(collective::scatter(members, root, send, receive)?)
+            }
+        },
+    )
 }
 
 /// `MPI_Scatterv`
@@ -294,26 +321,37 @@ pub unsafe fn scatterv<N: Integer, D: Integer>(
     root: c_int,
     comm: MPI_Comm,
 ) -> Outcome {
-    run(comm, |comm| {
-        // SAFETY: the caller's arrays are as the standard has them.
-        unsafe { plan::collective::scatterv(sendbuf, sendcounts, displs, sendtype, recvbuf, recvcount, recvtype, root, comm) }
-    }, |members, comm| {
-        let root = root_rank(root)?;
-        let send_type = significant(members.rank() == root, sendtype)?;
-        let receive_type = significant(!in_place(recvbuf), recvtype)?;
-        // SAFETY: see `gatherv`.
-        unsafe {
-            let send = match &send_type {
-                Some(one) => Some(each!(sendbuf, sendcounts, displs, comm, one)),
-                None => None,
-            };
-            let receive = match &receive_type {
-                Some(one) => Some(Target::new(recvbuf.cast(), recvcount.wide(), one)?),
-                None => None,
-            };
-            Ok(collective::scatterv(members, root, send, receive)?)
-        }
-    })
+    run(
+        comm,
+        |comm| {
+            // SAFETY: the caller's arrays are as the standard has them.
+            unsafe {
+                plan::collective::scatterv(
+                    sendbuf, sendcounts, displs, sendtype, recvbuf, recvcount, recvtype, root, comm,
+                )
+            }
+        },
+        |members, comm| {
+            let root = root_rank(root)?;
+            if members.rank() == root {
+                apart(sendbuf, recvbuf, recvcount)?;
+            }
+            let send_type = significant(members.rank() == root, sendtype)?;
+            let receive_type = significant(!in_place(recvbuf), recvtype)?;
+            // SAFETY: see `gatherv`.
+            unsafe {
+                let send = match &send_type {
+                    Some(one) => Some(each!(sendbuf, sendcounts, displs, comm, one)),
+                    None => None,
+                };
+                let receive = match &receive_type {
+                    Some(one) => Some(Target::new(recvbuf.cast(), recvcount.wide(), one)?),
+                    None => None,
+                };
+                Ok(collective::scatterv(members, root, send, receive)?)
+            }
+        },
+    )
 }
 
 /// `MPI_Allgather`
@@ -326,21 +364,25 @@ pub unsafe fn allgather<N: Integer>(
     recvtype: MPI_Datatype,
     comm: MPI_Comm,
 ) -> Outcome {
-    run(comm, |comm| plan::collective::allgather(sendbuf, sendcount, sendtype, recvbuf, recvcount, recvtype, comm), |members, comm| {
-        apart(sendbuf, recvbuf, sendcount)?;
-        let send_type = significant(!in_place(sendbuf), sendtype)?;
-        let receive_type = types::get(recvtype)?;
-        // SAFETY: see `bcast`.
-        unsafe {
-            let send = match &send_type {
-                Some(one) => Some(Source::new(sendbuf.cast(), sendcount.wide(), one)?),
-                None => None,
-            };
-            let ranks = comm.size() as usize;
-            let receive = Blocks::uniform(recvbuf.cast::<u8>(), recvcount.wide(), ranks, &receive_type)?;
-            Ok(collective::allgather(members, send, receive)?)
-        }
-    })
+    run(
+        comm,
+        |comm| plan::collective::allgather(sendbuf, sendcount, sendtype, recvbuf, recvcount, recvtype, comm),
+        |members, comm| {
+            apart(sendbuf, recvbuf, sendcount)?;
+            let send_type = significant(!in_place(sendbuf), sendtype)?;
+            let receive_type = types::get(recvtype)?;
+            // SAFETY: see `bcast`.
+            unsafe {
+                let send = match &send_type {
+                    Some(one) => Some(Source::new(sendbuf.cast(), sendcount.wide(), one)?),
+                    None => None,
+                };
+                let ranks = comm.size() as usize;
+                let receive = Blocks::uniform(recvbuf.cast::<u8>(), recvcount.wide(), ranks, &receive_type)?;
+                Ok(collective::allgather(members, send, receive)?)
+            }
+        },
+    )
 }
 
 /// `MPI_Allgatherv`
@@ -354,22 +396,31 @@ pub unsafe fn allgatherv<N: Integer, D: Integer>(
     recvtype: MPI_Datatype,
     comm: MPI_Comm,
 ) -> Outcome {
-    run(comm, |comm| {
-        // SAFETY: the caller's arrays are as the standard has them.
-        unsafe { plan::collective::allgatherv(sendbuf, sendcount, sendtype, recvbuf, recvcounts, displs, recvtype, comm) }
-    }, |members, comm| {
-        let send_type = significant(!in_place(sendbuf), sendtype)?;
-        let receive_type = types::get(recvtype)?;
-        // SAFETY: see `gatherv`.
-        unsafe {
-            let send = match &send_type {
-                Some(one) => Some(Source::new(sendbuf.cast(), sendcount.wide(), one)?),
-                None => None,
-            };
-            let receive = each!(recvbuf, recvcounts, displs, comm, &receive_type);
-            Ok(collective::allgather(members, send, receive)?)
-        }
-    })
+    run(
+        comm,
+        |comm| {
+            // SAFETY: the caller's arrays are as the standard has them.
+            unsafe {
+                plan::collective::allgatherv(
+                    sendbuf, sendcount, sendtype, recvbuf, recvcounts, displs, recvtype, comm,
+                )
+            }
+        },
+        |members, comm| {
+            apart(sendbuf, recvbuf, sendcount)?;
+            let send_type = significant(!in_place(sendbuf), sendtype)?;
+            let receive_type = types::get(recvtype)?;
+            // SAFETY: see `gatherv`.
+            unsafe {
+                let send = match &send_type {
+                    Some(one) => Some(Source::new(sendbuf.cast(), sendcount.wide(), one)?),
+                    None => None,
+                };
+                let receive = each!(recvbuf, recvcounts, displs, comm, &receive_type);
+                Ok(collective::allgather(members, send, receive)?)
+            }
+        },
+    )
 }
 
 /// `MPI_Alltoall`
@@ -382,21 +433,25 @@ pub unsafe fn alltoall<N: Integer>(
     recvtype: MPI_Datatype,
     comm: MPI_Comm,
 ) -> Outcome {
-    run(comm, |comm| plan::collective::alltoall(sendbuf, sendcount, sendtype, recvbuf, recvcount, recvtype, comm), |members, comm| {
-        apart(sendbuf, recvbuf, sendcount)?;
-        let send_type = significant(!in_place(sendbuf), sendtype)?;
-        let receive_type = types::get(recvtype)?;
-        let ranks = comm.size() as usize;
-        // SAFETY: see `bcast`.
-        unsafe {
-            let send = match &send_type {
-                Some(one) => Some(Blocks::uniform(sendbuf.cast::<u8>(), sendcount.wide(), ranks, one)?),
-                None => None,
-            };
-            let receive = Blocks::uniform(recvbuf.cast::<u8>(), recvcount.wide(), ranks, &receive_type)?;
-            Ok(collective::alltoall(members, send, receive)?)
-        }
-    })
+    run(
+        comm,
+        |comm| plan::collective::alltoall(sendbuf, sendcount, sendtype, recvbuf, recvcount, recvtype, comm),
+        |members, comm| {
+            apart(sendbuf, recvbuf, sendcount)?;
+            let send_type = significant(!in_place(sendbuf), sendtype)?;
+            let receive_type = types::get(recvtype)?;
+            let ranks = comm.size() as usize;
+            // SAFETY: see `bcast`.
+            unsafe {
+                let send = match &send_type {
+                    Some(one) => Some(Blocks::uniform(sendbuf.cast::<u8>(), sendcount.wide(), ranks, one)?),
+                    None => None,
+                };
+                let receive = Blocks::uniform(recvbuf.cast::<u8>(), recvcount.wide(), ranks, &receive_type)?;
+                Ok(collective::alltoall(members, send, receive)?)
+            }
+        },
+    )
 }
 
 /// `MPI_Alltoallv`
@@ -411,22 +466,32 @@ pub unsafe fn alltoallv<N: Integer, D: Integer>(
     recvtype: MPI_Datatype,
     comm: MPI_Comm,
 ) -> Outcome {
-    run(comm, |comm| {
-        // SAFETY: the caller's arrays are as the standard has them.
-        unsafe { plan::collective::alltoallv(sendbuf, sendcounts, sdispls, sendtype, recvbuf, recvcounts, rdispls, recvtype, comm) }
-    }, |members, comm| {
-        let send_type = significant(!in_place(sendbuf), sendtype)?;
-        let receive_type = types::get(recvtype)?;
-        // SAFETY: see `gatherv`.
-        unsafe {
-            let send = match &send_type {
-                Some(one) => Some(each!(sendbuf, sendcounts, sdispls, comm, one)),
-                None => None,
-            };
-            let receive = each!(recvbuf, recvcounts, rdispls, comm, &receive_type);
-            Ok(collective::alltoallv(members, send, receive)?)
-        }
-    })
+    run(
+        comm,
+        |comm| {
+            // SAFETY: the caller's arrays are as the standard has them.
+            unsafe {
+                plan::collective::alltoallv(
+                    sendbuf, sendcounts, sdispls, sendtype, recvbuf, recvcounts, rdispls, recvtype, comm,
+                )
+            }
+        },
+        |members, comm| {
+            // SAFETY: the caller gives a count for each rank.
+            apart(sendbuf, recvbuf, unsafe { most(sendbuf, sendcounts, comm.size())? })?;
+            let send_type = significant(!in_place(sendbuf), sendtype)?;
+            let receive_type = types::get(recvtype)?;
+            // SAFETY: see `gatherv`.
+            unsafe {
+                let send = match &send_type {
+                    Some(one) => Some(each!(sendbuf, sendcounts, sdispls, comm, one)),
+                    None => None,
+                };
+                let receive = each!(recvbuf, recvcounts, rdispls, comm, &receive_type);
+                Ok(collective::alltoallv(members, send, receive)?)
+            }
+        },
+    )
 }
 
 /// `MPI_Reduce`
@@ -439,22 +504,26 @@ pub unsafe fn reduce(
     root: c_int,
     comm: MPI_Comm,
 ) -> Outcome {
-    run(comm, |comm| plan::reduction::reduce(sendbuf, recvbuf, count, datatype, op, root, comm), |members, _| {
-        let (root, op, datatype) = (root_rank(root)?, ops::get(op)?, types::get(datatype)?);
-        if members.rank() == root {
-            apart(sendbuf, recvbuf, count)?;
-        }
-        // SAFETY: see `gather`.
-        unsafe {
-            let send = memory!(Source, sendbuf, count.wide(), datatype);
-            let receive = if members.rank() == root {
-                Some(Target::new(recvbuf.cast(), count.wide(), &datatype)?)
-            } else {
-                None
-            };
-            Ok(collective::reduce(members, root, send, receive, &op)?)
-        }
-    })
+    run(
+        comm,
+        |comm| plan::reduction::reduce(sendbuf, recvbuf, count, datatype, op, root, comm),
+        |members, _| {
+            let (root, op, datatype) = (root_rank(root)?, ops::get(op)?, types::get(datatype)?);
+            if members.rank() == root {
+                apart(sendbuf, recvbuf, count)?;
+            }
+            // SAFETY: see `gather`.
+            unsafe {
+                let send = memory!(Source, sendbuf, count.wide(), datatype);
+                let receive = if members.rank() == root {
+                    Some(Target::new(recvbuf.cast(), count.wide(), &datatype)?)
+                } else {
+                    None
+                };
+                Ok(collective::reduce(members, root, send, receive, &op)?)
+            }
+        },
+    )
 }
 
 /// What `MPI_Allreduce`, `MPI_Scan` and `MPI_Exscan` have in common.
@@ -501,15 +570,19 @@ pub unsafe fn reduce_scatter<N: Integer>(
     op: MPI_Op,
     comm: MPI_Comm,
 ) -> Outcome {
-    run(comm, |comm| {
-        // SAFETY: the caller's arrays are as the standard has them.
-        unsafe { plan::reduction::reduce_scatter(sendbuf, recvbuf, recvcounts, datatype, op, comm) }
-    }, |members, comm| {
-        // SAFETY: the caller gives a count for each rank.
-        let counts = unsafe { wide(recvcounts, comm.size() as c_int)? };
-        // SAFETY: see `scatter_reduced`.
-        unsafe { scatter_reduced(members, sendbuf, recvbuf, &counts, datatype, op) }
-    })
+    run(
+        comm,
+        |comm| {
+            // SAFETY: the caller's arrays are as the standard has them.
+            unsafe { plan::reduction::reduce_scatter(sendbuf, recvbuf, recvcounts, datatype, op, comm) }
+        },
+        |members, comm| {
+            // SAFETY: the caller gives a count for each rank.
+            let counts = unsafe { wide(recvcounts, comm.size() as c_int)? };
+            // SAFETY: see `scatter_reduced`.
+            unsafe { scatter_reduced(members, sendbuf, recvbuf, &counts, datatype, op) }
+        },
+    )
 }
 
 /// `MPI_Reduce_scatter_block`
@@ -521,11 +594,15 @@ pub unsafe fn reduce_scatter_block(
     op: MPI_Op,
     comm: MPI_Comm,
 ) -> Outcome {
-    run(comm, |comm| plan::reduction::reduce_scatter_block(sendbuf, recvbuf, recvcount, datatype, op, comm), |members, comm| {
-        let counts = vec![recvcount.wide(); comm.size() as usize];
-        // SAFETY: see `scatter_reduced`.
-        unsafe { scatter_reduced(members, sendbuf, recvbuf, &counts, datatype, op) }
-    })
+    run(
+        comm,
+        |comm| plan::reduction::reduce_scatter_block(sendbuf, recvbuf, recvcount, datatype, op, comm),
+        |members, comm| {
+            let counts = vec![recvcount.wide(); comm.size() as usize];
+            // SAFETY: see `scatter_reduced`.
+            unsafe { scatter_reduced(members, sendbuf, recvbuf, &counts, datatype, op) }
+        },
+    )
 }
 
 /// # Safety

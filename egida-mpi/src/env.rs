@@ -66,8 +66,7 @@ fn begin(level: c_int) -> Outcome {
 
 fn begin_rank() -> Outcome {
     if !BEGUN.swap(true, Ordering::Relaxed) {
-        let (rank, size) =
-            world::with(|world| world.initialize().map(|()| (world.rank(), world.size())))?;
+        let (rank, size) = world::with(|world| world.initialize().map(|()| (world.rank(), world.size())))?;
         comm::init(rank, size);
     }
     Ok(())
@@ -108,7 +107,8 @@ extern "C" fn end_of_process() {
 
 /// Whether info objects may name a thread level so.
 pub fn is_thread_level(name: &str) -> bool {
-    ["MPI_THREAD_SINGLE", "MPI_THREAD_FUNNELED", "MPI_THREAD_SERIALIZED", "MPI_THREAD_MULTIPLE"].contains(&name)
+    ["MPI_THREAD_SINGLE", "MPI_THREAD_FUNNELED", "MPI_THREAD_SERIALIZED", "MPI_THREAD_MULTIPLE"]
+        .contains(&name)
 }
 
 /// The thread level in words, as info objects have it.

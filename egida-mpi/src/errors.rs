@@ -11,8 +11,8 @@ use egida_core::fault::Fault;
 use crate::comm::{self, Communicator};
 use crate::constants::*;
 use crate::handle::{
-    Handle, MPI_Comm, MPI_Comm_errhandler_function, MPI_Errhandler, MPI_File_errhandler_function, MPI_Session,
-    MPI_Session_errhandler_function, MPI_Win_errhandler_function, Table,
+    Handle, MPI_Comm, MPI_Comm_errhandler_function, MPI_Errhandler, MPI_File_errhandler_function,
+    MPI_Session, MPI_Session_errhandler_function, MPI_Win_errhandler_function, Table,
 };
 use crate::{end, session};
 
@@ -92,6 +92,15 @@ impl Place {
     }
 }
 
+impl Raised {
+    /// Raises it there unless it was raised on an object.
+    fn place(&mut self, place: Place) {
+        if matches!(self.on, None | Some(Place::Nowhere)) {
+            self.on = Some(place);
+        }
+    }
+}
+
 impl Failure {
     /// An error of that class.
     pub fn new(class: c_int, what: impl Into<Cow<'static, str>>) -> Self {
@@ -120,7 +129,7 @@ impl Failure {
     #[must_use]
     pub fn on_session(mut self, session: MPI_Session, handler: Handler) -> Self {
         if let Self::Raised(raised) = &mut self {
-            raised.on.get_or_insert(Place::Session(session, handler));
+            raised.place(Place::Session(session, handler));
         }
         self
     }
@@ -129,7 +138,7 @@ impl Failure {
     #[must_use]
     pub fn to(mut self, handler: Handler) -> Self {
         if let Self::Raised(raised) = &mut self {
-            raised.on.get_or_insert(Place::Handler(handler));
+            raised.place(Place::Handler(handler));
         }
         self
     }

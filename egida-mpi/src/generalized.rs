@@ -8,7 +8,8 @@ use crate::comm;
 use crate::constants::*;
 use crate::errors::{Failure, Outcome};
 use crate::handle::{
-    MPI_Grequest_cancel_function, MPI_Grequest_free_function, MPI_Grequest_query_function, MPI_Request, MPI_Status,
+    MPI_Grequest_cancel_function, MPI_Grequest_free_function, MPI_Grequest_query_function, MPI_Request,
+    MPI_Status,
 };
 use crate::request::{self, Request, Trouble};
 use crate::status::null;

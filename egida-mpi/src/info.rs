@@ -131,7 +131,8 @@ pub unsafe fn free(info: *mut MPI_Info) -> Outcome {
 /// `MPI_Info_set`
 pub unsafe fn set(info: MPI_Info, key: *const c_char, value: *const c_char) -> Outcome {
     // SAFETY: the caller gives strings.
-    let (key, value) = unsafe { (key_of(key)?, text(value, MPI_MAX_INFO_VAL, MPI_ERR_INFO_VALUE, "the value")?) };
+    let (key, value) =
+        unsafe { (key_of(key)?, text(value, MPI_MAX_INFO_VAL, MPI_ERR_INFO_VALUE, "the value")?) };
     lock().get_mut(info).ok_or_else(none)?.set(&key, &value);
     Ok(())
 }

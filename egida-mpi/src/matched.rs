@@ -18,8 +18,8 @@ use crate::p2p::pattern;
 use crate::probe;
 use crate::request::{self, Receiving, Request, status_of};
 use crate::status::write_flag;
-use crate::world::{self, World};
 use crate::types;
+use crate::world::{self, World};
 
 /// A message that was taken.
 #[derive(Debug)]

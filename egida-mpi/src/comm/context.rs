@@ -36,7 +36,8 @@ pub fn name() -> Outcome<u32> {
 
 fn numbered(number: u32, rank: Rank, size: u32) -> Outcome<u32> {
     let unit = number.checked_mul(size).and_then(|unit| unit.checked_add(rank + FIRST_DYNAMIC_UNIT));
-    let context = unit.and_then(|unit| unit.checked_mul(CONTEXTS)).filter(|context| *context <= u32::MAX - CONTEXTS);
+    let context =
+        unit.and_then(|unit| unit.checked_mul(CONTEXTS)).filter(|context| *context <= u32::MAX - CONTEXTS);
     context.ok_or_else(|| Failure::new(MPI_ERR_OTHER, "too many communicators were made"))
 }
 
@@ -46,7 +47,8 @@ mod tests {
 
     #[test]
     fn no_two_processes_name_the_same() {
-        let mut named: Vec<u32> = (0..10).flat_map(|number| (0..3).map(move |rank| numbered(number, rank, 3).unwrap())).collect();
+        let mut named: Vec<u32> =
+            (0..10).flat_map(|number| (0..3).map(move |rank| numbered(number, rank, 3).unwrap())).collect();
         named.sort_unstable();
         assert!(named.windows(2).all(|pair| pair[1] == pair[0] + CONTEXTS));
         assert_eq!(named[0], of_unit(FIRST_DYNAMIC_UNIT));

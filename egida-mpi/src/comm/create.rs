@@ -245,9 +245,10 @@ pub unsafe fn split_type(
         }
         let color = match split_type {
             MPI_COMM_TYPE_SHARED => 0,
-            MPI_UNDEFINED | MPI_COMM_TYPE_HW_GUIDED | MPI_COMM_TYPE_HW_UNGUIDED | MPI_COMM_TYPE_RESOURCE_GUIDED => {
-                MPI_UNDEFINED
-            }
+            MPI_UNDEFINED
+            | MPI_COMM_TYPE_HW_GUIDED
+            | MPI_COMM_TYPE_HW_UNGUIDED
+            | MPI_COMM_TYPE_RESOURCE_GUIDED => MPI_UNDEFINED,
             other => return Err(Failure::new(MPI_ERR_ARG, format!("split type {other}"))),
         };
         hand_out(newcomm, part_of(parent, color, key, &hints)?)
@@ -363,7 +364,8 @@ pub(super) fn hashed(text: *const c_char) -> Outcome<i32> {
     }
     // SAFETY: the caller gives a string.
     let bytes = unsafe { CStr::from_ptr(text) }.to_bytes();
-    let hash = bytes.iter().fold(0x811c_9dc5_u32, |hash, &byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193));
+    let hash =
+        bytes.iter().fold(0x811c_9dc5_u32, |hash, &byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193));
     Ok((hash >> 2) as i32)
 }
 

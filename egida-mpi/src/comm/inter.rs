@@ -60,12 +60,13 @@ pub unsafe fn intercomm_create(
             return Err(crate::status::null("the new communicator"));
         }
         let leads = usize::try_from(local_leader).ok().filter(|&leader| leader < local.size() as usize);
-        let leader = leads.ok_or_else(|| Failure::new(MPI_ERR_RANK, format!("local leader {local_leader}")))?;
+        let leader =
+            leads.ok_or_else(|| Failure::new(MPI_ERR_RANK, format!("local leader {local_leader}")))?;
         let news = if leader == local.rank as usize {
             let (peer, other) = on(peer_comm, |peer| {
                 let other = peer.process(remote_leader);
-                let other =
-                    other.ok_or_else(|| Failure::new(MPI_ERR_RANK, format!("remote leader {remote_leader}")))?;
+                let other = other
+                    .ok_or_else(|| Failure::new(MPI_ERR_RANK, format!("remote leader {remote_leader}")))?;
                 if tag < 0 {
                     return Err(Failure::new(MPI_ERR_TAG, format!("tag {tag}")));
                 }
@@ -94,7 +95,8 @@ impl News {
     }
 
     fn decode(bytes: &[u8]) -> Outcome<Self> {
-        let mut words = bytes.chunks_exact(4).map(|word| u32::from_le_bytes([word[0], word[1], word[2], word[3]]));
+        let mut words =
+            bytes.chunks_exact(4).map(|word| u32::from_le_bytes([word[0], word[1], word[2], word[3]]));
         let context = words.next().ok_or_else(|| Failure::new(MPI_ERR_INTERN, "a leader said nothing"))?;
         Ok(Self { context, members: words.collect() })
     }
@@ -130,12 +132,17 @@ pub unsafe fn intercomm_create_from_groups(
     let handler = errors::handler_of(errhandler)?;
     let settled = || -> Outcome {
         let (local, remote) = (group::get(local_group)?, group::get(remote_group)?);
-        let leads = |group: &Group, leader: c_int| usize::try_from(leader).is_ok_and(|at| at < group.size() as usize);
+        let leads =
+            |group: &Group, leader: c_int| usize::try_from(leader).is_ok_and(|at| at < group.size() as usize);
         if !leads(&local, local_leader) || !leads(&remote, remote_leader) {
             return Err(Failure::new(MPI_ERR_RANK, format!("leaders {local_leader} and {remote_leader}")));
         }
         let (hints, me) = (info::get(info)?, world::with(|world| world.rank()));
-        let (first, second) = if local.members().first() < remote.members().first() { (&local, &remote) } else { (&remote, &local) };
+        let (first, second) = if local.members().first() < remote.members().first() {
+            (&local, &remote)
+        } else {
+            (&remote, &local)
+        };
         let everybody = Group::new(first.members().iter().chain(second.members()).copied().collect());
         let named = super::create::named_for(&everybody, me, hashed(stringtag)?)?;
         let own = Group::new(local.members().to_vec());

@@ -24,13 +24,11 @@ use crate::status::write_flag;
 use crate::topo::Topology;
 
 pub use create::{
-    create, create_from_group, create_group, disconnect, dup, dup_with_info, free, idup, idup_with_info, split,
-    split_type, split_with_topology, with_topology,
+    create, create_from_group, create_group, disconnect, dup, dup_with_info, free, idup, idup_with_info,
+    split, split_type, split_with_topology, with_topology,
 };
 pub use inter::{intercomm_create, intercomm_create_from_groups, intercomm_merge};
-pub use settings::{
-    delete_attr, get_attr, get_info, get_name, set_attr, set_info, set_name,
-};
+pub use settings::{delete_attr, get_attr, get_info, get_name, set_attr, set_info, set_name};
 
 /// A communicator.
 #[derive(Debug)]
@@ -94,10 +92,8 @@ impl Parts {
         let context = self.context + context::LOCAL;
         let (topology, attributes) = (None, Attributes::default());
         let local = Self { group, remote: None, topology, context, settings, attributes };
-        self.remote = Some(Remote {
-            group: Arc::new(remote),
-            local: Arc::new(local.assemble(MPI_COMM_NULL, me)),
-        });
+        self.remote =
+            Some(Remote { group: Arc::new(remote), local: Arc::new(local.assemble(MPI_COMM_NULL, me)) });
         self
     }
 
@@ -330,9 +326,7 @@ pub unsafe fn test_inter(comm: MPI_Comm, flag: *mut c_int) -> Outcome {
 }
 
 fn remote(comm: &Communicator) -> Outcome<&Remote> {
-    comm.remote
-        .as_ref()
-        .ok_or_else(|| Failure::new(MPI_ERR_COMM, "the communicator has no remote group"))
+    comm.remote.as_ref().ok_or_else(|| Failure::new(MPI_ERR_COMM, "the communicator has no remote group"))
 }
 
 /// `MPI_Comm_remote_size`

@@ -11,7 +11,7 @@ use crate::status::write_flag;
 use crate::world;
 
 impl Asked<'_> {
-    /// Shows how one that is over ended.
+    /// Shows how one that is over ended: what it computes at its end is in place then.
     ///
     /// # Safety
     /// `status` is `MPI_STATUS_IGNORE` or points to a status.
@@ -55,8 +55,8 @@ pub unsafe fn request_get_status_all(
         let mut asked = Asked::new(requests.cast_mut(), count)?;
         let over = world::with(|world| all_over(&mut asked, world))?;
         write_flag(flag, over);
-        for at in (0..asked.handles.len()).filter(|_| over && !statuses.is_null()) {
-            asked.show(at, statuses.add(at));
+        for at in (0..asked.handles.len()).filter(|_| over) {
+            asked.show(at, if statuses.is_null() { statuses } else { statuses.add(at) });
         }
         Ok(())
     }
@@ -115,9 +115,7 @@ pub unsafe fn request_get_status_some(
         outcount.write(chosen.len() as c_int);
         for (nth, &at) in chosen.iter().enumerate() {
             indices.add(nth).write(at as c_int);
-            if !statuses.is_null() {
-                asked.show(at, statuses.add(nth));
-            }
+            asked.show(at, if statuses.is_null() { statuses } else { statuses.add(nth) });
         }
         Ok(())
     }
@@ -129,8 +127,7 @@ pub unsafe fn cancel(request: *mut MPI_Request) -> Outcome {
     // SAFETY: the caller points to a handle.
     let handle = unsafe { *request };
     let mut requests = request::lock();
-    let request =
-        requests.get_mut(handle).ok_or_else(|| Failure::new(MPI_ERR_REQUEST, "no such request"))?;
+    let request = requests.get_mut(handle).ok_or_else(|| Failure::new(MPI_ERR_REQUEST, "no such request"))?;
     if let Some(generalized) = request.as_generalized().cloned() {
         // The application's function may ask for the request.
         drop(requests);

@@ -72,17 +72,25 @@ impl Datatype {
                 return Err(DatatypeError::Dimensions);
             }
         }
-        nested(order.from_fastest(spans.len()).map(|at| {
-            let span = spans[at];
-            (span.size, vec![(span.subsize, span.start)])
-        }), old)
+        nested(
+            order.from_fastest(spans.len()).map(|at| {
+                let span = spans[at];
+                (span.size, vec![(span.subsize, span.start)])
+            }),
+            old,
+        )
     }
 
     /// `MPI_Type_create_darray`, for the process of that rank in the grid, whose ranks go row by row.
     ///
     /// # Errors
     /// A grid or shares that do not fit each other, or a type too large.
-    pub fn darray(shares: &[Share], rank: i64, order: Order, old: &Datatype) -> Result<Datatype, DatatypeError> {
+    pub fn darray(
+        shares: &[Share],
+        rank: i64,
+        order: Order,
+        old: &Datatype,
+    ) -> Result<Datatype, DatatypeError> {
         if shares.is_empty() || shares.iter().any(|share| share.size < 1 || share.processes < 1) {
             return Err(DatatypeError::Dimensions);
         }
@@ -167,11 +175,15 @@ mod tests {
             Share { size: 5, processes: 2, deal: Deal::Cyclic(2) },
             Share { size: 7, processes: 3, deal: Deal::Block(None) },
         ];
-        let mut all: Vec<u8> =
-            (0..6).flat_map(|rank| bytes(&Datatype::darray(&shares, rank, Order::C, &byte()).unwrap())).collect();
+        let mut all: Vec<u8> = (0..6)
+            .flat_map(|rank| bytes(&Datatype::darray(&shares, rank, Order::C, &byte()).unwrap()))
+            .collect();
         all.sort_unstable();
         assert_eq!(all, (0..35).collect::<Vec<u8>>());
-        assert_eq!(bytes(&Datatype::darray(&shares, 1, Order::C, &byte()).unwrap()), [3, 4, 5, 10, 11, 12, 31, 32, 33]);
+        assert_eq!(
+            bytes(&Datatype::darray(&shares, 1, Order::C, &byte()).unwrap()),
+            [3, 4, 5, 10, 11, 12, 31, 32, 33]
+        );
         let too_small = [Share { size: 5, processes: 2, deal: Deal::Block(Some(2)) }];
         assert!(Datatype::darray(&too_small, 0, Order::C, &byte()).is_err());
     }

@@ -158,17 +158,16 @@ fn of_one_type(blocks: impl Iterator<Item = (i64, i64)>, old: &Datatype) -> Resu
 }
 
 fn derived(layout: Layout, bounds: Bounds, signature: Signature, size: usize) -> Datatype {
-    let definition =
-        Definition {
-            predefined: None,
-            layout,
-            bounds,
-            signature,
-            size,
-            committed: AtomicBool::new(false),
-            origin: OnceLock::new(),
-            about: Mutex::default(),
-        };
+    let definition = Definition {
+        predefined: None,
+        layout,
+        bounds,
+        signature,
+        size,
+        committed: AtomicBool::new(false),
+        origin: OnceLock::new(),
+        about: Mutex::default(),
+    };
     Datatype { handle: NULL_HANDLE, definition: Arc::new(definition) }
 }
 

@@ -1,13 +1,14 @@
 //! The representation `external32`: the same on every machine (MPI 5.0, section 14.5.2). Big-endian; a `long` has 4 bytes, a wide character
 //! 2, and a `long double` is an IEEE binary128.
 
-use super::predefined::{Predefined, Scalar, Shape};
 use super::Datatype;
+use super::predefined::{Predefined, Scalar, Shape};
 
 /// Bytes of `count` elements in `external32`.
 #[must_use]
 pub fn size(datatype: &Datatype, count: usize) -> usize {
-    datatype.definition.signature.basics().map(|(basic, times)| external_size(basic) * times).sum::<usize>() * count
+    datatype.definition.signature.basics().map(|(basic, times)| external_size(basic) * times).sum::<usize>()
+        * count
 }
 
 /// From packed bytes of whole elements to `external32`.
@@ -69,17 +70,23 @@ impl Component {
             return;
         }
         out.extend(external.iter().rev());
-        let signed = matches!(self.scalar, Scalar::I8 | Scalar::I16 | Scalar::I32 | Scalar::I64 | Scalar::I128);
+        let signed =
+            matches!(self.scalar, Scalar::I8 | Scalar::I16 | Scalar::I32 | Scalar::I64 | Scalar::I128);
         let fill = if signed && external.first().is_some_and(|high| high & 0x80 != 0) { 0xff } else { 0 };
         out.extend(std::iter::repeat_n(fill, self.native() - external.len()));
     }
 }
 
 fn components(datatype: &Datatype) -> impl Iterator<Item = Component> {
-    datatype.definition.signature.basics().flat_map(|(basic, times)| {
-        let one = of_basic(basic);
-        (0..times).flat_map(move |_| one)
-    }).flatten()
+    datatype
+        .definition
+        .signature
+        .basics()
+        .flat_map(|(basic, times)| {
+            let one = of_basic(basic);
+            (0..times).flat_map(move |_| one)
+        })
+        .flatten()
 }
 
 fn of_basic(basic: &Predefined) -> [Option<Component>; 2] {

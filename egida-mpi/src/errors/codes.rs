@@ -38,7 +38,8 @@ unsafe impl Sync for LastUsed {}
 impl LastUsed {
     fn set(&self, value: c_int) {
         // SAFETY: the integer is aligned and lives for ever, and is accessed as an atomic one only.
-        unsafe { std::sync::atomic::AtomicI32::from_ptr(self.0.get()) }.store(value, std::sync::atomic::Ordering::Relaxed);
+        unsafe { std::sync::atomic::AtomicI32::from_ptr(self.0.get()) }
+            .store(value, std::sync::atomic::Ordering::Relaxed);
     }
 }
 
@@ -68,7 +69,9 @@ impl Added {
 
     fn remove(&mut self, code: c_int, class: bool) -> Outcome {
         let uses_it = |code: c_int| {
-            move |other: &&Option<Code>| other.as_ref().is_some_and(|other| !other.is_class && other.class == code)
+            move |other: &&Option<Code>| {
+                other.as_ref().is_some_and(|other| !other.is_class && other.class == code)
+            }
         };
         if class && self.codes.iter().any(|other| uses_it(code)(&other)) {
             return Err(unknown(code, "error class without codes of its own"));

@@ -52,7 +52,7 @@ fn operations_are_defined_where_the_standard_says() {
     let defined: [(&[usize], Vec<&str>); 5] = [
         (&[MAX, MIN], [&integers[..], &[floating]].concat()),
         (&[SUM, PROD], [&integers[..], &[floating, complex]].concat()),
-        (&[LAND, LOR, LXOR], vec![c_integer, logical]),
+        (&[LAND, LOR, LXOR], [&integers[..], &[logical]].concat()),
         (&[BAND, BOR, BXOR], [&integers[..], &["MPI_BYTE"]].concat()),
         (&[MINLOC, MAXLOC], vec![pairs]),
     ];

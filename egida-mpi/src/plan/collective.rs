@@ -26,6 +26,18 @@ pub fn apart(input: *const c_void, output: *const c_void, count: impl Integer) -
     Ok(())
 }
 
+/// The greatest of a process's counts, which are not looked at where the buffer says `MPI_IN_PLACE`.
+///
+/// # Safety
+/// There are as many counts as ranks.
+pub unsafe fn most(buffer: *const c_void, counts: *const impl Integer, ranks: u32) -> Outcome<i64> {
+    if in_place(buffer) {
+        return Ok(0);
+    }
+    // SAFETY: as this function's contract has it.
+    Ok(unsafe { wide(counts, ranks as c_int)? }.into_iter().max().unwrap_or(0))
+}
+
 /// Which part of a rooted collective a process has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Role {
@@ -66,7 +78,8 @@ pub struct Buffer {
 impl Buffer {
     /// Checks the arguments.
     pub fn new(base: *const c_void, count: impl Integer, datatype: MPI_Datatype) -> Outcome<Self> {
-        let buffer = Self { base: base.cast_mut().cast(), count: count.wide(), datatype: types::get(datatype)? };
+        let buffer =
+            Self { base: base.cast_mut().cast(), count: count.wide(), datatype: types::get(datatype)? };
         // SAFETY: only arguments are looked at.
         unsafe { buffer.source()? };
         Ok(buffer)
@@ -103,7 +116,12 @@ enum Places {
 
 impl Shares {
     /// Blocks of one size, one after another.
-    pub fn uniform(base: *const c_void, count: impl Integer, datatype: MPI_Datatype, blocks: usize) -> Outcome<Self> {
+    pub fn uniform(
+        base: *const c_void,
+        count: impl Integer,
+        datatype: MPI_Datatype,
+        blocks: usize,
+    ) -> Outcome<Self> {
         let places = Places::Uniform { count: count.wide(), blocks };
         Self { base: base.cast_mut().cast(), datatype: types::get(datatype)?, places }.checked()
     }
@@ -138,7 +156,9 @@ impl Shares {
         // SAFETY: as this function's contract has it.
         Ok(unsafe {
             match &self.places {
-                Places::Uniform { count, blocks } => Blocks::uniform(self.base, *count, *blocks, &self.datatype)?,
+                Places::Uniform { count, blocks } => {
+                    Blocks::uniform(self.base, *count, *blocks, &self.datatype)?
+                }
                 Places::Each { counts, displacements } => {
                     Blocks::each(self.base, counts, displacements, &self.datatype)?
                 }
@@ -253,7 +273,12 @@ fn to_root(role: Role, send: Option<Buffer>, receive: Option<Shares>) -> Build {
 }
 
 /// The buffer that a process sends from, where it does.
-fn sent(needed: bool, base: *const c_void, count: impl Integer, datatype: MPI_Datatype) -> Outcome<Option<Buffer>> {
+fn sent(
+    needed: bool,
+    base: *const c_void,
+    count: impl Integer,
+    datatype: MPI_Datatype,
+) -> Outcome<Option<Buffer>> {
     (needed && !in_place(base)).then(|| Buffer::new(base, count, datatype)).transpose()
 }
 
@@ -302,6 +327,9 @@ pub unsafe fn gatherv(
     comm: &Arc<Communicator>,
 ) -> Outcome<Build> {
     let role = role(comm, root)?;
+    if role == Role::Root {
+        apart(sendbuf, recvbuf, sendcount)?;
+    }
     let send = sent(gives(comm, role), sendbuf, sendcount, sendtype)?;
     // SAFETY: as this function's contract has it.
     let shares = || unsafe { Shares::each(recvbuf, recvcounts, displs, recvtype, peers(comm)) };
@@ -371,6 +399,9 @@ pub unsafe fn scatterv(
     comm: &Arc<Communicator>,
 ) -> Outcome<Build> {
     let role = role(comm, root)?;
+    if role == Role::Root {
+        apart(sendbuf, recvbuf, recvcount)?;
+    }
     let receive = sent(gives(comm, role), recvbuf, recvcount, recvtype)?;
     // SAFETY: as this function's contract has it.
     let shares = || unsafe { Shares::each(sendbuf, sendcounts, displs, sendtype, peers(comm)) };
@@ -432,6 +463,7 @@ pub unsafe fn allgatherv(
     recvtype: MPI_Datatype,
     comm: &Arc<Communicator>,
 ) -> Outcome<Build> {
+    apart(sendbuf, recvbuf, sendcount)?;
     let send = sent(true, sendbuf, sendcount, sendtype)?;
     // SAFETY: as this function's contract has it.
     Ok(to_all(send, unsafe { Shares::each(recvbuf, recvcounts, displs, recvtype, peers(comm))? }))
@@ -499,6 +531,7 @@ pub unsafe fn alltoallv(
 ) -> Outcome<Build> {
     // SAFETY: as this function's contract has it.
     unsafe {
+        apart(sendbuf, recvbuf, most(sendbuf, sendcounts, comm.peers().size())?)?;
         let shares = || Shares::each(sendbuf, sendcounts, sdispls, sendtype, peers(comm));
         let send = (!in_place(sendbuf)).then(shares).transpose()?;
         Ok(each_to_each(send, Shares::each(recvbuf, recvcounts, rdispls, recvtype, peers(comm))?))
@@ -522,6 +555,7 @@ pub unsafe fn alltoallw(
 ) -> Outcome<Build> {
     // SAFETY: as this function's contract has it.
     let (send, receive) = unsafe {
+        apart(sendbuf, recvbuf, most(sendbuf, sendcounts, comm.peers().size())?)?;
         let parcels = || Parcels::new(sendbuf, sendcounts, sdispls, sendtypes, peers(comm));
         let send = (!in_place(sendbuf)).then(parcels).transpose()?;
         (send, Parcels::new(recvbuf, recvcounts, rdispls, recvtypes, peers(comm))?)

@@ -68,7 +68,11 @@ struct Part {
 
 impl Start {
     /// Begins a collective: sends what it sends and posts what it receives.
-    pub fn begin(comm: &Arc<Communicator>, tag: i32, build: &dyn Fn(&mut Self) -> Outcome) -> Outcome<UnderWay> {
+    pub fn begin(
+        comm: &Arc<Communicator>,
+        tag: i32,
+        build: &dyn Fn(&mut Self) -> Outcome,
+    ) -> Outcome<UnderWay> {
         let envelope = Envelope { context: comm.collective_context(), tag };
         let under_way = UnderWay { receives: Vec::new(), finish: None };
         let mut start = Self { comm: comm.clone(), envelope, under_way };
@@ -118,7 +122,8 @@ impl Start {
     /// As [`Self::receive_bytes`], from a process of the job.
     pub fn receive_bytes_from_process(&mut self, process: Rank, len: usize) -> Outcome {
         let mut shelf = vec![0u8; len];
-        let byte = Datatype::predefined(MPI_BYTE.0).ok_or_else(|| Failure::new(MPI_ERR_INTERN, "no bytes"))?;
+        let byte =
+            Datatype::predefined(MPI_BYTE.0).ok_or_else(|| Failure::new(MPI_ERR_INTERN, "no bytes"))?;
         // SAFETY: the vector is kept, and not touched, until the receive is over.
         let unpacker = unsafe { Target::trusted(shelf.as_mut_ptr(), len, &byte) }.unpacker();
         self.post(process, unpacker, len, Some(shelf))
@@ -137,7 +142,13 @@ impl Start {
         Ok(to.unpack(&from.packed())?)
     }
 
-    fn post(&mut self, process: Rank, unpacker: Unpacker, expected: usize, shelf: Option<Vec<u8>>) -> Outcome {
+    fn post(
+        &mut self,
+        process: Rank,
+        unpacker: Unpacker,
+        expected: usize,
+        shelf: Option<Vec<u8>>,
+    ) -> Outcome {
         let Envelope { context, tag } = self.envelope;
         let pattern = Pattern { source: Some(process), context, tag: Some(tag) };
         let receiving = world::with(|world| Receiving::post(world, pattern, unpacker))?;
@@ -197,9 +208,7 @@ impl Part {
 pub fn now(comm: &Arc<Communicator>, build: &dyn Fn(&mut Start) -> Outcome) -> Outcome<Vec<Vec<u8>>> {
     let mut under_way = Start::begin(comm, TAG, build)?;
     if !under_way.is_immediate() {
-        world::with(|world| {
-            world::until(world, |world| Ok(under_way.advance(world, comm)?.then_some(())))
-        })?;
+        world::with(|world| world::until(world, |world| Ok(under_way.advance(world, comm)?.then_some(()))))?;
     }
     match under_way.settle() {
         (None, shelves) => Ok(shelves),

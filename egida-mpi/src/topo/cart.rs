@@ -54,7 +54,7 @@ impl Cart {
         self.dims.iter().zip(coords).try_fold(0, |rank, (dim, &at)| {
             let size = dim.size as i64;
             let at = if dim.periodic { i64::from(at).rem_euclid(size) } else { i64::from(at) };
-            (0..size).contains(&at).then_some(rank * dim.size + at as usize)
+            (0..size).contains(&at).then(|| rank * dim.size + at as usize)
         })
     }
 

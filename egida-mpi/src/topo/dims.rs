@@ -7,8 +7,8 @@ use crate::errors::{Failure, Outcome};
 
 /// `MPI_Dims_create`: dimensions that are 0 are filled in, as close to each other as can be, in non-increasing order.
 pub unsafe fn dims_create(nnodes: c_int, ndims: c_int, dims: *mut c_int) -> Outcome {
-    let count = usize::try_from(ndims)
-        .map_err(|_| Failure::new(MPI_ERR_DIMS, format!("{ndims} dimensions")))?;
+    let count =
+        usize::try_from(ndims).map_err(|_| Failure::new(MPI_ERR_DIMS, format!("{ndims} dimensions")))?;
     if count == 0 {
         return Ok(());
     }

@@ -183,7 +183,12 @@ fn unweighted(weights: *const c_int) -> bool {
 }
 
 /// Peers with their weights.
-unsafe fn edges(peers: *const c_int, weights: *const c_int, count: c_int, ranks: c_int) -> Outcome<Vec<Edge>> {
+unsafe fn edges(
+    peers: *const c_int,
+    weights: *const c_int,
+    count: c_int,
+    ranks: c_int,
+) -> Outcome<Vec<Edge>> {
     // SAFETY: the caller gives so many of both, or no weights.
     let peers = unsafe { array(peers, count)? };
     let none = unweighted(weights) || weights as usize == MPI_WEIGHTS_EMPTY;
@@ -264,7 +269,10 @@ pub unsafe fn dist_graph_create(
             return Err(Failure::new(MPI_ERR_RANK, format!("an edge from {source}")));
         }
         let told = sources.iter().zip(&ends).flat_map(|(&from, end)| [from, end.peer, end.weight]);
-        let told: Vec<u8> = std::iter::once(c_int::from(!unweighted(weights))).chain(told).flat_map(c_int::to_le_bytes).collect();
+        let told: Vec<u8> = std::iter::once(c_int::from(!unweighted(weights)))
+            .chain(told)
+            .flat_map(c_int::to_le_bytes)
+            .collect();
         let mut adjacent = Adjacent { weighted: true, ..Adjacent::default() };
         for bytes in coll::gossip(old, &told)? {
             let mut words =
@@ -336,7 +344,10 @@ mod tests {
         let (index, edges) = ([2, 3, 4, 6], [1, 3, 0, 3, 0, 2]);
         // SAFETY: the arrays have the lengths that they say.
         let graph = unsafe { Graph::new(4, index.as_ptr(), edges.as_ptr(), 4) }.unwrap();
-        assert_eq!([graph.neighbors(0), graph.neighbors(2), graph.neighbors(3)], [&[1, 3][..], &[3], &[0, 2]]);
+        assert_eq!(
+            [graph.neighbors(0), graph.neighbors(2), graph.neighbors(3)],
+            [&[1, 3][..], &[3], &[0, 2]]
+        );
         // SAFETY: see above.
         unsafe {
             assert!(Graph::new(4, [2, 1, 4, 6].as_ptr(), edges.as_ptr(), 4).is_err());

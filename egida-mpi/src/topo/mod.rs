@@ -12,9 +12,7 @@ use crate::constants::*;
 use crate::errors::{Failure, Outcome};
 use crate::handle::MPI_Comm;
 
-pub use cart::{
-    cart_coords, cart_create, cart_get, cart_map, cart_rank, cart_shift, cart_sub, cartdim_get,
-};
+pub use cart::{cart_coords, cart_create, cart_get, cart_map, cart_rank, cart_shift, cart_sub, cartdim_get};
 pub use dims::dims_create;
 pub use graph::{
     dist_graph_create, dist_graph_create_adjacent, dist_graph_neighbors, dist_graph_neighbors_count,

@@ -159,8 +159,10 @@ unsafe fn contents(
     datatypes: *mut MPI_Datatype,
 ) -> Outcome {
     let origin = datatype.origin();
-    let origin = origin.ok_or_else(|| Failure::new(MPI_ERR_TYPE, "a predefined datatype was made of nothing"))?;
-    let lens = [origin.integers.len(), origin.addresses.len(), origin.large_counts.len(), origin.datatypes.len()];
+    let origin =
+        origin.ok_or_else(|| Failure::new(MPI_ERR_TYPE, "a predefined datatype was made of nothing"))?;
+    let lens =
+        [origin.integers.len(), origin.addresses.len(), origin.large_counts.len(), origin.datatypes.len()];
     if lens.iter().zip(room).any(|(&len, room)| room < len as i64) {
         return Err(Failure::new(MPI_ERR_ARG, "the arrays are too small"));
     }

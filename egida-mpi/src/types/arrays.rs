@@ -61,7 +61,8 @@ pub unsafe fn create_darray<N: Integer>(
     // SAFETY: the caller gives so many of each, and room for a handle.
     unsafe {
         let gsizes = wide(gsizes, ndims)?;
-        let (distribs, dargs, psizes) = (array(distribs, ndims)?, array(dargs, ndims)?, array(psizes, ndims)?);
+        let (distribs, dargs, psizes) =
+            (array(distribs, ndims)?, array(dargs, ndims)?, array(psizes, ndims)?);
         let mut shares = Vec::with_capacity(gsizes.len());
         for (at, &global) in gsizes.iter().enumerate() {
             let given = (dargs[at] != MPI_DISTRIBUTE_DFLT_DARG).then(|| i64::from(dargs[at]));

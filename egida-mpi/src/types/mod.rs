@@ -7,14 +7,14 @@ mod external;
 use std::ffi::{c_int, c_void};
 use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
 
-use crate::constants::*;
 use crate::attribute::Holder;
+use crate::comm;
+use crate::constants::*;
 use crate::datatype::{Datatype, DatatypeError, DatatypeTable, Origin, Source, Target};
 use crate::errors::{Failure, Outcome};
 use crate::group::array;
 use crate::handle::{Integer, MPI_Comm, MPI_Datatype};
 use crate::status::null;
-use crate::comm;
 
 pub use about::{
     create_f90_complex, create_f90_integer, create_f90_real, delete_attr, get_attr, get_contents,
@@ -23,7 +23,6 @@ pub use about::{
 };
 pub use arrays::{create_darray, create_subarray};
 pub use external::{pack_external, pack_external_size, unpack_external};
-
 
 static TYPES: LazyLock<Mutex<DatatypeTable>> = LazyLock::new(Mutex::default);
 
