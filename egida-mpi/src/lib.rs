@@ -4,7 +4,8 @@
 //!   application ──MPI_Send──> exports (written from abi/functions.csv)
 //!                                │ entry: guard against panics, error handlers
 //!                                v
-//!                  p2p  completion  probe  coll  comm  group  types  ops  errors  env
+//!        p2p  buffer  completion  probe  matched  generalized  coll  nonblocking  comm  group
+//!        attribute  topo  types  ops  info  errors  env  session
 //!                                │ handles become objects, arguments are checked
 //!                                v
 //!                  world: the engine's `Api`, parking, the end of the job

@@ -64,3 +64,8 @@ fn a_call_before_init_says_so() {
 fn collectives_of_one() {
     assert_eq!(build("collectives", include_str!("programs/collectives.c")).run(&[]).good(), "good\n");
 }
+
+#[test]
+fn what_needs_no_other_process() {
+    assert_eq!(build("local", include_str!("programs/local.c")).run(&[]).good(), "good\n");
+}

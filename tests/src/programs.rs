@@ -55,6 +55,12 @@ pub const PROGRAMS: &[Program] = &[
     one_result("large", 3, &["2", "3000"]).with_large_messages(),
     one_result("collectives", 4, &["3"]),
     one_result("types", 4, &["2"]),
+    one_result("nonblocking", 4, &["6"]),
+    one_result("between", 4, &["6"]),
+    one_result("neighbors", 4, &["6"]),
+    order_dependent("matched", 4, &["8"], Choice::Everybody, &[Oracle::Matches, Oracle::Messages]),
+    one_result("arrays", 3, &["12"]),
+    one_result("sessions", 4, &["6"]),
     one_result("stdin_echo", 3, &[]).reading(
         "to be, or not to be\nthat is the question\n\nwhether 'tis nobler in the mind to suffer\n\
          the slings and arrows\nof outrageous fortune\nor to take arms\nagainst a sea of troubles\n\

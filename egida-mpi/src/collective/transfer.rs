@@ -43,7 +43,7 @@ pub(super) fn receive_into<P: Peers>(peers: &mut P, from: usize, target: Target<
 /// Copies data from one place in the application's memory to another of the same length.
 pub(super) fn copy<P: Peers>(peers: &P, from: Source<'_>, mut to: Target<'_>) -> Outcome<P> {
     agree::<P>(peers.rank(), from.len(), to.len())?;
-    to.unpack(&from.packed())?;
+    to.copy_from(&from)?;
     Ok(())
 }
 

@@ -1,4 +1,5 @@
 //! Communicators between two groups (MPI 5.0, section 7.6).
+#![allow(clippy::too_many_arguments)] // the standard's
 
 use std::ffi::{c_char, c_int};
 use std::sync::Arc;

@@ -13,7 +13,7 @@ pub enum Order {
 
 impl Order {
     /// The dimensions, from that which varies fastest.
-    fn from_fastest(self, dimensions: usize) -> Box<dyn Iterator<Item = usize>> {
+    fn fastest_first(self, dimensions: usize) -> Box<dyn Iterator<Item = usize>> {
         match self {
             Self::C => Box::new((0..dimensions).rev()),
             Self::Fortran => Box::new(0..dimensions),
@@ -73,7 +73,7 @@ impl Datatype {
             }
         }
         nested(
-            order.from_fastest(spans.len()).map(|at| {
+            order.fastest_first(spans.len()).map(|at| {
                 let span = spans[at];
                 (span.size, vec![(span.subsize, span.start)])
             }),
@@ -101,7 +101,7 @@ impl Datatype {
             rest /= share.processes;
         }
         let blocks = |at: usize| Ok((shares[at].size, shares[at].blocks(coords[at])?));
-        let dimensions = order.from_fastest(shares.len()).map(blocks).collect::<Result<Vec<_>, _>>()?;
+        let dimensions = order.fastest_first(shares.len()).map(blocks).collect::<Result<Vec<_>, _>>()?;
         nested(dimensions, old)
     }
 }

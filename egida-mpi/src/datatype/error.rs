@@ -34,6 +34,9 @@ pub enum DatatypeError {
     /// The null pointer where there is something to read or write.
     #[error("the buffer is the null pointer")]
     NullBuffer,
+    /// Data is to be copied to the place where it is.
+    #[error("the buffers are the same; `MPI_IN_PLACE` says so")]
+    Aliased,
     /// A message was longer than the memory given for it.
     #[error("a message of {sent_bytes} bytes does not fit the {room_bytes} bytes given for it")]
     Truncated {
@@ -52,7 +55,7 @@ impl DatatypeError {
             Self::UnknownHandle(_) | Self::NotCommitted | Self::Predefined(_) => class::TYPE,
             Self::NegativeCount(_) | Self::TooLarge => class::COUNT,
             Self::UnequalArrays { .. } | Self::Dimensions => class::ARG,
-            Self::NullBuffer => class::BUFFER,
+            Self::NullBuffer | Self::Aliased => class::BUFFER,
             Self::Truncated { .. } => class::TRUNCATE,
         }
     }

@@ -164,6 +164,17 @@ impl<'t> Target<'t> {
         truncation(bytes.len(), self.len()).map(drop)
     }
 
+    /// Copies data from another place in the application's memory.
+    ///
+    /// # Errors
+    /// [`DatatypeError::Aliased`] where it is the same place, [`DatatypeError::Truncated`] where there is too little room.
+    pub fn copy_from(&mut self, source: &Source<'_>) -> Result<(), DatatypeError> {
+        if source.base == self.base.cast_const() && !self.is_empty() && !source.is_empty() {
+            return Err(DatatypeError::Aliased);
+        }
+        self.unpack(&source.packed())
+    }
+
     /// Something to place packed bytes with as they arrive.
     #[must_use]
     pub fn unpacker(self) -> Unpacker {

@@ -188,7 +188,7 @@ pub(super) static TABLE: &[Predefined] = &[
     single(0x20e, "MPI_UNSIGNED_LONG", CInteger, U64),
     single(0x20f, "MPI_UNSIGNED_LONG_LONG", CInteger, U64),
     single(0x210, "MPI_FLOAT", Floating, F32),
-    complex(0x212, "MPI_C_FLOAT_COMPLEX", F32),
+    complex(0x212, "MPI_C_COMPLEX", F32),
     complex(0x213, "MPI_CXX_FLOAT_COMPLEX", F32),
     single(0x214, "MPI_DOUBLE", Floating, F64),
     complex(0x216, "MPI_C_DOUBLE_COMPLEX", F64),

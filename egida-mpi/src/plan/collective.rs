@@ -235,6 +235,7 @@ pub fn bcast(
         // SAFETY: the application leaves the buffer to the operation; so in all of these.
         match role {
             Role::Root => {
+                // SAFETY: see above.
                 let bytes = unsafe { buffer.source()? };
                 let bytes = bytes.packed();
                 for peer in start.others() {
@@ -242,6 +243,7 @@ pub fn bcast(
                 }
                 Ok(())
             }
+            // SAFETY: see above.
             Role::Of(root) => start.receive(root, unsafe { buffer.target()? }),
             Role::Bystander => Ok(()),
         }

@@ -139,7 +139,7 @@ impl Start {
         if from.len() != to.len() {
             return Err(other_length(from.len(), to.len()));
         }
-        Ok(to.unpack(&from.packed())?)
+        Ok(to.copy_from(from)?)
     }
 
     fn post(

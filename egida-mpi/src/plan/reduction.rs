@@ -120,6 +120,7 @@ pub fn reduce(
     Ok(Box::new(move |start| {
         // SAFETY: the application leaves its memory to the operation until its end; so in all of these.
         let own = match &send {
+            // SAFETY: see above.
             Some(send) => unsafe { send.source()? }.packed().into_owned(),
             None => Vec::new(),
         };

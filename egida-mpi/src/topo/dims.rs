@@ -42,7 +42,7 @@ fn balanced(nodes: u64, factors: usize) -> Vec<u64> {
         return vec![nodes; factors];
     }
     let divisors: Vec<u64> = (1..=nodes.isqrt())
-        .filter(|divisor| nodes % divisor == 0)
+        .filter(|divisor| nodes.is_multiple_of(*divisor))
         .flat_map(|divisor| [divisor, nodes / divisor])
         .collect();
     let mut sorted = divisors;
@@ -62,7 +62,9 @@ fn bounded(nodes: u64, factors: usize, limit: u64, divisors: &[u64]) -> Option<V
         return (nodes <= limit).then(|| vec![nodes]);
     }
     let fitting = divisors.iter().copied().take_while(|&divisor| divisor <= limit);
-    for largest in fitting.filter(|&divisor| nodes % divisor == 0 && root_at_most(nodes, factors, divisor)) {
+    for largest in
+        fitting.filter(|&divisor| nodes.is_multiple_of(divisor) && root_at_most(nodes, factors, divisor))
+    {
         if let Some(rest) = bounded(nodes / largest, factors - 1, largest, divisors) {
             return Some(std::iter::once(largest).chain(rest).collect());
         }

@@ -1,4 +1,5 @@
 //! Graphs, known to all or each process's part to itself (MPI 5.0, sections 8.5.3 and 8.5.4).
+#![allow(clippy::too_many_arguments)] // the standard's
 
 use std::ffi::c_int;
 

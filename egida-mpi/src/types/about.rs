@@ -1,4 +1,5 @@
 //! What a datatype tells of itself, and what the application keeps with it (MPI 5.0, sections 5.1.13, 7.7 and 7.8).
+#![allow(clippy::too_many_arguments)] // the standard's
 
 use std::ffi::{CStr, c_char, c_int, c_void};
 
