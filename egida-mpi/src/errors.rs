@@ -11,10 +11,10 @@ use egida_core::fault::Fault;
 use crate::comm::{self, Communicator};
 use crate::constants::*;
 use crate::handle::{
-    Handle, MPI_Comm, MPI_Comm_errhandler_function, MPI_Errhandler, MPI_File_errhandler_function,
+    Handle, MPI_Comm, MPI_Comm_errhandler_function, MPI_Errhandler, MPI_File, MPI_File_errhandler_function,
     MPI_Session, MPI_Session_errhandler_function, MPI_Win_errhandler_function, Table,
 };
-use crate::{end, session};
+use crate::{end, file, session};
 
 /// What an entry point returns.
 pub type Outcome<T = ()> = Result<T, Failure>;
@@ -46,6 +46,8 @@ pub enum Place {
     Comm(Arc<Communicator>),
     /// A session's.
     Session(MPI_Session, Handler),
+    /// A file's.
+    File(MPI_File, Handler),
     /// That one, of an object that is not made yet.
     Handler(Handler),
     /// That of no object: of `MPI_COMM_SELF` where the application has set it, as the standard has it, and of `MPI_COMM_WORLD`
@@ -58,7 +60,7 @@ impl Place {
         match self {
             Self::Nowhere => self.comm().map_or(Handler::Fatal, |comm| comm.handler()),
             Self::Comm(comm) => comm.handler(),
-            Self::Session(_, handler) | Self::Handler(handler) => handler.clone(),
+            Self::Session(_, handler) | Self::File(_, handler) | Self::Handler(handler) => handler.clone(),
         }
     }
 
@@ -76,6 +78,7 @@ impl Place {
         match self {
             Self::Comm(comm) => format!(" on {}", comm.name()),
             Self::Session(..) => " on a session".to_owned(),
+            Self::File(..) => " on a file".to_owned(),
             Self::Handler(_) => String::new(),
             Self::Nowhere => self.comm().map_or_else(String::new, |comm| format!(" on {}", comm.name())),
         }
@@ -86,6 +89,7 @@ impl Place {
         match self {
             Self::Comm(comm) => comm.handle.value(),
             Self::Session(session, _) => session.value(),
+            Self::File(file, _) => file.value(),
             Self::Handler(_) => MPI_COMM_SELF.value(),
             Self::Nowhere => self.comm().map_or(MPI_COMM_SELF, |comm| comm.handle).value(),
         }
@@ -130,6 +134,15 @@ impl Failure {
     pub fn on_session(mut self, session: MPI_Session, handler: Handler) -> Self {
         if let Self::Raised(raised) = &mut self {
             raised.place(Place::Session(session, handler));
+        }
+        self
+    }
+
+    /// The same, raised on a file unless it was raised elsewhere.
+    #[must_use]
+    pub fn on_file(mut self, file: MPI_File, handler: Handler) -> Self {
+        if let Self::Raised(raised) = &mut self {
+            raised.place(Place::File(file, handler));
         }
         self
     }
@@ -204,6 +217,8 @@ pub fn raise(name: &str, failure: Failure) -> c_int {
             let mut class = raised.class;
             // SAFETY: the application gave the function for this; both arguments live through the call.
             unsafe { (user.function)(&raw mut handle, &raw mut class) };
+            // The call returns what the handler makes of the code.
+            return class;
         }
         Handler::Fatal | Handler::Abort => {
             let place = on.named();
@@ -350,6 +365,7 @@ fn called(place: &Place, errorcode: c_int) -> Outcome {
             Err(match place {
                 Place::Comm(comm) => failure.on(comm),
                 Place::Session(session, handler) => failure.on_session(*session, handler.clone()),
+                Place::File(file, handler) => failure.on_file(*file, handler.clone()),
                 Place::Handler(handler) => failure.to(handler.clone()),
                 Place::Nowhere => failure,
             })
@@ -374,6 +390,24 @@ pub unsafe fn session_get_errhandler(session: MPI_Session, errhandler: *mut MPI_
 /// `MPI_Session_call_errhandler`
 pub unsafe fn session_call_errhandler(session: MPI_Session, errorcode: c_int) -> Outcome {
     called(&Place::Session(session, session::handler(session)?), errorcode)
+}
+
+/// `MPI_File_set_errhandler`
+pub unsafe fn file_set_errhandler(file: MPI_File, errhandler: MPI_Errhandler) -> Outcome {
+    file::set_handler(file, handler_for(On::File, errhandler)?)
+}
+
+/// `MPI_File_get_errhandler`
+pub unsafe fn file_get_errhandler(file: MPI_File, errhandler: *mut MPI_Errhandler) -> Outcome {
+    let handle = handle_of(&file::handler(file)?);
+    // SAFETY: the caller gives room for a handle.
+    unsafe { errhandler.write(handle) };
+    Ok(())
+}
+
+/// `MPI_File_call_errhandler`
+pub unsafe fn file_call_errhandler(file: MPI_File, errorcode: c_int) -> Outcome {
+    called(&file::call_errhandler_place(file)?, errorcode)
 }
 
 /// `MPI_Errhandler_free`

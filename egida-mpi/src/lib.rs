@@ -5,7 +5,7 @@
 //!                                │ entry: guard against panics, error handlers
 //!                                v
 //!        p2p  buffer  completion  probe  matched  generalized  coll  nonblocking  comm  group
-//!        attribute  topo  types  ops  info  errors  env  session
+//!        attribute  topo  types  ops  info  errors  env  session  file
 //!                                │ handles become objects, arguments are checked
 //!                                v
 //!                  world: the engine's `Api`, parking, the end of the job
@@ -36,6 +36,7 @@ mod end;
 mod entry;
 mod env;
 mod errors;
+mod file;
 mod generalized;
 mod group;
 mod handle;

@@ -4,7 +4,7 @@
  *   matched [rounds] */
 #include "common.h"
 
-enum { NOTE = 1, ACK = 2, LATE = 3, MOST = 64 };
+enum { ACK = 2, LATE = 3, NOTES = 10, MOST = 64 };
 
 static uint64_t state, matches, *next_seq;
 
@@ -40,17 +40,17 @@ static void own_request(long round) {
 }
 
 /* Takes one message from anybody, by probing in turn with and without waiting. */
-static void take(long n) {
+static void take(long n, int tag) {
     MPI_Message message;
     MPI_Status status;
     struct note note;
     uint64_t fails = 0;
     if (n % 2 == 0) {
-        MPI_Mprobe(MPI_ANY_SOURCE, NOTE, MPI_COMM_WORLD, &message, &status);
+        MPI_Mprobe(MPI_ANY_SOURCE, tag, MPI_COMM_WORLD, &message, &status);
     } else {
         int flag = 0;
         while (!flag) {
-            MPI_Improbe(MPI_ANY_SOURCE, NOTE, MPI_COMM_WORLD, &flag, &message, &status);
+            MPI_Improbe(MPI_ANY_SOURCE, tag, MPI_COMM_WORLD, &flag, &message, &status);
             fails += !flag;
         }
     }
@@ -66,7 +66,7 @@ static void take(long n) {
         }
         MPI_Wait(&request, MPI_STATUS_IGNORE);
     }
-    state = record_match(state, matches, status.MPI_SOURCE, NOTE, &note);
+    state = record_match(state, matches, status.MPI_SOURCE, tag, &note);
     /* How often it failed shows in what is sent on, by the number of words. */
     uint64_t ack[2] = {matches++, fails};
     MPI_Send(ack, 1 + (int)(fails % 2), MPI_UINT64_T, status.MPI_SOURCE, ACK, MPI_COMM_WORLD);
@@ -94,10 +94,12 @@ int main(int argc, char **argv) {
     for (long round = 0; round < rounds; round++) {
         int above = (rank + 1) % size, below = (rank + size - 1) % size;
         struct note sent[MOST];
+        /* A note of the next round is not to be taken in this one. */
+        int tag = NOTES + (int)round;
         for (int peer = 0; peer < size; peer++) {
             if (peer == rank) continue;
             sent[peer] = (struct note){next_seq[peer]++, state};
-            MPI_Send(&sent[peer], NOTE_WORDS, MPI_UINT64_T, peer, NOTE, MPI_COMM_WORLD);
+            MPI_Send(&sent[peer], NOTE_WORDS, MPI_UINT64_T, peer, tag, MPI_COMM_WORLD);
         }
         own_request(round);
 
@@ -112,12 +114,12 @@ int main(int argc, char **argv) {
         MPI_Wait(&send, MPI_STATUS_IGNORE);
         say("got from=%d seq=%ld value=%016" PRIx64, below, round, late);
 
-        for (int n = 0; n < size - 1; n++) take(n + had);
+        for (int n = 0; n < size - 1; n++) take(n + had, tag);
         for (int peer = 0; peer < size; peer++) {
             if (peer == rank) continue;
             uint64_t ack[2];
             MPI_Recv(ack, 2, MPI_UINT64_T, peer, ACK, MPI_COMM_WORLD, MPI_STATUS_IGNORE);
-            record_told(peer, NOTE, &sent[peer], ack[0]);
+            record_told(peer, tag, &sent[peer], ack[0]);
         }
     }
     say("result matched rounds=%ld", rounds);

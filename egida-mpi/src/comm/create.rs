@@ -121,6 +121,13 @@ fn duplicate_now(parent: &Arc<Communicator>, hints: Info, newcomm: *mut MPI_Comm
     hand_out(newcomm, duplicate(parent, agreed.context, hints)?.register(parent.me()))
 }
 
+/// A communicator of the same processes that the application does not know: a file's.
+pub fn private_copy(parent: &Arc<Communicator>) -> Outcome<Arc<Communicator>> {
+    let agreed = agree(parent, 0, 0)?;
+    let parts = Parts::of(parent, Group::new(parent.group.members().to_vec()), agreed.context);
+    Ok(Arc::new(parts.assemble(MPI_COMM_NULL, parent.me())))
+}
+
 /// `MPI_Comm_idup`
 pub unsafe fn idup(comm: MPI_Comm, newcomm: *mut MPI_Comm, request: *mut MPI_Request) -> Outcome {
     on(comm, |parent| {

@@ -25,7 +25,7 @@ use crate::topo::Topology;
 
 pub use create::{
     create, create_from_group, create_group, disconnect, dup, dup_with_info, free, idup, idup_with_info,
-    split, split_type, split_with_topology, with_topology,
+    private_copy, split, split_type, split_with_topology, with_topology,
 };
 pub use inter::{intercomm_create, intercomm_create_from_groups, intercomm_merge};
 pub use settings::{delete_attr, get_attr, get_info, get_name, set_attr, set_info, set_name};

@@ -198,6 +198,18 @@ impl Datatype {
         self.definition.signature.uniform()
     }
 
+    /// Visits the contiguous parts of one element, in the order of the type map: offset and length.
+    pub fn for_each_piece(&self, mut visit: impl FnMut(i64, usize)) {
+        let layout = &self.definition.layout;
+        for repeat in 0..layout.repeats as i64 {
+            for run in layout.runs() {
+                for piece in 0..run.pieces as i64 {
+                    visit(repeat * layout.step + run.offset + piece * run.stride, run.len);
+                }
+            }
+        }
+    }
+
     /// How many whole elements `bytes` of data are (`MPI_Get_count`); `None` stands for `MPI_UNDEFINED`.
     #[must_use]
     pub fn count_of(&self, bytes: usize) -> Option<usize> {

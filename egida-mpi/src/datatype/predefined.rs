@@ -182,7 +182,7 @@ pub(super) static TABLE: &[Predefined] = &[
     single(0x208, "MPI_SHORT", CInteger, I16),
     single(0x209, "MPI_INT", CInteger, I32),
     single(0x20a, "MPI_LONG", CInteger, I64),
-    single(0x20b, "MPI_LONG_LONG", CInteger, I64),
+    single(0x20b, "MPI_LONG_LONG_INT", CInteger, I64),
     single(0x20c, "MPI_UNSIGNED_SHORT", CInteger, U16),
     single(0x20d, "MPI_UNSIGNED", CInteger, U32),
     single(0x20e, "MPI_UNSIGNED_LONG", CInteger, U64),

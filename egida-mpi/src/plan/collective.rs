@@ -421,11 +421,12 @@ fn to_all(send: Option<Buffer>, receive: Shares) -> Build {
                 (None, Some(own)) => blocks.source(own).packed().into_owned(),
                 (None, None) => return Err(no_place()),
             };
-            for peer in start.others() {
-                start.send(peer, &bytes)?;
-            }
+            // First what may be refused: nothing is sent by a call that fails.
             if let (Some(own), Some(send)) = (start.own(), &send) {
                 start.copy(&send.source()?, blocks.target(own))?;
+            }
+            for peer in start.others() {
+                start.send(peer, &bytes)?;
             }
             start.others().try_for_each(|peer| start.receive(peer, blocks.target(peer)))
         }
@@ -480,11 +481,11 @@ fn each_to_each(send: Option<Shares>, receive: Shares) -> Build {
             match &send {
                 Some(send) => {
                     let from = send.blocks()?;
-                    for peer in start.others() {
-                        start.send(peer, &from.source(peer).packed())?;
-                    }
                     if let Some(own) = start.own() {
                         start.copy(&from.source(own), to.target(own))?;
+                    }
+                    for peer in start.others() {
+                        start.send(peer, &from.source(peer).packed())?;
                     }
                 }
                 None => {
@@ -569,11 +570,11 @@ pub unsafe fn alltoallw(
         let from = send.as_ref().unwrap_or(&receive);
         // SAFETY: see `bcast`.
         unsafe {
-            for peer in start.others() {
-                start.send(peer, &from.get(peer).source()?.packed())?;
-            }
             if let (Some(own), Some(send)) = (start.own(), &send) {
                 start.copy(&send.get(own).source()?, receive.get(own).target()?)?;
+            }
+            for peer in start.others() {
+                start.send(peer, &from.get(peer).source()?.packed())?;
             }
             start.others().try_for_each(|peer| start.receive(peer, receive.get(peer).target()?))
         }

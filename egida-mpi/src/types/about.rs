@@ -3,7 +3,7 @@
 
 use std::ffi::{CStr, c_char, c_int, c_void};
 
-use super::{get, hand_out, lock, write};
+use super::{get, hand_out_same, lock, write};
 use crate::attribute::{self, Holder};
 use crate::constants::*;
 use crate::datatype::{Datatype, Origin};
@@ -179,10 +179,7 @@ unsafe fn contents(
             large_counts.add(at).write(value);
         }
         for (at, part) in origin.datatypes.iter().enumerate() {
-            match part.has_constant_handle() {
-                true => datatypes.add(at).write(MPI_Datatype(part.handle())),
-                false => hand_out(part.clone(), datatypes.add(at))?,
-            }
+            hand_out_same(part, datatypes.add(at))?;
         }
     }
     Ok(())

@@ -55,6 +55,20 @@ unsafe fn hand_out(datatype: Datatype, to: *mut MPI_Datatype) -> Outcome {
     Ok(())
 }
 
+/// Gives a type that is kept elsewhere too a handle at `to`: its own where it is predefined.
+///
+/// # Safety
+/// `to` has room for a handle.
+pub unsafe fn hand_out_same(datatype: &Datatype, to: *mut MPI_Datatype) -> Outcome {
+    if !datatype.has_constant_handle() {
+        // SAFETY: as this function's contract has it; so below.
+        return unsafe { hand_out(datatype.clone(), to) };
+    }
+    // SAFETY: see above.
+    unsafe { to.write(MPI_Datatype(datatype.handle())) };
+    Ok(())
+}
+
 /// The caller's counts, lengths or displacements, widened.
 ///
 /// # Safety
