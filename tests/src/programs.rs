@@ -61,7 +61,6 @@ pub const PROGRAMS: &[Program] = &[
     order_dependent("matched", 4, &["8"], Choice::Everybody, &[Oracle::Matches, Oracle::Messages]),
     one_result("arrays", 3, &["12"]),
     one_result("sessions", 4, &["6"]),
-    one_result("files", 4, &["6"]),
     one_result("stdin_echo", 3, &[]).reading(
         "to be, or not to be\nthat is the question\n\nwhether 'tis nobler in the mind to suffer\n\
          the slings and arrows\nof outrageous fortune\nor to take arms\nagainst a sea of troubles\n\

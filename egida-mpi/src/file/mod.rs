@@ -4,6 +4,9 @@
 //! is given the result that it had, and touches the file only where that was lost, with nobody having seen it. So what a later
 //! write of another rank has changed stays changed, and a read gives what it gave.
 //!
+//! What it does not do: hold a call back until nothing can take back what it depends on. Under an optimistic protocol a rank that
+//! rolls back may do a call again that others have seen the effect of.
+//!
 //! Every access is complete on return; the request of a non-blocking one is complete from the start.
 
 mod access;
