@@ -12,7 +12,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo::rerun-if-changed=abi");
     println!("cargo::rustc-cdylib-link-arg=-Wl,-soname,libmpi_abi.so.1");
     let out = PathBuf::from(std::env::var("OUT_DIR")?);
-    fs::write(out.join("exports.rs"), abi::exports::symbols(&abi::table::functions()?)?)?;
+    let functions = abi::table::functions()?;
+    fs::write(out.join("exports.rs"), abi::exports::symbols(&functions)?)?;
+    fs::write(out.join("fortran.rs"), abi::fortran::symbols::symbols(&functions)?)?;
     fs::write(out.join("constants.rs"), abi::exports::constants(&abi::table::constants()?)?)?;
     Ok(())
 }

@@ -81,7 +81,7 @@ fn call(prefix: &str, function: &Function, path: &str) -> Result<String, String>
     ))
 }
 
-fn rust_type(parameter: &Parameter) -> Result<String, String> {
+pub(super) fn rust_type(parameter: &Parameter) -> Result<String, String> {
     let Parameter::Named { constant, base, stars, dimensions, .. } = parameter else {
         return Err("an ellipsis has no type".to_owned());
     };

@@ -12,5 +12,6 @@
 //! prototypes and implementations cannot drift apart.
 
 pub mod exports;
+pub mod fortran;
 pub mod header;
 pub mod table;

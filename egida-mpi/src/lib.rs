@@ -37,6 +37,7 @@ mod entry;
 mod env;
 mod errors;
 mod file;
+mod fortran;
 mod generalized;
 mod group;
 mod handle;

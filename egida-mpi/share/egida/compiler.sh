@@ -3,6 +3,8 @@
 prefix=$(cd -- "$here/.." && pwd -P)
 compile_flags="-I$prefix/include"
 link_flags="-L$prefix/lib -Wl,-rpath,$prefix/lib -lmpi_abi"
+# What a wrapper's language needs beyond these; set by the wrapper, without blanks inside a flag.
+language_flags=
 
 # compile_with COMPILER ARGUMENTS: runs the compiler with MPI's flags, or shows what it would run.
 #
@@ -12,6 +14,7 @@ link_flags="-L$prefix/lib -Wl,-rpath,$prefix/lib -lmpi_abi"
 compile_with() {
     compiler=$1
     shift
+    compile_flags="$compile_flags${language_flags:+ $language_flags}"
     show=no
     links=yes
     count=$#
@@ -30,10 +33,10 @@ compile_with() {
         esac
     done
     # The prefix may hold blanks: its flags stay words of their own.
+    # shellcheck disable=SC2086
+    set -- "-I$prefix/include" $language_flags "$@"
     if [ "$links" = yes ]; then
-        set -- "-I$prefix/include" "$@" "-L$prefix/lib" "-Wl,-rpath,$prefix/lib" -lmpi_abi
-    else
-        set -- "-I$prefix/include" "$@"
+        set -- "$@" "-L$prefix/lib" "-Wl,-rpath,$prefix/lib" -lmpi_abi
     fi
     if [ "$show" = yes ]; then
         echo "$compiler $*"
