@@ -1,20 +1,27 @@
 //! `egida install`: lays out what a program needs to be built and run.
 //!
 //! ```text
-//!   bin/      egida  mpicc  mpicxx  mpic++  mpiexec  mpirun
-//!   include/  mpi.h
-//!   lib/      libmpi_abi.so.1  libmpi_abi.so  libmpi.so  pkgconfig/egida-mpi.pc
-//!   share/    egida/compiler.sh
+//!   bin/      egida  mpicc  mpicxx  mpic++  mpifort  mpif77  mpif90  mpiexec  mpirun
+//!   include/  mpi.h  mpif.h  mpi.mod  mpi_f08.mod
+//!   lib/      libmpi_abi.so.1  libmpi_abi.so  libmpi.so  pkgconfig/egida-mpi.pc  pkgconfig/egida-mpi-fortran.pc
+//!   share/    egida/compiler.sh  egida/fortran.sh
 //! ```
+//!
+//! The Fortran modules are compiled here, by gfortran; where there is none, everything else is installed all the same.
 //!
 //! Nothing in it holds the prefix: the whole may be moved. Every file is put in place by a rename, so that programs that
 //! run on the old one keep it.
 
+use std::ffi::OsString;
 use std::fmt;
 use std::fs;
 use std::io;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
+
+mod fortran;
+
+use fortran::Fortran;
 
 /// Lay out the library, its wrappers and this command under a prefix
 #[derive(Debug, clap::Args)]
@@ -29,7 +36,12 @@ pub struct InstallArgs {
 /// # Errors
 /// [`InstallError`], with the file that it is about.
 pub fn run(arguments: &InstallArgs) -> Result<(), InstallError> {
-    for path in install(&arguments.prefix, &InstallSources::locate()?)? {
+    let mut installed = install(&arguments.prefix, &InstallSources::locate()?)?;
+    match fortran::install(&arguments.prefix, &fortran::compiler())? {
+        Fortran::Built(modules) => installed.extend(modules),
+        absent @ Fortran::NoCompiler(_) => eprintln!("{absent}"),
+    }
+    for path in installed {
         println!("{}", path.display());
     }
     Ok(())
@@ -72,6 +84,15 @@ pub enum InstallError {
         /// Where it was looked for.
         places: [PathBuf; 2],
     },
+    /// The Fortran compiler refuses a module.
+    Fortran {
+        /// Which compiler.
+        compiler: OsString,
+        /// Which module.
+        module: &'static str,
+        /// Its messages.
+        said: String,
+    },
     /// A file cannot be read or written.
     Io {
         /// Which.
@@ -96,6 +117,9 @@ impl fmt::Display for InstallError {
                 built.display(),
                 installed.display()
             ),
+            Self::Fortran { compiler, module, said } => {
+                write!(out, "`{}` does not compile the module `{module}`:\n{said}", compiler.display())
+            }
             Self::Io { path, error } => write!(out, "`{}`: {error}", path.display()),
         }
     }
@@ -104,7 +128,7 @@ impl fmt::Display for InstallError {
 impl std::error::Error for InstallError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
-            Self::NoLibrary { .. } => None,
+            Self::NoLibrary { .. } | Self::Fortran { .. } => None,
             Self::Io { error, .. } => Some(error),
         }
     }
@@ -123,15 +147,20 @@ const PLAIN: u32 = 0o644;
 const TEXTS: &[(&str, &str, u32)] = &[
     ("bin/mpicc", shared!("share/bin/mpicc"), PROGRAM),
     ("bin/mpicxx", shared!("share/bin/mpicxx"), PROGRAM),
+    ("bin/mpifort", shared!("share/bin/mpifort"), PROGRAM),
     ("bin/mpiexec", shared!("share/bin/mpiexec"), PROGRAM),
     ("include/mpi.h", shared!("include/mpi.h"), PLAIN),
+    ("include/mpif.h", include_str!(concat!(env!("OUT_DIR"), "/mpif.h")), PLAIN),
     ("lib/pkgconfig/egida-mpi.pc", shared!("share/pkgconfig/egida-mpi.pc"), PLAIN),
+    ("lib/pkgconfig/egida-mpi-fortran.pc", shared!("share/pkgconfig/egida-mpi-fortran.pc"), PLAIN),
     ("share/egida/compiler.sh", shared!("share/egida/compiler.sh"), PLAIN),
 ];
 
 /// Second names: where they are, what they point to.
 const LINKS: &[(&str, &str)] = &[
     ("bin/mpic++", "mpicxx"),
+    ("bin/mpif77", "mpifort"),
+    ("bin/mpif90", "mpifort"),
     ("bin/mpirun", "mpiexec"),
     ("lib/libmpi_abi.so", "libmpi_abi.so.1"),
     ("lib/libmpi.so", "libmpi_abi.so.1"),
@@ -148,10 +177,7 @@ pub fn install(prefix: &Path, sources: &InstallSources) -> Result<Vec<PathBuf>, 
     }
     for &(to, text, mode) in TEXTS {
         let text = text.replace("@VERSION@", env!("CARGO_PKG_VERSION"));
-        installed.push(put(prefix.join(to), |new| {
-            fs::write(new, &text)?;
-            fs::set_permissions(new, fs::Permissions::from_mode(mode))
-        })?);
+        installed.push(put_text(prefix.join(to), &text, mode)?);
     }
     for &(to, target) in LINKS {
         installed.push(put(prefix.join(to), |new| symlink(target, new))?);
@@ -162,6 +188,13 @@ pub fn install(prefix: &Path, sources: &InstallSources) -> Result<Vec<PathBuf>, 
 fn copy(source: &Path, new: &Path) -> io::Result<()> {
     fs::copy(source, new)?;
     fs::set_permissions(new, fs::Permissions::from_mode(PROGRAM))
+}
+
+fn put_text(path: PathBuf, text: &str, mode: u32) -> Result<PathBuf, InstallError> {
+    put(path, |new| {
+        fs::write(new, text)?;
+        fs::set_permissions(new, fs::Permissions::from_mode(mode))
+    })
 }
 
 /// Makes a file beside its place and moves it there.
