@@ -1,6 +1,7 @@
 //! Egida and the test programs, built once and shared by all tests.
 
 use std::env;
+use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -59,6 +60,11 @@ impl Installation {
         workspace_dir().join("specs").join(name).with_extension("egd")
     }
 
+    /// The Fortran compiler wrapper.
+    pub fn mpifort(&self) -> PathBuf {
+        self.prefix.join("bin/mpifort")
+    }
+
     /// The compiler wrapper.
     pub fn mpicc(&self) -> PathBuf {
         self.prefix.join("bin/mpicc")
@@ -82,15 +88,23 @@ impl Installation {
         let common = programs_dir().join("common.h");
         for entry in fs::read_dir(programs_dir()).expect("the programs are there") {
             let source = entry.expect("the programs are there").path();
-            if source.extension().is_none_or(|extension| extension != "c") {
-                continue;
-            }
+            let Some(language) = source.extension().and_then(Language::of) else { continue };
             let executable = self.executables.join(source.file_stem().expect("a name"));
             let stamp = self.prefix.join(".installed");
             if is_newer(&executable, &[source.clone(), common.clone(), stamp]) {
                 continue;
             }
-            self.compile(&[&source], &executable);
+            match language {
+                Language::C => self.compile(&[&source], &executable),
+                Language::Fortran(flags) => {
+                    let modules = tempfile::tempdir().expect("a folder for modules");
+                    let mut mpifort = Command::new(self.mpifort());
+                    mpifort.arg("-J").arg(modules.path());
+                    // States are folded by multiplications that wrap, as C's unsigned ones do.
+                    mpifort.args(["-O1", "-fwrapv"]).args(flags);
+                    run(mpifort.arg(&source).arg("-o").arg(&executable));
+                }
+            }
         }
     }
 
@@ -102,6 +116,26 @@ impl Installation {
         let mut mpicc = Command::new(self.mpicc());
         mpicc.args(["-std=c11", "-O1", "-Wall", "-Wextra", "-Werror"]);
         run(mpicc.args(sources).arg("-o").arg(output));
+    }
+}
+
+/// What a program is written in.
+#[derive(Debug, Clone, Copy)]
+enum Language {
+    C,
+    /// With these flags.
+    Fortran(&'static [&'static str]),
+}
+
+impl Language {
+    fn of(extension: &OsStr) -> Option<Self> {
+        match extension.to_str()? {
+            "c" => Some(Self::C),
+            // Without interfaces, buffers of several types are a warning each.
+            "f" => Some(Self::Fortran(&["-w"])),
+            "f90" => Some(Self::Fortran(&["-std=f2018", "-Wall", "-Werror"])),
+            _ => None,
+        }
     }
 }
 

@@ -5,7 +5,7 @@ use crate::oracle::Oracle;
 /// An MPI program of `tests/programs/` with the parameters with which it is run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Program {
-    /// Its source is `programs/NAME.c`.
+    /// Its source is `programs/NAME.c`, or one in Fortran of that name.
     pub name: &'static str,
     /// How many ranks it runs with.
     pub ranks: usize,
@@ -66,6 +66,9 @@ pub const PROGRAMS: &[Program] = &[
          the slings and arrows\nof outrageous fortune\nor to take arms\nagainst a sea of troubles\n\
          and by opposing\nend them\n",
     ),
+    one_result("fortran_include", 4, &["20"]),
+    order_dependent("fortran_mpi", 4, &["40"], Choice::Rank(0), &[Oracle::Matches]),
+    order_dependent("fortran_f08", 3, &["60"], Choice::Everybody, &[Oracle::Messages, Oracle::Clocks]),
 ];
 
 impl Program {
@@ -134,8 +137,9 @@ mod tests {
     #[test]
     fn every_program_of_the_table_has_a_source() {
         for program in PROGRAMS {
-            let source = programs_dir().join(program.name).with_extension("c");
-            assert!(source.is_file(), "{} is missing", source.display());
+            let source = programs_dir().join(program.name);
+            let found = ["c", "f", "f90"].iter().any(|extension| source.with_extension(extension).is_file());
+            assert!(found, "{} is missing", source.display());
         }
     }
 

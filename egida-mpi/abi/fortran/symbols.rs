@@ -147,14 +147,12 @@ impl<'a> Shim<'a> {
 
     /// How many handles an array has.
     fn length(&self, name: &str) -> Result<String, String> {
-        let large = self.name.ends_with("_c");
         Ok(match name {
             "array_of_requests" | "array_of_types" => {
                 let some = self.parameters.iter().any(|parameter| parameter.starts_with("incount:"));
-                format!("*{} as i64", if some { "incount" } else { "count" })
+                if some { "*incount" } else { "*count" }.to_owned()
             }
-            "array_of_datatypes" if large => "*max_datatypes".to_owned(),
-            "array_of_datatypes" => "i64::from(*max_datatypes)".to_owned(),
+            "array_of_datatypes" => "*max_datatypes".to_owned(),
             "sendtypes" | "recvtypes" if self.name.contains("eighbor_") => {
                 format!("neighbors(comm).{}", if name == "sendtypes" { "destinations" } else { "sources" })
             }

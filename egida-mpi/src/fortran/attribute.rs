@@ -116,11 +116,11 @@ struct Key<W> {
 }
 
 impl<W: Width> Key<W> {
-    /// The extra state for C.
+    /// Makes a key, which is the extra state for C.
     ///
     /// # Safety
     /// The addresses are those of functions with the parameters that the standard asks for.
-    unsafe fn new(copy: *const c_void, delete: *const c_void, extra_state: *const W) -> *mut c_void {
+    unsafe fn leak(copy: *const c_void, delete: *const c_void, extra_state: *const W) -> *mut c_void {
         // SAFETY: as this function's contract has it; a Fortran procedure is called as C's are.
         let key = unsafe {
             Self {
@@ -188,7 +188,7 @@ unsafe extern "C" fn delete<H: Handle, W: Width>(
 /// Makes a key of Fortran functions.
 macro_rules! create_keyval {
     ($create:ident, $handle:ty, $width:ty, $copy:ident, $delete:ident, $keyval:ident, $extra:ident, $ierror:ident) => {{
-        let key = Key::<$width>::new($copy, $delete, $extra);
+        let key = Key::<$width>::leak($copy, $delete, $extra);
         let copy = copy::<$handle, $width> as *const c_void;
         let delete = delete::<$handle, $width> as *const c_void;
         answer($ierror, c::$create(copy, delete, $keyval, key));
@@ -392,7 +392,7 @@ mod tests {
         let extra = 40;
         // SAFETY: both are functions of a key.
         let key = unsafe {
-            Key::<i64>::new(
+            Key::<i64>::leak(
                 twice as *const c_void,
                 mpi_comm_null_delete_fn_ as *const c_void,
                 &raw const extra,

@@ -44,8 +44,8 @@ impl<H: Handle> Handles<H> {
     ///
     /// # Safety
     /// `from` points to `len` integers.
-    pub unsafe fn new(from: *const c_int, len: i64) -> Self {
-        let len = isize::try_from(len).unwrap_or(0).max(0);
+    pub unsafe fn new(from: *const c_int, len: impl Into<i64>) -> Self {
+        let len = isize::try_from(len.into()).unwrap_or(0).max(0);
         // SAFETY: as this function's contract has it.
         Self((0..len).map(|at| unsafe { handle(from.offset(at)) }).collect())
     }
@@ -96,9 +96,11 @@ impl Text {
     /// # Safety
     /// `from` points to `len` letters.
     pub unsafe fn read(from: *const c_char, len: usize) -> Self {
-        // SAFETY: as this function's contract has it.
-        let letters =
-            if len == 0 { &[][..] } else { unsafe { std::slice::from_raw_parts(from.cast(), len) } };
+        let letters: &[u8] = match len {
+            0 => &[],
+            // SAFETY: as this function's contract has it.
+            len => unsafe { std::slice::from_raw_parts(from.cast(), len) },
+        };
         let text = letters.trim_ascii().iter().copied().take_while(|letter| *letter != 0);
         Self(text.chain([0]).collect())
     }

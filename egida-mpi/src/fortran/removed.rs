@@ -120,7 +120,7 @@ symbols! {
     ) {
         let mut new: MPI_Datatype = handle(newtype);
         let displs = displacements(displs, *count);
-        let mut types: Handles<MPI_Datatype> = Handles::new(types, i64::from(*count));
+        let mut types: Handles<MPI_Datatype> = Handles::new(types, *count);
         let types = types.as_mut_ptr();
         let error = c::PMPI_Type_create_struct(*count, blocklengths, displs.as_ptr(), types, &raw mut new);
         store(newtype, new);
