@@ -32,6 +32,14 @@ pub const KINDS: [(&str, u8); 4] =
 /// What is false: buffers are addresses of contiguous memory, and a compiler that moves accesses across calls is not told.
 pub const UNSUPPORTED: [&str; 2] = ["MPI_SUBARRAYS_SUPPORTED", "MPI_ASYNC_PROTECTS_NONBLOCKING"];
 
+/// Combiners of MPI-1's constructors, which programs compare with: no datatype has them, since these constructors give the
+/// types of their successors.
+const REMOVED: [(&str, i64); 3] = [
+    ("MPI_COMBINER_HVECTOR_INTEGER", -1),
+    ("MPI_COMBINER_HINDEXED_INTEGER", -2),
+    ("MPI_COMBINER_STRUCT_INTEGER", -3),
+];
+
 /// The constants that stand for an address, in the order of their block, with their dimensions. `src/fortran/sentinel.rs`
 /// knows the places.
 pub const ADDRESSES: [(&str, &str); 9] = [
@@ -49,7 +57,7 @@ pub const ADDRESSES: [(&str, &str); 9] = [
 /// The block of [`ADDRESSES`], which is the symbol `egida_mpi_addresses_`.
 pub const BLOCK: &str = "egida_mpi_addresses";
 
-/// The functions of keys that the standard has ready; of the last three columns, the older ones and those of each object.
+/// The functions of keys that the standard has ready, with their interfaces in `mpi_f08`, which lacks the older ones.
 pub const KEY_FUNCTIONS: [(&str, &str); 12] = [
     ("MPI_NULL_COPY_FN", ""),
     ("MPI_DUP_FN", ""),
@@ -97,6 +105,8 @@ pub fn all(table: &[Constant]) -> Result<Vec<Named>, String> {
         };
         named.push(Named { name: name.to_owned(), of, value });
     }
+    let removed = REMOVED.map(|(name, value)| Named { name: name.to_owned(), of: Type::Integer, value });
+    named.extend(removed);
     Ok(named)
 }
 

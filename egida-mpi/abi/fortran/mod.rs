@@ -56,6 +56,21 @@ const BY_HAND: &[&str] = &[
 const REFUSED: &[&str] =
     &["MPI_Comm_spawn", "MPI_Comm_spawn_multiple", "MPI_Register_datarep", "MPI_Register_datarep_c"];
 
+/// Functions of MPI-1 that later versions removed. Fortran programs still call them, with INTEGERs where C has addresses:
+/// `src/fortran/removed.rs`. They are in no module.
+const REMOVED: &[&str] = &[
+    "MPI_Address",
+    "MPI_Errhandler_create",
+    "MPI_Errhandler_get",
+    "MPI_Errhandler_set",
+    "MPI_Type_extent",
+    "MPI_Type_hindexed",
+    "MPI_Type_hvector",
+    "MPI_Type_lb",
+    "MPI_Type_struct",
+    "MPI_Type_ub",
+];
+
 /// How a function gets its Fortran symbol.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Binding {
@@ -65,7 +80,7 @@ pub enum Binding {
     ByHand,
     /// A refusal by name.
     Refused,
-    /// The standard has none.
+    /// The standard has none, or none any more.
     None,
 }
 
@@ -74,7 +89,7 @@ pub enum Binding {
 pub fn binding(function: &Function) -> Binding {
     let name = function.name.as_str();
     let of_c_alone = name.starts_with("MPI_T_") || name.ends_with("_toint") || name.ends_with("_fromint");
-    if of_c_alone {
+    if of_c_alone || REMOVED.contains(&name) {
         Binding::None
     } else if BY_HAND.contains(&name) {
         Binding::ByHand

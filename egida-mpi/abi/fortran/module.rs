@@ -341,7 +341,10 @@ fn sizes(out: &mut String, prefix: &str) {
             line!(out, "    end subroutine");
         }
     }
-    line!(out, "  end interface\n");
+    line!(out, "    subroutine {prefix}MPI_Sizeof_character(x, size, ierror)");
+    line!(out, "      character(len=*), dimension(..), intent(in) :: x");
+    line!(out, "      integer, intent(out) :: size\n      integer, optional, intent(out) :: ierror");
+    line!(out, "    end subroutine\n  end interface\n");
 }
 
 /// `==` and `/=` of handles.

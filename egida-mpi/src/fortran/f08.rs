@@ -62,7 +62,20 @@ comparisons! {
     mpi_win_eq_ mpi_win_ne_
 }
 
-/// `MPI_SIZEOF(X, SIZE, IERROR)` for each type.
+symbols! {
+    /// `MPI_SIZEOF(X, SIZE, IERROR)` for texts, which have a length of their own.
+    mpi_sizeof_character_ pmpi_sizeof_character_(
+        _x: *const c_void,
+        size: *mut c_int,
+        ierror: *mut c_int,
+        x_len: usize,
+    ) {
+        size.write(c_int::try_from(x_len).unwrap_or(c_int::MAX));
+        answer(ierror, MPI_SUCCESS);
+    }
+}
+
+/// `MPI_SIZEOF(X, SIZE, IERROR)` for each other type.
 macro_rules! sizes {
     ($($name:ident $profiled:ident $size:literal)*) => {
         symbols! {$(
