@@ -224,11 +224,12 @@ macro_rules! opens {
         #[doc = concat!("`", stringify!($name), "`")]
         #[unsafe(no_mangle)]
         pub unsafe extern "C" fn $name(path: *const c_char, flags: c_int, mode: mode_t) -> c_int {
-            if flags & libc::O_ACCMODE != libc::O_RDONLY {
+            let file = next!($name(path, flags, mode) as Open);
+            if file >= 0 && flags & libc::O_ACCMODE != libc::O_RDONLY {
                 // SAFETY: the caller gives a string.
                 unsafe { warn_of_file(path) };
             }
-            next!($name(path, flags, mode) as Open)
+            file
         }
     )*};
 }
@@ -238,11 +239,12 @@ macro_rules! opens_at {
         #[doc = concat!("`", stringify!($name), "`")]
         #[unsafe(no_mangle)]
         pub unsafe extern "C" fn $name(dir: c_int, path: *const c_char, flags: c_int, mode: mode_t) -> c_int {
-            if flags & libc::O_ACCMODE != libc::O_RDONLY {
+            let file = next!($name(dir, path, flags, mode) as OpenAt);
+            if file >= 0 && flags & libc::O_ACCMODE != libc::O_RDONLY {
                 // SAFETY: the caller gives a string.
                 unsafe { warn_of_file(path) };
             }
-            next!($name(dir, path, flags, mode) as OpenAt)
+            file
         }
     )*};
 }
@@ -252,9 +254,12 @@ macro_rules! creates {
         #[doc = concat!("`", stringify!($name), "`")]
         #[unsafe(no_mangle)]
         pub unsafe extern "C" fn $name(path: *const c_char, mode: mode_t) -> c_int {
-            // SAFETY: the caller gives a string.
-            unsafe { warn_of_file(path) };
-            next!($name(path, mode) as Creat)
+            let file = next!($name(path, mode) as Creat);
+            if file >= 0 {
+                // SAFETY: the caller gives a string.
+                unsafe { warn_of_file(path) };
+            }
+            file
         }
     )*};
 }
@@ -264,13 +269,14 @@ macro_rules! streams {
         #[doc = concat!("`", stringify!($name), "`")]
         #[unsafe(no_mangle)]
         pub unsafe extern "C" fn $name(path: *const c_char, mode: *const c_char) -> *mut libc::FILE {
+            let file = next!($name(path, mode) as Fopen);
             // SAFETY: the caller gives two strings.
             unsafe {
-                if CStr::from_ptr(mode).to_bytes().iter().any(|letter| b"wa+".contains(letter)) {
+                if !file.is_null() && CStr::from_ptr(mode).to_bytes().iter().any(|letter| b"wa+".contains(letter)) {
                     warn_of_file(path);
                 }
             }
-            next!($name(path, mode) as Fopen)
+            file
         }
     )*};
 }
@@ -280,7 +286,7 @@ opens_at!(openat openat64);
 creates!(creat creat64);
 streams!(fopen fopen64);
 
-/// Says, once, that the application writes a file.
+/// Says, once, that the application has opened a file to write: a try that failed, as Fortran's `OPEN` makes them, is none.
 ///
 /// # Safety
 /// `path` is null or a string.

@@ -1,5 +1,6 @@
 /* Every rank writes a file of its own from its beginning, line by line with
- * messages in between. A rank that runs anew writes the same lines again.
+ * messages in between. A rank that runs anew writes the same lines again. A file
+ * that cannot be opened before is none to warn of.
  *
  *   writes_file DIRECTORY [lines] */
 #include "common.h"
@@ -10,6 +11,7 @@ int main(int argc, char **argv) {
     long lines = argument(argc, argv, 2, 60);
     char path[4096];
     snprintf(path, sizeof path, "%s/rank-%d.txt", argv[1], rank);
+    REQUIRE(fopen("/no/such/folder/file", "w") == NULL, "there is such a folder");
     FILE *file = fopen(path, "w");
     REQUIRE(file != NULL, "cannot open %s", path);
 
