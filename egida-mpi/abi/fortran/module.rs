@@ -3,7 +3,7 @@
 //! The two differ in handles, which are INTEGERs in the one and derived types of one INTEGER in the other, and in `ierror`,
 //! which is optional in the second: its absence is a null pointer. So both mean the same symbols.
 //!
-//! A buffer is `type(*), dimension(*)` without a check of its argument: the address of contiguous memory. A section that is
+//! A buffer is of assumed type and size and its argument is not checked: the address of contiguous memory. A section that is
 //! not contiguous is copied for the call, as for any such dummy argument: `MPI_SUBARRAYS_SUPPORTED` is false.
 
 use std::fmt::Write;
@@ -12,6 +12,10 @@ use super::super::table::{Constant, Function};
 use super::constant::{self, ADDRESSES, BLOCK, KEY_FUNCTIONS, KINDS, Named, Type, UNSUPPORTED};
 use super::kind::{self, HANDLES, Kind, Number};
 use super::{Binding, binding};
+
+/// A buffer. Without TARGET gfortran takes it that nobody knows the address any more after the call, and so that the calls that
+/// follow leave the buffer alone; ASYNCHRONOUS does not tell it otherwise.
+const BUFFER: &str = "type(*), dimension(*), target";
 
 /// Which module.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -308,9 +312,9 @@ impl Dummy {
             Kind::Statuses => {
                 (status(false), if module == Module::Mpi { "(MPI_STATUS_SIZE, *)" } else { "(*)" }, false)
             }
-            Kind::Choice { constant } => (format!("type(*), dimension(*){}", intent(*constant)), "", true),
+            Kind::Choice { constant } => (format!("{BUFFER}{}", intent(*constant)), "", true),
             // An INTEGER(KIND=MPI_ADDRESS_KIND) as well as a TYPE(C_PTR).
-            Kind::BasePointer if module == Module::Mpi => ("type(*), dimension(*)".to_owned(), "", true),
+            Kind::BasePointer if module == Module::Mpi => (BUFFER.to_owned(), "", true),
             Kind::BasePointer => ("type(c_ptr)".to_owned(), "", false),
             Kind::Address => (Number::Address.fortran().to_owned(), "", false),
             Kind::TextIn => ("character(len=*), intent(in)".to_owned(), "", false),
@@ -379,7 +383,7 @@ fn comparisons(out: &mut String) {
     }
     for prefix in ["", "P"] {
         line!(out, "  interface\n    subroutine {prefix}MPI_F_sync_reg(buf)");
-        line!(out, "      !GCC$ ATTRIBUTES NO_ARG_CHECK :: buf\n      type(*), dimension(*) :: buf");
+        line!(out, "      !GCC$ ATTRIBUTES NO_ARG_CHECK :: buf\n      {BUFFER} :: buf");
         line!(out, "    end subroutine\n  end interface\n");
     }
 }
