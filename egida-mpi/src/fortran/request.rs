@@ -11,12 +11,13 @@ type Query = unsafe extern "C" fn(extra_state: *mut i64, status: *mut MPI_Status
 type Free = unsafe extern "C" fn(extra_state: *mut i64, ierror: *mut c_int);
 type Cancel = unsafe extern "C" fn(extra_state: *mut i64, complete: *const c_int, ierror: *mut c_int);
 
-/// C's extra state: the functions, and Fortran's own.
+/// C's extra state: the functions, and where Fortran's own is. They are handed the program's variable itself, which has to
+/// live as long as the request: programs change it in one of the functions and look at it afterwards.
 struct Functions {
     query: Query,
     free: Free,
     cancel: Cancel,
-    extra_state: i64,
+    extra_state: *mut i64,
 }
 
 symbols! {
@@ -25,7 +26,7 @@ symbols! {
         query_fn: *const c_void,
         free_fn: *const c_void,
         cancel_fn: *const c_void,
-        extra_state: *const i64,
+        extra_state: *mut i64,
         request: *mut c_int,
         ierror: *mut c_int,
     ) {
@@ -33,7 +34,7 @@ symbols! {
             query: std::mem::transmute::<*const c_void, Query>(query_fn),
             free: std::mem::transmute::<*const c_void, Free>(free_fn),
             cancel: std::mem::transmute::<*const c_void, Cancel>(cancel_fn),
-            extra_state: *extra_state,
+            extra_state,
         }));
         let mut request_in_c: MPI_Request = handle(request);
         let error = c::PMPI_Grequest_start(
@@ -56,8 +57,8 @@ unsafe extern "C" fn query(extra_state: *mut c_void, status: *mut MPI_Status) ->
     let mut error = MPI_SUCCESS;
     // SAFETY: the extra state is that of `mpi_grequest_start_`; the library points to a status.
     unsafe {
-        let functions = &mut *extra_state.cast::<Functions>();
-        (functions.query)(&raw mut functions.extra_state, status, &raw mut error);
+        let functions = &*extra_state.cast::<Functions>();
+        (functions.query)(functions.extra_state, status, &raw mut error);
     }
     error
 }
@@ -67,8 +68,8 @@ unsafe extern "C" fn free(extra_state: *mut c_void) -> c_int {
     let mut error = MPI_SUCCESS;
     // SAFETY: the extra state is that of `mpi_grequest_start_`, and the library frees a request once.
     unsafe {
-        let mut functions = Box::from_raw(extra_state.cast::<Functions>());
-        (functions.free)(&raw mut functions.extra_state, &raw mut error);
+        let functions = Box::from_raw(extra_state.cast::<Functions>());
+        (functions.free)(functions.extra_state, &raw mut error);
     }
     error
 }
@@ -77,8 +78,8 @@ unsafe extern "C" fn cancel(extra_state: *mut c_void, complete: c_int) -> c_int 
     let mut error = MPI_SUCCESS;
     // SAFETY: the extra state is that of `mpi_grequest_start_`.
     unsafe {
-        let functions = &mut *extra_state.cast::<Functions>();
-        (functions.cancel)(&raw mut functions.extra_state, &raw const complete, &raw mut error);
+        let functions = &*extra_state.cast::<Functions>();
+        (functions.cancel)(functions.extra_state, &raw const complete, &raw mut error);
     }
     error
 }
