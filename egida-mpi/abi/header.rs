@@ -18,6 +18,7 @@ pub fn mpi_h(functions: &[Function], constants: &[Constant]) -> String {
         out.push('\n');
     }
     out.push_str(&fortran_handles(functions));
+    out.push_str(FORTRAN_STATUSES);
     out.push_str(END);
     enumerations(&out, constants)
 }
@@ -203,6 +204,33 @@ typedef void MPI_T_event_free_cb_function(MPI_T_event_registration event_registr
                                           MPI_T_cb_safety cb_safety, void *user_data);
 typedef void MPI_T_event_dropped_cb_function(MPI_Count count, MPI_T_event_registration event_registration,
                                              int source_index, MPI_T_cb_safety cb_safety, void *user_data);
+"#;
+
+/// A Fortran status is the same eight integers, as an array and as a derived type; the places that stand for none are in the
+/// COMMON block of `abi/fortran/constant.rs`.
+const FORTRAN_STATUSES: &str = r#"
+/* Fortran's statuses: the same integers as C's. */
+
+extern MPI_Fint egida_mpi_addresses_[];
+
+#define MPI_F_STATUS_IGNORE (&egida_mpi_addresses_[8])
+#define MPI_F_STATUSES_IGNORE (&egida_mpi_addresses_[16])
+#define MPI_F08_STATUS_IGNORE ((MPI_F08_status *)(void *)MPI_F_STATUS_IGNORE)
+#define MPI_F08_STATUSES_IGNORE ((MPI_F08_status *)(void *)MPI_F_STATUSES_IGNORE)
+
+static inline int egida_copy_status(const void *from, void *to) {
+    const MPI_Fint *source = (const MPI_Fint *)from;
+    MPI_Fint *target = (MPI_Fint *)to;
+    int word;
+    for (word = 0; word < MPI_F_STATUS_SIZE; word++) target[word] = source[word];
+    return MPI_SUCCESS;
+}
+static inline int MPI_Status_c2f(const MPI_Status *c, MPI_Fint *f) { return egida_copy_status(c, f); }
+static inline int MPI_Status_f2c(const MPI_Fint *f, MPI_Status *c) { return egida_copy_status(f, c); }
+static inline int MPI_Status_c2f08(const MPI_Status *c, MPI_F08_status *f08) { return egida_copy_status(c, f08); }
+static inline int MPI_Status_f082c(const MPI_F08_status *f08, MPI_Status *c) { return egida_copy_status(f08, c); }
+static inline int MPI_Status_f2f08(const MPI_Fint *f, MPI_F08_status *f08) { return egida_copy_status(f, f08); }
+static inline int MPI_Status_f082f(const MPI_F08_status *f08, MPI_Fint *f) { return egida_copy_status(f08, f); }
 "#;
 
 const END: &str = r#"

@@ -1846,6 +1846,29 @@ static inline MPI_Datatype MPI_Type_f2c(MPI_Fint handle) { return MPI_Type_fromi
 static inline MPI_Fint MPI_Win_c2f(MPI_Win handle) { return MPI_Win_toint(handle); }
 static inline MPI_Win MPI_Win_f2c(MPI_Fint handle) { return MPI_Win_fromint(handle); }
 
+/* Fortran's statuses: the same integers as C's. */
+
+extern MPI_Fint egida_mpi_addresses_[];
+
+#define MPI_F_STATUS_IGNORE (&egida_mpi_addresses_[8])
+#define MPI_F_STATUSES_IGNORE (&egida_mpi_addresses_[16])
+#define MPI_F08_STATUS_IGNORE ((MPI_F08_status *)(void *)MPI_F_STATUS_IGNORE)
+#define MPI_F08_STATUSES_IGNORE ((MPI_F08_status *)(void *)MPI_F_STATUSES_IGNORE)
+
+static inline int egida_copy_status(const void *from, void *to) {
+    const MPI_Fint *source = (const MPI_Fint *)from;
+    MPI_Fint *target = (MPI_Fint *)to;
+    int word;
+    for (word = 0; word < MPI_F_STATUS_SIZE; word++) target[word] = source[word];
+    return MPI_SUCCESS;
+}
+static inline int MPI_Status_c2f(const MPI_Status *c, MPI_Fint *f) { return egida_copy_status(c, f); }
+static inline int MPI_Status_f2c(const MPI_Fint *f, MPI_Status *c) { return egida_copy_status(f, c); }
+static inline int MPI_Status_c2f08(const MPI_Status *c, MPI_F08_status *f08) { return egida_copy_status(c, f08); }
+static inline int MPI_Status_f082c(const MPI_F08_status *f08, MPI_Status *c) { return egida_copy_status(f08, c); }
+static inline int MPI_Status_f2f08(const MPI_Fint *f, MPI_F08_status *f08) { return egida_copy_status(f, f08); }
+static inline int MPI_Status_f082f(const MPI_F08_status *f08, MPI_Fint *f) { return egida_copy_status(f08, f); }
+
 #if defined(__cplusplus)
 }
 #endif

@@ -77,7 +77,7 @@ fn the_include_file_is_good_in_fixed_and_in_free_form() {
     }
 }
 
-/// The same program in the three forms: what is written by hand in `src/fortran`, and what has a kind of its own.
+/// A program of each form, and one with a part in C: what is written by hand in `src/fortran`, and each kind of argument.
 #[test]
 fn a_program_runs_in_each_form() {
     let folder = tempfile::tempdir().unwrap();
@@ -91,23 +91,17 @@ fn a_program_runs_in_each_form() {
         assert!(output.status.success(), "{name}: {}", String::from_utf8_lossy(&output.stderr));
     }
     let programs = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/programs");
-    for name in ["include.f", "module.f90", "f08.f90"] {
-        let program = programs.join(name).display().to_string();
-        let rpath = format!("-Wl,-rpath,{}", place.display());
-        let output = gfortran(
-            place,
-            &[
-                "-w",
-                "-fallow-argument-mismatch",
-                "-O1",
-                "-I.",
-                "-o",
-                "program",
-                &program,
-                "libmpi_abi.so.1",
-                &rpath,
-            ],
-        );
+    let rpath = format!("-Wl,-rpath,{}", place.display());
+    let headers = format!("-I{}/include", env!("CARGO_MANIFEST_DIR"));
+    let file = |name: &str| programs.join(name).display().to_string();
+    // gfortran hands a C file to the C compiler.
+    for sources in [&["include.f"][..], &["module.f90"], &["f08.f90"], &["mixed.f90", "mixed.c"]] {
+        let name = sources[0];
+        let sources: Vec<String> = sources.iter().copied().map(file).collect();
+        let mut arguments = vec!["-w", "-fallow-argument-mismatch", "-O1", "-I.", &headers, "-o", "program"];
+        arguments.extend(sources.iter().map(String::as_str));
+        arguments.extend(["libmpi_abi.so.1", &rpath]);
+        let output = gfortran(place, &arguments);
         assert!(output.status.success(), "{name}: {}", String::from_utf8_lossy(&output.stderr));
         let output = Command::new(place.join("program")).output().unwrap();
         let said = String::from_utf8_lossy(&output.stdout);
