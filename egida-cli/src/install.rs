@@ -239,6 +239,7 @@ mod tests {
         let (first, moved) = (folder.path().join("first place"), folder.path().join("second place"));
         let installed = install(&first, &sources(folder.path())).unwrap();
         assert!(installed.iter().all(|path| path.exists()));
+        fortran::install(&first, "gfortran".as_ref()).unwrap();
         fs::rename(&first, &moved).unwrap();
 
         let moved = moved.canonicalize().unwrap();
@@ -256,6 +257,15 @@ mod tests {
             output(&moved.join("bin/mpicc"), &["-showme:link"]),
             format!("-L{prefix}/lib -Wl,-rpath,{prefix}/lib -lmpi_abi")
         );
+        assert_eq!(
+            output(&moved.join("bin/mpif90"), &["-show", "-c", "a.f90"]),
+            format!("gfortran -I{prefix}/include -fallow-argument-mismatch -c a.f90")
+        );
+        let mpifort =
+            Command::new(moved.join("bin/mpifort")).env("EGIDA_FC", "no-such-fortran").output().unwrap();
+        let said = String::from_utf8(mpifort.stderr).unwrap();
+        assert_eq!(mpifort.status.code(), Some(1));
+        assert!(said.contains("`no-such-fortran`") && said.contains("egida install"), "{said}");
         assert_eq!(output(&moved.join("bin/mpirun"), &["-np", "2", "app"]), "run -n 2 app");
         assert_eq!(fs::read_to_string(moved.join("lib/libmpi.so")).unwrap(), "library");
 

@@ -46,7 +46,7 @@ pub fn mpif_h(constants: &[Constant]) -> Result<String, String> {
     }
     for prefix in ["", "P"] {
         for name in ["MPI_WTIME", "MPI_WTICK"] {
-            line(format!("double precision {prefix}{name}"));
+            line(format!("real(kind=8) {prefix}{name}"));
             line(format!("external {prefix}{name}"));
         }
         for name in ["MPI_AINT_ADD", "MPI_AINT_DIFF"] {

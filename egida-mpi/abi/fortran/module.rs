@@ -215,7 +215,8 @@ impl Procedure {
         };
         let result = match function.returns.as_str() {
             "int" => None,
-            "double" => Some("double precision"),
+            // DOUBLE PRECISION, whatever `-fdefault-real-8` makes of it.
+            "double" => Some("real(kind=8)"),
             "MPI_Aint" => Some(Number::Address.fortran()),
             other => return Err(format!("{name}: no Fortran function returns {other}")),
         };
