@@ -30,7 +30,7 @@ const SMALLEST_FINER: Scenario = (2, 1, 1, Grain::Call);
 /// What optimized builds explore within minutes.
 const FINER: [Scenario; 2] = [(2, 1, 1, Grain::Call), (2, 2, 1, Grain::Call)];
 const OFTENER: [Scenario; 2] = [(2, 1, 2, Grain::Wait), (3, 1, 2, Grain::Wait)];
-const LONGER: [Scenario; 1] = [(3, 3, 1, Grain::Wait)];
+const LONGER: [Scenario; 1] = [(3, 2, 1, Grain::Wait)];
 
 /// The same under those that take checkpoints.
 const WITH_CHECKPOINTS: [Scenario; 1] = [SMALLEST];
