@@ -6,11 +6,11 @@ use std::thread;
 
 use egida_core::binder::{BindError, Judged};
 use egida_core::ids::Rank;
-use egida_core::recovery::{End, Policy, Unrecoverable};
+use egida_core::recovery::Policy;
 
 use super::{CounterExample, Report, Scope, Verdict, scenario, story};
 use crate::job::{Ending, Job};
-use crate::oracle::judge;
+use crate::oracle::{is_beyond, judge};
 use crate::program::Scripts;
 use crate::scheduler::{Event, Unhurried};
 use crate::simulation::{Reached, Simulation, Turn};
@@ -224,23 +224,19 @@ impl<'a> Explorer<'a> {
     fn successor(&self, parent: u32, path: &[Turn], turn: Turn) -> Result<Successor, Vec<BindError>> {
         let mut path = path.to_vec();
         path.push(turn.clone());
+        let deaths = path.iter().filter(|turn| is_death(turn)).count();
         let (reached, wrong) = self.run(&path, |explorer, reached, simulation| {
-            let wrong = reached.end.as_ref().and_then(|end| explorer.judge(end, simulation));
+            let wrong = reached.end.as_ref().and_then(|end| explorer.judge(end, deaths, simulation));
             (reached, wrong)
         })?;
         Ok(Successor { parent, turn, reached, wrong })
     }
 
-    /// What is wrong with a run that has ended.
-    fn judge(&self, end: &Ending, simulation: Simulation<'_>) -> Option<String> {
-        let tolerated = self.policy.tolerates;
-        match end {
-            Ending::Ended(End::Unrecoverable(Unrecoverable::TooMany { down, .. }))
-                if tolerated.is_some_and(|tolerated| *down > tolerated) =>
-            {
-                None
-            }
-            _ => judge(&simulation.outcome()),
+    /// What is wrong with a run that has ended after so many deaths.
+    fn judge(&self, end: &Ending, deaths: usize, simulation: Simulation<'_>) -> Option<String> {
+        match is_beyond(end, self.policy.tolerates, deaths) {
+            true => None,
+            false => judge(&simulation.outcome()),
         }
     }
 
