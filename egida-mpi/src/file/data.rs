@@ -1,6 +1,7 @@
 //! Reading and writing: where, and what (MPI 5.0, section 14.4).
 
 use std::ffi::c_void;
+use std::fs;
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
@@ -60,7 +61,7 @@ impl File {
     }
 
     /// The file itself.
-    pub fn outside(&self) -> io::Result<&std::fs::File> {
+    pub fn outside(&self) -> io::Result<&fs::File> {
         self.file.as_ref().ok_or_else(|| io::Error::from_raw_os_error(libc::ENOENT))
     }
 
@@ -108,8 +109,10 @@ impl File {
         let view = self.state().view.clone();
         let wanted = memory.len(view.external);
         let at = self.claim(place, wanted)?;
+        let atomic = self.state().atomic;
         let mut bytes = outside::attempt(|| {
             let file = self.outside()?;
+            let _whole = atomic.then(|| Locked::shared(file)).transpose()?;
             let mut bytes = vec![0u8; wanted as usize];
             let (mut filled, mut failed) = (0usize, None);
             view.runs(at, wanted, |offset, len| {
@@ -154,8 +157,10 @@ impl File {
         let converted = view.external.then(|| external::encode(&memory.datatype, &packed));
         let bytes = converted.as_deref().unwrap_or(&packed);
         let at = self.claim(place, bytes.len() as i64)?;
+        let atomic = self.state().atomic;
         outside::attempt(|| {
             let file = self.outside()?;
+            let _whole = atomic.then(|| Locked::exclusive(file)).transpose()?;
             let (mut written, mut failed) = (0usize, None);
             view.runs(at, bytes.len() as i64, |offset, len| {
                 let part = &bytes[written..written + len as usize];
@@ -169,8 +174,40 @@ impl File {
     }
 }
 
+/// Keeps an access whole while it lives: in atomic mode nobody sees half of one, though it is in several pieces. The system releases
+/// the lock of a process that dies.
+struct Locked<'f>(&'f fs::File);
+
+impl<'f> Locked<'f> {
+    /// For reading.
+    fn shared(file: &'f fs::File) -> io::Result<Self> {
+        uninterrupted(|| file.lock_shared()).map(|()| Self(file))
+    }
+
+    /// For writing.
+    fn exclusive(file: &'f fs::File) -> io::Result<Self> {
+        uninterrupted(|| file.lock()).map(|()| Self(file))
+    }
+}
+
+impl Drop for Locked<'_> {
+    fn drop(&mut self) {
+        // What cannot be unlocked was not locked; the lock goes with the file at the latest.
+        let _ = self.0.unlock();
+    }
+}
+
+fn uninterrupted(mut call: impl FnMut() -> io::Result<()>) -> io::Result<()> {
+    loop {
+        match call() {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            other => return other,
+        }
+    }
+}
+
 /// As many bytes as there are.
-fn read_fully(file: &std::fs::File, room: &mut [u8], offset: u64) -> io::Result<usize> {
+fn read_fully(file: &fs::File, room: &mut [u8], offset: u64) -> io::Result<usize> {
     let mut filled = 0;
     while filled < room.len() {
         match file.read_at(&mut room[filled..], offset + filled as u64) {

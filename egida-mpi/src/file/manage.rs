@@ -97,7 +97,7 @@ pub unsafe fn sync(fh: MPI_File) -> Outcome {
     })
 }
 
-/// `MPI_File_set_atomicity`: an access in one piece is one call of the system either way.
+/// `MPI_File_set_atomicity`: in atomic mode each access locks the file.
 pub unsafe fn set_atomicity(fh: MPI_File, flag: c_int) -> Outcome {
     on(fh, |file| {
         file.state().atomic = flag != 0;
