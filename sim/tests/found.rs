@@ -71,6 +71,42 @@ fn nobody_is_refused_for_ever_by_koo_and_toueg() {
     is_right(&case, "checkpoint-koo-toueg", FailureUnit::Process);
 }
 
+/// A message is known and not read, an earlier checkpoint holds it, and its sender's node fails: a checkpoint that is taken before the
+/// message has come again would not hold it, while its sender may let go of it.
+#[test]
+fn no_checkpoint_holds_less_than_the_one_before() {
+    let case = Case {
+        application: Application {
+            ranks: 4,
+            rounds: vec![
+                (
+                    vec![
+                        any(3, 3),
+                        any(1, 3),
+                        any(1, 0),
+                        any(1, 3),
+                        Message { named: true, synchronous: true, ..any(0, 3) },
+                        any(3, 1),
+                        any(2, 0),
+                    ],
+                    vec![PLAIN, (Probe, false, true), (Test, false, true), (WaitAll, false, true)],
+                ),
+                (vec![any(3, 2), any(2, 3), any(0, 3), any(0, 2)], vec![PLAIN; 4]),
+                (vec![any(0, 0)], vec![PLAIN; 4]),
+            ],
+        },
+        per_domain: 2,
+        crashes: vec![
+            Crash { rank: 3, incarnation: 1, point: CrashPoint::Send(3), time: 1 },
+            Crash { rank: 0, incarnation: 1, point: CrashPoint::Send(2), time: 1 },
+        ],
+        control_delay: 5_000,
+        checkpoint_every: 1_045,
+        seed: 8_260_224_361_152_529_582,
+    };
+    is_right(&case, "checkpoint-fdas", FailureUnit::Node);
+}
+
 const PLAIN: (Finish, bool, bool) = (WaitAll, false, false);
 
 fn any(from: u32, to: u32) -> Message {

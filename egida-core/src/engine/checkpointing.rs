@@ -66,14 +66,15 @@ impl Checkpoints {
 }
 
 impl<D: Driver> Engine<D> {
-    /// Whether a checkpoint is to be taken at this safe point. A rank that still repeats itself takes none.
+    /// Whether a checkpoint is to be taken at this safe point. A rank that still repeats itself takes none, and none does that waits
+    /// for a payload to come back: an earlier checkpoint may hold it, and have let its sender forget it.
     #[must_use]
     pub fn checkpoint_due(&self) -> bool {
         self.checkpoints.due.is_some()
             && !self.driver.is_paused()
             && self.replay.is_past(self.stack.observed())
             && !self.receives.values().any(Receive::is_repeated)
-            && self.inbound.iter().all(|inbound| inbound.logged.is_empty())
+            && self.inbound.iter().all(|inbound| inbound.logged.is_empty() && !inbound.lacks_payload())
     }
 
     /// Whether the application must not be stepped now.

@@ -123,6 +123,12 @@ impl Inbound {
         (self.first..).zip(self.messages.iter().map(Option::as_ref))
     }
 
+    /// Whether a payload that is still to be read was lost with the sender's memory, and has not come back.
+    pub fn lacks_payload(&self) -> bool {
+        let lacks = |message: &Message| matches!(message.place, Place::Absent) && message.read < message.len;
+        self.messages.iter().flatten().any(lacks)
+    }
+
     /// Goes on behind `first` finished messages, and these.
     pub fn resume(&mut self, first: Ssn, messages: VecDeque<Option<Message>>) {
         self.first = first;
