@@ -72,9 +72,13 @@ impl<D: Driver> Engine<D> {
     pub fn checkpoint_due(&self) -> bool {
         self.checkpoints.due.is_some()
             && !self.driver.is_paused()
-            && self.replay.is_past(self.stack.observed())
-            && !self.receives.values().any(Receive::is_repeated)
+            && !self.repeats_itself()
             && self.inbound.iter().all(|inbound| inbound.logged.is_empty() && !inbound.lacks_payload())
+    }
+
+    /// Whether it still repeats what an earlier life did: something is left to replay, or a receive waits for what it took then.
+    fn repeats_itself(&self) -> bool {
+        !self.replay.is_past(self.stack.observed()) || self.receives.values().any(Receive::is_repeated)
     }
 
     /// Whether the application must not be stepped now.
@@ -317,7 +321,7 @@ impl<D: Driver> Engine<D> {
     ) -> Result<Taken, PiggybackError> {
         let (own, logged) = self.stack.piggyback_parts(piggyback)?;
         let repeated = self.inbound[source as usize].is_known(ssn);
-        if !repeated && self.replay.is_past(self.stack.observed()) {
+        if !repeated && self.stack.takes_checkpoints() && !self.repeats_itself() {
             match self.stack.admit(Arriving { source, ssn, piggyback: own })? {
                 Admission::Admit => {}
                 Admission::CheckpointFirst => {
