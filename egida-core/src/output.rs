@@ -30,7 +30,7 @@ pub struct OutputDivergence {
     pub stream: &'static str,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Chunk {
     bytes: Vec<u8>,
     gate: Gate,
@@ -39,7 +39,7 @@ struct Chunk {
 }
 
 /// The output of one rank's stream, and the ledger of what was released.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct OutputGate {
     stream: Stream,
     waiting: VecDeque<Chunk>,
@@ -54,13 +54,13 @@ pub struct OutputGate {
 }
 
 /// A place in the output, and the digest of what stands before it, once that is released.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 struct Mark {
     bytes: u64,
     digest: Option<crc32fast::Hasher>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Repeated {
     bytes: u64,
     digest: crc32fast::Hasher,

@@ -1,16 +1,16 @@
 //! What a re-execution must repeat: the recovered determinants of a rank's own events, found by the call they belong to.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 use crate::event::{Answer, Determinant, Happened};
 use crate::ids::{Rank, Ssn};
 
 /// The determinants still to be replayed.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Replay {
-    deliveries: HashMap<u64, (Rank, Ssn)>,
-    observations: HashMap<u64, Answer>,
-    reads: HashMap<u64, Vec<u8>>,
+    deliveries: BTreeMap<u64, (Rank, Ssn)>,
+    observations: BTreeMap<u64, Answer>,
+    reads: BTreeMap<u64, Vec<u8>>,
     observed: u64,
     total: u64,
     left: u64,

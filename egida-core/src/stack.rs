@@ -118,6 +118,7 @@ pub trait EventHandler {
 }
 
 /// One log statement of the specification, bound: how, where, and the storages there.
+#[derive(Debug, Clone)]
 pub struct LogPath {
     /// Synchronously or asynchronously.
     pub how: Box<dyn HowToLog>,
@@ -149,6 +150,7 @@ impl LogPath {
 }
 
 /// The modules of a stack. The binder fills it.
+#[derive(Debug, Clone)]
 pub struct Slots {
     /// Makes determinants.
     pub determinant: Box<dyn module::Determinant>,
@@ -177,6 +179,7 @@ pub struct Slots {
 }
 
 /// A live stack of one rank.
+#[derive(Debug, Clone)]
 pub struct Stack {
     rank: Rank,
     scope: Scope,

@@ -11,6 +11,7 @@ use crate::module::Checkpoint;
 ///
 /// Two generations: a checkpoint may be collected only when the line that replaces it is durable as a whole, since only then
 /// is the line said to be committed.
+#[derive(Debug, Clone)]
 pub struct Lines {
     module: Box<dyn Checkpoint>,
     returning: Returning,
@@ -44,12 +45,6 @@ pub struct Committed {
     pub events: EventIndex,
     /// How many synchronous messages to each other were complete in it.
     pub completed: Vec<Ssn>,
-}
-
-impl std::fmt::Debug for Lines {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Lines").field("durable", &self.durable).field("committed", &self.committed).finish()
-    }
 }
 
 impl Lines {
@@ -224,6 +219,7 @@ pub(crate) mod tests {
     const RANKS: usize = 3;
 
     /// A protocol of which only the line is asked: the newest consistent one.
+    #[derive(Debug, Clone)]
     pub(crate) struct NewestLine;
 
     impl PiggybackCheckpointing for NewestLine {}

@@ -25,7 +25,7 @@ use crate::stack::{CheckpointEvent, EventHandler, Taken, Verdict};
 use crate::trace::Event;
 
 /// What the engine knows of its checkpoints.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Checkpoints {
     pub incarnation: Incarnation,
     /// The number of the newest.

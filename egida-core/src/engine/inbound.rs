@@ -15,7 +15,7 @@ use crate::trace::Gated;
 use crate::wire::{RecordHeader, SendMode};
 
 /// Where a payload is.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) enum Place {
     /// On the channel.
     Channel(Location),
@@ -26,7 +26,7 @@ pub(super) enum Place {
 }
 
 /// A message that is known and not finished.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Message {
     pub mode: SendMode,
     pub place: Place,
@@ -68,7 +68,7 @@ impl Message {
 }
 
 /// The reading end of one channel.
-#[derive(Debug, Default)]
+#[derive(Clone, Default)]
 pub(super) struct Inbound {
     /// The number of the record at the driver's read cursor.
     pub next: Ssn,
@@ -85,12 +85,12 @@ pub(super) struct Inbound {
     /// Synchronous messages that were matched: their sender may ask again, where checkpoints are taken.
     pub matched: BTreeSet<Ssn>,
     /// Digest of the records read since the channel was last read from its very beginning.
-    again: Option<u64>,
+    pub(super) again: Option<u64>,
     /// Digest of the heads before the last one folded into `digest`.
-    digest_before_last: u64,
-    first: Ssn,
-    messages: VecDeque<Option<Message>>,
-    logged_position: Position,
+    pub(super) digest_before_last: u64,
+    pub(super) first: Ssn,
+    pub(super) messages: VecDeque<Option<Message>>,
+    pub(super) logged_position: Position,
 }
 
 impl Inbound {

@@ -15,8 +15,9 @@ mod checkpointing;
 mod image;
 mod inbound;
 mod receive;
+mod shown;
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 use crate::api::{Pattern, ReceiveId, SendId};
 use crate::control::Control;
@@ -48,11 +49,11 @@ pub enum OnDivergence {
 }
 
 /// The state of one outbound channel.
-#[derive(Debug, Default)]
+#[derive(Clone, Default)]
 struct Outbound {
     next: Ssn,
     extent: Extent,
-    synchronous: HashMap<Ssn, bool>,
+    synchronous: BTreeMap<Ssn, bool>,
 }
 
 impl Outbound {
@@ -64,6 +65,7 @@ impl Outbound {
 }
 
 /// The engine of one rank.
+#[derive(Clone)]
 pub struct Engine<D> {
     rank: Rank,
     domains: Domains,
@@ -74,7 +76,7 @@ pub struct Engine<D> {
     on_divergence: OnDivergence,
     inbound: Vec<Inbound>,
     outbound: Vec<Outbound>,
-    receives: HashMap<ReceiveId, Receive>,
+    receives: BTreeMap<ReceiveId, Receive>,
     posts: u64,
     reads: u64,
     epoch: Option<u64>,
@@ -187,7 +189,7 @@ impl<D: Driver> Engine<D> {
             on_divergence,
             inbound,
             outbound,
-            receives: HashMap::new(),
+            receives: BTreeMap::new(),
             posts: 0,
             reads: 0,
             epoch: None,

@@ -5,7 +5,7 @@ use crate::ids::{Rank, Ssn};
 use crate::matching::Arrived;
 
 /// The state of one receive.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Receive {
     /// How many receives were posted before it.
     pub post: u64,

@@ -17,6 +17,7 @@
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use super::Module;
 use crate::checkpoint::{Candidates, CheckpointHead, CheckpointImage, Line, StoredCheckpoint};
 use crate::ids::{CheckpointNumber, Rank, Ssn};
 use crate::wire::WireError;
@@ -44,7 +45,7 @@ pub enum Admission {
 }
 
 /// Piggybacks what tracks dependencies among checkpoints.
-pub trait PiggybackCheckpointing: Send {
+pub trait PiggybackCheckpointing: Module {
     /// The value of the language that says what messages carry; `None` where they carry nothing. Constant.
     fn phrase(&self) -> Option<&'static str> {
         None
@@ -158,7 +159,7 @@ pub trait Checkpoint: PiggybackCheckpointing {
 }
 
 /// Determines how checkpoint information is accessed: what of an image is written.
-pub trait HowToCheckpoint: Send {
+pub trait HowToCheckpoint: Module {
     /// The form in which an image goes to stable storage.
     fn encode(&mut self, image: CheckpointImage) -> StoredCheckpoint;
 

@@ -51,7 +51,7 @@ pub struct Call {
 }
 
 /// The record of calls. Off, it costs one test per call.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Trace {
     enabled: bool,
     depth: u32,

@@ -1,5 +1,6 @@
 //! LogEventDeterminant and LogEventInfo: what is logged; HowToLog and WhereToLog: when and where.
 
+use super::Module;
 use super::context::{LogContext, PlaceContext, WriteContext};
 use super::storage::{Entry, EntryId, Receipt};
 use crate::event::Determinant;
@@ -8,7 +9,7 @@ use crate::gate::Gate;
 use crate::ids::Position;
 
 /// Saves determinants of non-deterministic events.
-pub trait LogEventDeterminant: Send {
+pub trait LogEventDeterminant: Module {
     /// Logs a determinant, of this rank's own event or held for another rank. Returns its number and what the next
     /// dependency-generating event has to wait for.
     ///
@@ -38,7 +39,7 @@ pub trait LogEventDeterminant: Send {
 }
 
 /// Saves the data of events: messages delivered, messages sent.
-pub trait LogEventInfo: Send {
+pub trait LogEventInfo: Module {
     /// Logs a message. Returns what the next dependency-generating event has to wait for.
     ///
     /// # Errors
@@ -47,7 +48,7 @@ pub trait LogEventInfo: Send {
 }
 
 /// Determines how logged information is accessed: does anyone wait for it.
-pub trait HowToLog: Send {
+pub trait HowToLog: Module {
     /// Writes an entry. The gate is what a dependency-generating event must wait for.
     ///
     /// # Errors
@@ -61,7 +62,7 @@ pub trait HowToLog: Send {
 }
 
 /// Directs requests to the appropriate form of storage.
-pub trait WhereToLog: Send {
+pub trait WhereToLog: Module {
     /// Writes an entry.
     ///
     /// # Errors

@@ -40,11 +40,36 @@ pub use piggyback::{PiggybackError, PiggybackLogging};
 pub use recovery::{CollectDeterminants, OrphanDetection, Question, Standing, Step};
 pub use storage::{Delivered, Entry, EntryId, Receipt, StableStorage, VolatileStorage};
 
+use std::fmt::Debug;
+
+use dyn_clone::{DynClone, clone_trait_object};
+
 use crate::event::{Determinant as EventDeterminant, Happened};
 use crate::ids::{EventIndex, Rank};
 
+/// What a module is, whatever its slot: a part of the state of a process, which can be copied, and of which the debug form
+/// shows all that may make a difference to what it does. An exploration holds two modules that show the same for the same; one
+/// that shows equal states differently, as a hash map does, makes it visit more states and nothing worse.
+pub trait Module: Send + Debug + DynClone {}
+
+impl<M: Send + Debug + DynClone> Module for M {}
+
+clone_trait_object!(Checkpoint);
+clone_trait_object!(CollectDeterminants);
+clone_trait_object!(Determinant);
+clone_trait_object!(HowToCheckpoint);
+clone_trait_object!(HowToLog);
+clone_trait_object!(HowToOutputCommit);
+clone_trait_object!(LogEventDeterminant);
+clone_trait_object!(LogEventInfo);
+clone_trait_object!(OrphanDetection);
+clone_trait_object!(PiggybackLogging);
+clone_trait_object!(StableStorage);
+clone_trait_object!(VolatileStorage);
+clone_trait_object!(WhereToLog);
+
 /// Creates the determinants of non-deterministic events.
-pub trait Determinant: Send {
+pub trait Determinant: Module {
     /// Makes the determinant of an event: number `index` of `owner`, which had completed `observed` observations.
     fn create_determinant(
         &mut self,

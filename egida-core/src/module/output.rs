@@ -1,11 +1,12 @@
 //! HowToOutputCommit: what must be saved before output may leave.
 
+use super::Module;
 use super::context::PiggybackContext;
 use crate::gate::Gate;
 use crate::ids::Position;
 
 /// Determines how to save what is needed to recover the state in which output is committed.
-pub trait HowToOutputCommit: Send {
+pub trait HowToOutputCommit: Module {
     /// Commits output that depends on everything below `position` of the rank's journal. The gate opens when the world
     /// may see it. `heads` is how far the journals of all ranks had come when the output was written, by rank; it is empty
     /// unless [`HowToOutputCommit::takes_others`].

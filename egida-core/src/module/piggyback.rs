@@ -1,5 +1,6 @@
 //! PiggybackLogging: what logging protocols append to messages.
 
+use super::Module;
 use super::context::PiggybackContext;
 use super::storage::EntryId;
 use crate::clock::IncarnationClock;
@@ -9,7 +10,7 @@ use crate::ids::{Domain, EventIndex, Rank, Ssn, Version};
 use crate::wire::WireError;
 
 /// Piggybacks what tracks dependencies, and, in causal logging, the determinants that are not yet stable.
-pub trait PiggybackLogging: Send {
+pub trait PiggybackLogging: Module {
     /// Appends the piggyback of message `ssn` to `dest`. Called for every message that is really written, in the order
     /// of the channel.
     ///

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use super::Module;
 use crate::clock::{IncarnationClock, Token};
 use crate::ids::Rank;
 
@@ -30,7 +31,7 @@ pub enum Step {
 /// A driver calls [`CollectDeterminants::retrieve_determinants`] once all failed ranks are reaped and survivors are
 /// quiet, then reports answers and deaths until it is [`Step::Done`]. The determinants themselves go into the round's
 /// [`Collected`](crate::recovery::Collected).
-pub trait CollectDeterminants: Send {
+pub trait CollectDeterminants: Module {
     /// Starts a collection for `failed` ranks among `ranks`.
     fn retrieve_determinants(&mut self, failed: &BTreeSet<Rank>, ranks: u32) -> Step;
 
@@ -58,7 +59,7 @@ pub enum Standing {
 /// Detects orphans: states and messages that depend on events that no execution can regain.
 ///
 /// One instance runs in each rank, one in the recovery coordinator.
-pub trait OrphanDetection: Send + std::fmt::Debug {
+pub trait OrphanDetection: Module {
     /// Judges a message, or an event, by its clock.
     fn judge(&self, clock: &IncarnationClock) -> Standing;
 

@@ -1,5 +1,6 @@
 //! StableStorage and VolatileStorage: where logged information comes to lie.
 
+use super::Module;
 use super::context::StorageContext;
 use crate::clock::IncarnationClock;
 use crate::event::Determinant;
@@ -59,7 +60,7 @@ pub struct Receipt {
 }
 
 /// Stable storage: the placement half, which runs in the rank. The backend that owns the disk runs in the node.
-pub trait StableStorage: Send {
+pub trait StableStorage: Module {
     /// Submits an entry.
     ///
     /// # Errors
@@ -77,7 +78,7 @@ pub trait StableStorage: Send {
 }
 
 /// Volatile storage: lost with its failure domain.
-pub trait VolatileStorage: Send {
+pub trait VolatileStorage: Module {
     /// Which other domains are to hold what is written here. Nothing where the memory that the rank itself writes is
     /// enough; else what is written has the store's mark, as for a stable storage, and the node makes the copies.
     fn replicas(&self) -> Option<Replicas> {

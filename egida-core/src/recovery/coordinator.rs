@@ -65,7 +65,7 @@ pub enum Fate {
 }
 
 /// What the driver tells the coordinator.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub enum Input {
     /// A rank died and is reaped: it cannot write any more.
     Died {
@@ -144,7 +144,7 @@ pub enum Input {
 }
 
 /// What the driver is to do.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Action {
     /// Kill these ranks and report each as [`Input::Died`] with [`Cause::Fenced`] once it is reaped. Those that have
     /// left already are not among them.
@@ -268,7 +268,7 @@ enum Life {
     Dead,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct RankState {
     life: Life,
     incarnation: Incarnation,
@@ -294,7 +294,7 @@ impl RankState {
     }
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 struct Round {
     number: u64,
     dead: BTreeMap<Rank, Fate>,
@@ -306,7 +306,7 @@ struct Round {
 }
 
 /// The coordinator of one job.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Coordinator {
     policy: Policy,
     domains: Domains,
@@ -1022,7 +1022,7 @@ mod tests {
     }
 
     /// A detector that takes every rank's word for it, as far as its clocks tell.
-    #[derive(Debug, Default)]
+    #[derive(Debug, Clone, Default)]
     struct Tokens(Vec<Token>);
 
     impl OrphanDetection for Tokens {

@@ -12,6 +12,7 @@ use crate::module::{Admission, Arriving, Checkpoint, CheckpointContext, Command,
 use crate::wire::{Reader, WireError, put_bytes};
 
 /// The checkpoint statement of a specification, bound.
+#[derive(Debug, Clone)]
 pub struct Checkpointing {
     /// The protocol.
     pub protocol: Box<dyn Checkpoint>,

@@ -32,7 +32,7 @@ struct Marker {
     after: Ssn,
 }
 
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 enum Message {
     Marker(Marker),
     Saved { index: u64, durable: bool },

@@ -19,7 +19,7 @@ pub struct Index {
     lines: Series,
 }
 
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 enum Message {
     Request { index: u64 },
     Saved { index: u64, durable: bool },

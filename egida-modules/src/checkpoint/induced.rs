@@ -4,6 +4,8 @@
 //! waits for it or not. Until then each message is held against the state as it would be had the checkpoint not been taken; if
 //! the write fails, that is the state, and the message still waits at the head of its channel for a checkpoint to come.
 
+use std::fmt::Debug;
+
 use egida_core::checkpoint::{Candidates, CheckpointHead, Line};
 use egida_core::ids::{CheckpointNumber, Rank, Ssn};
 use egida_core::module::checkpoint::{decode, encode};
@@ -13,7 +15,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 /// The state of a communication-induced protocol in one rank.
-pub trait Inducing: Clone + Send + Serialize + DeserializeOwned {
+pub trait Inducing: Clone + Debug + Send + Serialize + DeserializeOwned {
     /// What a message carries.
     type Piggyback;
 

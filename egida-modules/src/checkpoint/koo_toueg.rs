@@ -78,7 +78,7 @@ struct Part {
     is_answered: bool,
 }
 
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 enum Message {
     /// The asker has received so many messages from the asked.
     Request {

@@ -12,7 +12,7 @@ use egida_core::ids::{EventIndex, Rank, Version};
 use egida_core::module::{OrphanDetection, Standing};
 
 /// What a rank knows of the versions of all ranks.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct History {
     asks_everyone: bool,
     /// With how many events a version ended.

@@ -21,7 +21,7 @@
 //! incarnation are told from those of the new, is the generation of a channel that begins anew; a writer of an old
 //! incarnation cannot write any more.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 use egida_core::ids::{EventIndex, Rank, Ssn};
 use egida_core::module::EntryId;
@@ -32,14 +32,14 @@ use super::knowledge::Knowledge;
 use super::window::Window;
 
 /// The edges of the graph in one rank; its nodes are in the window.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct AntecedenceGraph {
     rank: Rank,
     ranks: Rank,
     /// How many events of its own this rank has.
     events: EventIndex,
     /// The edges from other processes, by node.
-    edges: HashMap<(Rank, EventIndex), Tips>,
+    edges: BTreeMap<(Rank, EventIndex), Tips>,
     /// What has come in since the last own event.
     fresh: Tips,
 }
@@ -114,7 +114,7 @@ impl Knowledge for AntecedenceGraph {
 
     fn new(build: &Build<'_>) -> Self {
         let ranks = build.setting.domains.ranks();
-        Self { rank: build.rank, ranks, events: 0, edges: HashMap::new(), fresh: Tips::new() }
+        Self { rank: build.rank, ranks, events: 0, edges: BTreeMap::new(), fresh: Tips::new() }
     }
 
     /// The tips of the sender's graph: its own last event, and what came in since.

@@ -26,7 +26,7 @@ use super::table::{News, Table};
 use super::window::Window;
 
 /// The dependency matrix of one rank.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct DependencyMatrix {
     rank: Rank,
     domains: Domains,
@@ -41,7 +41,7 @@ pub struct DependencyMatrix {
 type Row = Vec<(Rank, EventIndex)>;
 
 /// What one receiver will cover once it has acknowledged.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 struct Peer {
     in_flight: VecDeque<(Ssn, Row)>,
     /// What this rank covered at the last of them.

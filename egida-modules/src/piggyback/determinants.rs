@@ -27,7 +27,7 @@ use super::knowledge::{Knowledge, Nothing};
 use super::window::Window;
 
 /// The state of the protocol in one rank; `K` is what a refinement adds.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Determinants<K = Nothing> {
     window: Window,
     peers: Vec<Peer>,
@@ -36,7 +36,7 @@ pub struct Determinants<K = Nothing> {
 }
 
 /// What was sent to one receiver.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 struct Peer {
     /// Determinants below this number were offered to it.
     offered: EntryId,

@@ -11,7 +11,7 @@ use super::window::Window;
 
 /// The part of [`Determinants`](super::Determinants) that a refinement of the phrase chooses. Every hook but the reading
 /// ones does by default what the phrase alone does: it knows nothing but what the window knows, and tells nothing.
-pub trait Knowledge: Debug + Send {
+pub trait Knowledge: Clone + Debug + Send {
     /// What stands at the head of a piggyback.
     type Telling;
     /// What stands behind each determinant.
@@ -107,7 +107,7 @@ pub trait Knowledge: Debug + Send {
 }
 
 /// `determinants` alone: nothing is known but what each message shows by itself.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Nothing;
 
 impl Knowledge for Nothing {

@@ -19,7 +19,7 @@ use super::table::{News, Table};
 use super::window::{Prefix, Window};
 
 /// The stability matrix of one rank.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct StabilityMatrix {
     rank: Rank,
     domains: Domains,
@@ -33,7 +33,7 @@ pub struct StabilityMatrix {
 type Row = Vec<(Rank, EventIndex)>;
 
 /// What one receiver will know once it has acknowledged.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 struct Peer {
     in_flight: VecDeque<(Ssn, Row)>,
     /// What this rank knew at the last of them.

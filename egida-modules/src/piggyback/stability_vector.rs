@@ -16,7 +16,7 @@ use super::table::{News, Table};
 use super::window::{Prefix, Window};
 
 /// The stability vector of one rank.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct StabilityVector {
     domains: Domains,
     /// Which events are known to be safe, by owner.

@@ -9,7 +9,7 @@ use egida_core::wire::{Reader, WireError, put_varint};
 ///
 /// A message tells what has changed since the last message to the same receiver, except what that one said itself. That
 /// is enough, because channels are FIFO, and what stands on them outlives its reader: one that was lost reads it again.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Table {
     rows: Rank,
     columns: Rank,
@@ -21,7 +21,7 @@ pub(super) struct Table {
     told: Vec<u64>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Cell {
     value: EventIndex,
     changed: u64,

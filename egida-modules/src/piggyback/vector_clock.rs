@@ -13,7 +13,7 @@ use egida_core::wire::{Reader, WireError};
 ///
 /// A rank that replays has the clock of the state that it replays to from the beginning: the messages that it sends again
 /// may seem to depend on a little more than they do, and never on less.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct VectorClock {
     rank: Rank,
     version: Version,

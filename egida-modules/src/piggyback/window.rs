@@ -1,6 +1,6 @@
 //! The determinants that a rank holds and that are not all known to be safe, with who else holds them.
 
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use egida_core::event::Determinant;
 use egida_core::ids::{Domain, Domains, EventIndex, Rank};
@@ -14,20 +14,20 @@ use egida_core::registry::Build;
 ///
 /// Determinants stand here in an order in which each comes behind those that its event depends on: piggybacks are written
 /// and read in this order.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Window {
     rank: Rank,
     domains: Domains,
     copies: Domain,
     entries: VecDeque<Held>,
     first: EntryId,
-    numbers: HashMap<(Rank, EventIndex), EntryId>,
-    seen: HashMap<Rank, Prefix>,
+    numbers: BTreeMap<(Rank, EventIndex), EntryId>,
+    seen: BTreeMap<Rank, Prefix>,
     became_safe: Vec<(Rank, EventIndex)>,
 }
 
 /// A determinant that this rank holds, and who else does.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Held {
     pub owner: Rank,
     pub index: EventIndex,
@@ -58,8 +58,8 @@ impl Window {
             copies: build.copies,
             entries: VecDeque::new(),
             first: 0,
-            numbers: HashMap::new(),
-            seen: HashMap::new(),
+            numbers: BTreeMap::new(),
+            seen: BTreeMap::new(),
             became_safe: Vec::new(),
         }
     }
@@ -187,7 +187,7 @@ fn add_domain(held: &mut Held, domain: Domain) {
 
 /// A set of events of one owner: a prefix, and some beyond it. Holes stay where a determinant was safe before it could
 /// reach this rank.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Prefix {
     below: EventIndex,
     beyond: BTreeSet<EventIndex>,

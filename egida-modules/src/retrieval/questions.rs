@@ -10,7 +10,7 @@ pub(super) type Askers = fn(&BTreeSet<Rank>) -> BTreeMap<Rank, BTreeSet<Rank>>;
 
 /// A retrieval in which some failed ranks ask the node of every rank, other failed ones included: a node can have survived
 /// its process, and may hold what two failed ranks exchanged.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Retrieval {
     askers: Askers,
     failed: BTreeSet<Rank>,

@@ -12,7 +12,7 @@ use super::mirror::Mirror;
 
 /// Appends entries to the rank's journal with the store's mark; the node writes them to the disk behind the phrase and
 /// moves the store's watermark. The two disks differ in their backends and in what they survive, not here.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Disk {
     store: StoreId,
     mirror: Mirror,

@@ -15,7 +15,7 @@ use super::mirror::Mirror;
 /// and moves the store's watermark once enough of them have an entry, which is what their acknowledgements would say.
 ///
 /// Where the memory of a node outlives its processes, the journal itself is safe, and nothing is copied or waited for.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct MemoryOfOthers {
     store: StoreId,
     replicas: Option<Replicas>,

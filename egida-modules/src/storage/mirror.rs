@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use egida_core::module::EntryId;
 
 /// Encoded determinants by number; a prefix is forgotten.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Mirror {
     kept: bool,
     first: EntryId,

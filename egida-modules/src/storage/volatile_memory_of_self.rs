@@ -12,7 +12,7 @@ use super::mirror::Mirror;
 
 /// Keeps entries in the rank's journal, which lies in the memory of its node: it outlives the process, not the node. A
 /// sent message needs nothing here, since its channel is a log in that same memory.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct VolatileMemoryOfSelf {
     mirror: Mirror,
     scratch: Vec<u8>,

@@ -11,7 +11,7 @@ use egida_core::recovery::LoggedMessage;
 use egida_core::registry::Build;
 
 /// Puts entries into the rank's journal with this store's mark, and keeps the determinants that may be asked for again.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct ReplicatedFile {
     store: StoreId,
     /// Whether determinants are read back on the normal path: only where they are piggybacked.

@@ -41,6 +41,7 @@ pub fn one_copy_too_few(registry: &mut Registry) {
 }
 
 /// Waits for all but the last entry.
+#[derive(Debug, Clone)]
 struct OneTooEarly;
 
 impl HowToLog for OneTooEarly {
@@ -63,13 +64,14 @@ pub fn gate_one_too_early(registry: &mut Registry) {
 }
 
 /// Family-based logging with a fault.
+#[derive(Debug, Clone)]
 struct Faulty {
     right: Determinants,
     fault: PiggybackFault,
     messages: u64,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum PiggybackFault {
     /// One message in three carries nothing.
     Forgets,
@@ -146,6 +148,7 @@ pub fn nothing_is_held_for_others(registry: &mut Registry) {
 }
 
 /// Is done before it has begun.
+#[derive(Debug, Clone)]
 struct AsksNobody;
 
 impl CollectDeterminants for AsksNobody {
@@ -171,6 +174,7 @@ pub fn retrieval_asks_nobody(registry: &mut Registry) {
 }
 
 /// Says that it has logged.
+#[derive(Debug, Clone)]
 struct LogsNothing;
 
 impl LogEventInfo for LogsNothing {
@@ -184,6 +188,7 @@ pub fn contents_are_not_logged(registry: &mut Registry) {
 }
 
 /// Lets output go.
+#[derive(Debug, Clone)]
 struct Uncommitted;
 
 impl HowToOutputCommit for Uncommitted {
@@ -201,7 +206,7 @@ pub fn output_is_committed_alone(registry: &mut Registry) {
 }
 
 /// Damani and Garg's history with a fault.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct FaultyHistory {
     right: History,
     fault: HistoryFault,
@@ -265,6 +270,7 @@ pub fn orphans_do_not_notice(registry: &mut Registry) {
 }
 
 /// A vector clock that counts the rank's own events only, or forgets what a checkpoint depended on.
+#[derive(Debug, Clone)]
 struct Incomplete<const MERGES: bool, const RESUMES: bool>(VectorClock);
 
 impl<const MERGES: bool, const RESUMES: bool> Incomplete<MERGES, RESUMES> {
@@ -341,7 +347,7 @@ pub fn clocks_of_checkpoints_are_forgotten(registry: &mut Registry) {
 }
 
 /// A communication-induced protocol that forces nothing, or takes no note of what it sends.
-#[derive(Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 struct Careless<S, const FORCES: bool, const NOTES_SENDS: bool>(S);
 
 impl<S: Inducing, const FORCES: bool, const NOTES_SENDS: bool> Inducing for Careless<S, FORCES, NOTES_SENDS> {
@@ -405,13 +411,14 @@ pub fn sends_are_not_noted(registry: &mut Registry) {
 }
 
 /// A checkpointing protocol in which something is otherwise.
+#[derive(Debug, Clone)]
 struct Other<C> {
     right: C,
     admits: bool,
     all_return: bool,
 }
 
-impl<C: Checkpoint> PiggybackCheckpointing for Other<C> {
+impl<C: Checkpoint + Clone> PiggybackCheckpointing for Other<C> {
     fn phrase(&self) -> Option<&'static str> {
         self.right.phrase()
     }
@@ -436,7 +443,7 @@ impl<C: Checkpoint> PiggybackCheckpointing for Other<C> {
     }
 }
 
-impl<C: Checkpoint> Checkpoint for Other<C> {
+impl<C: Checkpoint + Clone> Checkpoint for Other<C> {
     fn on_timer(&mut self, context: &mut CheckpointContext<'_>) {
         self.right.on_timer(context);
     }
@@ -504,6 +511,7 @@ pub fn everybody_returns(registry: &mut Registry) {
 }
 
 /// Determinants of answers that name the requests behind those that were complete.
+#[derive(Debug, Clone)]
 struct NamesOthers(CallStructure);
 
 impl module::Determinant for NamesOthers {
