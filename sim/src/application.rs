@@ -36,11 +36,20 @@ pub trait Application {
     /// [`Fault::Driver`] where the bytes are no snapshot.
     fn restore(&mut self, snapshot: &[u8]) -> Result<(), Fault>;
 
+    /// Another one in the same state.
+    fn duplicate(&self) -> Box<dyn Application>;
+
     /// A digest of all that happened to it: two runs that end with the same states took the same turns.
     fn state(&self) -> u64;
 
     /// Everything that it wrote since its beginning.
     fn written(&self) -> &[u8];
+}
+
+impl Clone for Box<dyn Application> {
+    fn clone(&self) -> Self {
+        self.duplicate()
+    }
 }
 
 /// A parallel program: makes the application of each rank.

@@ -63,7 +63,7 @@ where
 {
     fn start(&self, rank: Rank, ranks: u32) -> Box<dyn Application> {
         let function = self.0.clone();
-        Box::new(Task::new(rank, ranks, Box::new(move |comm| Box::pin(function(comm)))))
+        Box::new(Task::new(rank, ranks, Rc::new(move |comm| Box::pin(function(comm)))))
     }
 }
 
@@ -226,7 +226,7 @@ fn mistaken(answer: &Answer) -> ! {
     unreachable!("a call was answered with {answer:?}")
 }
 
-type Function = Box<dyn Fn(Comm) -> Pin<Box<dyn Future<Output = ()>>>>;
+type Function = Rc<dyn Fn(Comm) -> Pin<Box<dyn Future<Output = ()>>>>;
 
 /// A rank that runs an async function.
 struct Task {
@@ -277,6 +277,13 @@ impl Task {
         let comm = Comm { rank: self.rank, ranks: self.ranks, desk: self.desk.clone() };
         self.running = Some((self.function)(comm));
         self.resume();
+    }
+
+    /// From the beginning, with all answers that it had, to where another was.
+    fn repeat(&mut self, answered: Vec<Answer>, calls: Calls) {
+        self.begin();
+        answered.into_iter().for_each(|answer| self.answer(answer));
+        self.calls = calls;
     }
 
     /// Lets the program run until it waits for an answer, or is over.
@@ -373,12 +380,14 @@ impl Application for Task {
     fn restore(&mut self, snapshot: &[u8]) -> Result<(), Fault> {
         let snapshot: Snapshot<Vec<Answer>, Calls> = rmp_serde::from_slice(snapshot)
             .map_err(|error| Fault::Driver(format!("a snapshot cannot be read: {error}")))?;
-        self.begin();
-        for answer in snapshot.answered {
-            self.answer(answer);
-        }
-        self.calls = snapshot.calls;
+        self.repeat(snapshot.answered, snapshot.calls);
         Ok(())
+    }
+
+    fn duplicate(&self) -> Box<dyn Application> {
+        let mut duplicate = Self::new(self.rank, self.ranks, self.function.clone());
+        duplicate.repeat(self.answered.clone(), self.calls.clone());
+        Box::new(duplicate)
     }
 
     fn state(&self) -> u64 {

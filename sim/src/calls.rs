@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 const CONTEXT: u32 = 1;
 
 /// See the [module](self).
-#[derive(Debug, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub(crate) struct Calls {
     requests: Vec<Request>,
     sending: Option<SendId>,
@@ -23,7 +23,7 @@ pub(crate) struct Calls {
     observing: Option<Observation>,
 }
 
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 struct Request {
     id: ReceiveId,
     payload: Vec<u8>,

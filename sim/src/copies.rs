@@ -11,7 +11,7 @@ use egida_core::wire::Reader;
 use crate::world::World;
 
 /// The copies of all journals.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Copies {
     stores: Vec<(StoreId, Vec<Replication>)>,
 }

@@ -1,7 +1,8 @@
 //! The simulator's driver: the world of one rank in tables.
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::fmt;
 use std::rc::Rc;
 
 use egida_core::checkpoint::{SendLog, SentRecord, StoredCheckpoint};
@@ -15,16 +16,15 @@ use egida_core::ids::{CheckpointNumber, Incarnation, Position, Rank, Ssn};
 use egida_core::trace::Event;
 use egida_core::wire::{Reader, RecordHeader};
 
-use crate::fingerprint::Fingerprint;
 use crate::job::Control as Experiment;
 use crate::schedule::Crash;
-use crate::world::{Entry, PIECE_BYTES, Record, World, fold_record};
+use crate::world::{Entry, PIECE_BYTES, Record, World};
 
 /// The driver of one incarnation of a rank.
 ///
 /// Once the incarnation is fenced, whatever it still does has no effect on the world, and it is told that all is well: such
 /// a process learns of its end only when it reaches somebody who knows.
-#[derive(Debug)]
+#[derive(Clone)]
 pub struct SimDriver {
     rank: Rank,
     incarnation: Incarnation,
@@ -42,17 +42,12 @@ pub struct SimDriver {
     head: Position,
     epoch: u64,
     is_traced: bool,
-    /// While the world is explored: a digest of all that the engine was told, in order. An engine is deterministic, so what
-    /// it was told is its state.
-    told: Option<Cell<Fingerprint>>,
-    /// How far it was told that journals are stable.
-    stable_told: RefCell<BTreeMap<(Rank, StoreId), Position>>,
     /// Whether what is written to channels was sent before.
     puts_back: bool,
 }
 
 /// What a process knows of its channels from and to another.
-#[derive(Debug, Default)]
+#[derive(Clone, Default)]
 struct Peer {
     /// The read cursor.
     cursor: Ssn,
@@ -89,6 +84,33 @@ impl Peer {
     }
 }
 
+/// What a call remembers for the next one.
+impl fmt::Debug for Peer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { cursor, payloads, notices_read, .. } = self;
+        let first = &payloads.front().map(|_| self.first);
+        f.debug_tuple("Peer").field(cursor).field(payloads).field(first).field(notices_read).finish()
+    }
+}
+
+/// What the process knows of the world; the world itself is shared, and how the rank came here is the engine's.
+impl fmt::Debug for SimDriver {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let known = |peer: &Peer| (peer.cursor, peer.notices_read) != (0, 0) || !peer.payloads.is_empty();
+        let peers = self.peers.iter().filter(|(_, peer)| known(peer));
+        f.debug_struct("SimDriver")
+            .field("incarnation", &self.incarnation)
+            .field("peers", &peers.collect::<Vec<_>>())
+            .field("unread", &self.unread)
+            .field("partial", &self.partial)
+            .field("crashed", &self.crashed)
+            .field("head", &self.head)
+            .field("epoch", &self.epoch)
+            .field("puts_back", &self.puts_back)
+            .finish_non_exhaustive()
+    }
+}
+
 /// A location is a record's number and an offset in its payload.
 const OFFSET_BITS: u32 = 24;
 
@@ -98,7 +120,6 @@ impl SimDriver {
     pub fn new(rank: Rank, incarnation: Incarnation, world: Rc<RefCell<World>>, crashes: Vec<Crash>) -> Self {
         let head = world.borrow().journals[rank as usize].head();
         let is_traced = world.borrow().lines.is_some();
-        let told = world.borrow().explored.is_some().then(Cell::default);
         Self {
             rank,
             incarnation,
@@ -113,8 +134,6 @@ impl SimDriver {
             head,
             epoch: 0,
             is_traced,
-            told,
-            stable_told: RefCell::default(),
             puts_back: false,
         }
     }
@@ -124,19 +143,9 @@ impl SimDriver {
         self.puts_back = puts_back;
     }
 
-    /// A digest of all that the engine was told.
-    #[must_use]
-    pub fn told(&self) -> Fingerprint {
-        self.told.as_ref().map(Cell::get).unwrap_or_default()
-    }
-
-    /// Notes that the engine is told something.
-    pub fn note_told(&self, what: impl FnOnce(&mut Fingerprint)) {
-        if let Some(told) = &self.told {
-            let mut fingerprint = told.get();
-            what(&mut fingerprint);
-            told.set(fingerprint);
-        }
+    /// It serves a copy of its process in a copy of its world.
+    pub fn move_to(&mut self, world: Rc<RefCell<World>>) {
+        self.world = world;
     }
 
     /// How far the rank has come.
@@ -181,7 +190,7 @@ impl SimDriver {
     /// Reads again what has grown of records that were not whole.
     fn read_again(&mut self) {
         let world = self.world.borrow();
-        let (rank, peers, told) = (self.rank, &mut self.peers, &self.told);
+        let (rank, peers) = (self.rank, &mut self.peers);
         self.partial.retain(|&(source, ssn)| {
             let Some(record) = world.channel_if_used(source, rank).and_then(|channel| channel.record(ssn))
             else {
@@ -193,11 +202,6 @@ impl SimDriver {
             });
             if let Some(slot) = slot.filter(|slot| slot.len() < record.payload.len()) {
                 slot.clone_from(&record.payload);
-                if let Some(told) = told {
-                    let mut fingerprint = told.get();
-                    fingerprint.bytes(&record.payload);
-                    told.set(fingerprint);
-                }
             }
             !record.is_whole()
         });
@@ -217,11 +221,6 @@ impl Driver for SimDriver {
         let reclaimed = channel.reclaimed;
         drop(world);
         self.peer(dest).compared = reclaimed;
-        self.note_told(|told| {
-            for word in [1, u64::from(dest), reclaimed, whole, begun_bytes.map_or(0, |bytes| bytes + 1)] {
-                told.word(word);
-            }
-        });
         Extent { reclaimed, whole, begun_bytes }
     }
 
@@ -289,11 +288,7 @@ impl Driver for SimDriver {
             let seen = world.channel_if_used(self.rank, dest).map(|channel| channel.seen_by_sender());
             drop(world);
             let acknowledged = seen.unwrap_or_default().acknowledged;
-            if std::mem::replace(&mut self.peer(dest).acknowledged, acknowledged) != acknowledged {
-                self.note_told(|told| {
-                    [2, u64::from(dest), acknowledged].into_iter().for_each(|word| told.word(word))
-                });
-            }
+            self.peer(dest).acknowledged = acknowledged;
         }
         self.peer(dest).acknowledged
     }
@@ -319,7 +314,6 @@ impl Driver for SimDriver {
         let Some(channel) = world.channel_if_used(source, self.rank) else { return 0 };
         let first = channel.reclaimed;
         drop(world);
-        self.note_told(|told| [3, u64::from(source), first].into_iter().for_each(|word| told.word(word)));
         self.unread.insert(source);
         self.partial.retain(|&(other, _)| other != source);
         let peer = self.peer(source);
@@ -370,12 +364,6 @@ impl Driver for SimDriver {
             return;
         }
         let record = world.channel_if_used(source, self.rank).and_then(|channel| channel.record(ssn));
-        if let Some(record) = record {
-            self.note_told(|told| {
-                told.word(4 + (u64::from(source) << 8));
-                fold_record(record, told);
-            });
-        }
         let past = record.and_then(|record| record.past.clone());
         if let (Some(exposure), Some(past)) = (&mut world.exposure, past) {
             exposure.read(self.rank, &past);
@@ -433,16 +421,7 @@ impl Driver for SimDriver {
         if rank == self.rank && world.is_fenced(rank, self.incarnation) {
             return self.head;
         }
-        let stable = world.stable_seen_by(self.rank, rank, store);
-        if self.told.is_some() && self.stable_told.borrow_mut().insert((rank, store), stable) != Some(stable)
-        {
-            self.note_told(|told| {
-                [5 + (u64::from(store) << 8), u64::from(rank), stable]
-                    .into_iter()
-                    .for_each(|word| told.word(word))
-            });
-        }
-        stable
+        world.stable_seen_by(self.rank, rank, store)
     }
 
     fn notify_matched(&mut self, source: Rank, ssn: Ssn) -> Result<(), Fault> {
@@ -462,15 +441,8 @@ impl Driver for SimDriver {
         let read = &mut self.peers.entry(dest).or_default().notices_read;
         // A receiver whose memory was lost writes its notices again.
         *read = (*read).min(matched.len());
-        let before = notices.len();
         notices.extend_from_slice(&matched[*read..]);
         *read = matched.len();
-        if notices.len() > before {
-            self.note_told(|told| {
-                told.word(6 + (u64::from(dest) << 8));
-                notices[before..].iter().for_each(|&ssn| told.word(ssn));
-            });
-        }
     }
 
     fn log(&mut self, entry: JournalEntry<'_>) -> Result<Position, Fault> {
@@ -506,11 +478,6 @@ impl Driver for SimDriver {
         let now = world.now;
         let waiting = &mut world.inbox[self.rank as usize];
         while let Some(letter) = waiting.pop_front_if(|letter| letter.at <= now) {
-            if let Some(told) = &self.told {
-                let mut fingerprint = told.get();
-                fingerprint.shown(&letter.control);
-                told.set(fingerprint);
-            }
             inbox.push(letter.control);
         }
     }
@@ -547,7 +514,6 @@ impl Driver for SimDriver {
     }
 
     fn save(&mut self, checkpoint: StoredCheckpoint) -> Result<(), Fault> {
-        self.note_told(|told| told.bytes(&checkpoint.to_bytes().unwrap_or_default()));
         if !self.is_fenced() {
             self.world.borrow_mut().save(self.rank, checkpoint);
         }

@@ -1,5 +1,7 @@
 //! Scripted ranks: what the simulated applications do.
 
+use std::rc::Rc;
+
 use egida_core::api::{Api, ReceiveId};
 use egida_core::fault::Fault;
 use egida_core::ids::Rank;
@@ -63,14 +65,14 @@ impl Model for Scripts {
 }
 
 /// A rank that runs a script.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Program {
-    script: Vec<Op>,
+    script: Rc<[Op]>,
     place: Place,
 }
 
 /// How far a script has come.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 struct Place {
     at: usize,
     tried: u32,
@@ -100,6 +102,10 @@ impl Application for Program {
         Ok(())
     }
 
+    fn duplicate(&self) -> Box<dyn Application> {
+        Box::new(self.clone())
+    }
+
     fn state(&self) -> u64 {
         self.place.state
     }
@@ -120,7 +126,7 @@ impl Program {
             calls: Calls::default(),
             written: Vec::new(),
         };
-        Self { script, place }
+        Self { script: script.into(), place }
     }
 }
 

@@ -94,7 +94,7 @@ pub struct Waiting {
 }
 
 /// The events that wait.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Agenda {
     waiting: BinaryHeap<Reverse<Waiting>>,
     numbered: u64,
@@ -138,8 +138,26 @@ pub trait Chooser {
     fn next(&mut self, agenda: &mut Agenda) -> Option<Waiting>;
 }
 
+impl<C: Chooser + ?Sized> Chooser for &mut C {
+    fn delay(&mut self, longest: Time) -> Time {
+        (**self).delay(longest)
+    }
+
+    fn input(&mut self) -> u64 {
+        (**self).input()
+    }
+
+    fn chance(&mut self, percent: u32) -> bool {
+        (**self).chance(percent)
+    }
+
+    fn next(&mut self, agenda: &mut Agenda) -> Option<Waiting> {
+        (**self).next(agenda)
+    }
+}
+
 /// Decides by a seed.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Seeded(ChaCha8Rng);
 
 impl Seeded {
@@ -169,7 +187,7 @@ impl Chooser for Seeded {
 }
 
 /// Leaves nothing to chance: somebody else says what happens, and when.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Unhurried;
 
 impl Chooser for Unhurried {

@@ -1,6 +1,7 @@
 //! An application goes on from a snapshot as if nothing had happened.
 
 use std::path::Path;
+use std::rc::Rc;
 
 use egida_core::api::Api;
 use egida_core::fault::Fault;
@@ -19,7 +20,7 @@ struct Relayed<M>(M);
 
 struct Relay {
     inner: Box<dyn Application>,
-    another: Box<dyn Fn() -> Box<dyn Application>>,
+    another: Rc<dyn Fn() -> Box<dyn Application>>,
 }
 
 impl<M: Model + Clone + 'static> Model for Relayed<M> {
@@ -27,7 +28,7 @@ impl<M: Model + Clone + 'static> Model for Relayed<M> {
         let model = self.0.clone();
         Box::new(Relay {
             inner: self.0.start(rank, ranks),
-            another: Box::new(move || model.start(rank, ranks)),
+            another: Rc::new(move || model.start(rank, ranks)),
         })
     }
 }
@@ -46,6 +47,10 @@ impl Application for Relay {
 
     fn restore(&mut self, snapshot: &[u8]) -> Result<(), Fault> {
         self.inner.restore(snapshot)
+    }
+
+    fn duplicate(&self) -> Box<dyn Application> {
+        Box::new(Self { inner: self.inner.clone(), another: self.another.clone() })
     }
 
     fn state(&self) -> u64 {

@@ -13,7 +13,7 @@ pub(super) struct Extent {
 
 /// The epochs of each rank. One ends when something of what the rank did turns out never to have happened: it is kept up to
 /// a point, and goes on from there another way.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Epochs(Vec<Vec<u64>>);
 
 impl Epochs {

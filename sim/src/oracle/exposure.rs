@@ -29,7 +29,7 @@ pub struct Exposed {
 }
 
 /// What the observer knows.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Exposure {
     domains: Domains,
     unit: FailureUnit,

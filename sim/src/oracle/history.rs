@@ -16,7 +16,7 @@ const MAX_LINES: usize = 4_000;
 const MAX_MESSAGES: usize = 2_000;
 
 /// What every rank did and did not have to undo.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct History {
     ranks: Vec<Past>,
 }

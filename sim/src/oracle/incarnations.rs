@@ -9,7 +9,7 @@ use egida_core::recovery::Fate;
 use super::Violation;
 
 /// What the observer knows.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Incarnations {
     begun: Vec<Incarnation>,
     durable: Vec<Incarnation>,

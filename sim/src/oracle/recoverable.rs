@@ -15,7 +15,7 @@ use super::Violation;
 use super::epochs::{Epochs, Extent};
 
 /// What the observer knows.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Recoverable {
     epochs: Epochs,
     ranks: Vec<Events>,
@@ -30,7 +30,7 @@ pub struct Messages {
     came: Rc<HashMap<(Rank, Ssn), Extent>>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 struct Events {
     events: Vec<Event>,
     /// How many of them are left, where the rank's memory was lost.
@@ -46,7 +46,7 @@ impl Events {
     }
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Event {
     /// The position behind it in its journal; 0 where it was put back from stable storage.
     position: Position,

@@ -17,7 +17,7 @@ use crate::observer::Call;
 type Past = Rc<Vec<Extent>>;
 
 /// What the observer knows.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Replay {
     epochs: Epochs,
     lives: Vec<Life>,
@@ -29,7 +29,7 @@ pub struct Replay {
     detects: bool,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 struct Life {
     is_alive: bool,
     /// Digests of all calls up to each, in this life.

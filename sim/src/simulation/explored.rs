@@ -7,7 +7,9 @@
 //! them, and take in copies of determinants one after another. Timers for checkpoints are turns, too: any that is left, or, where
 //! nothing else can happen, the next.
 
+use std::cell::RefCell;
 use std::collections::BTreeSet;
+use std::rc::Rc;
 
 use egida_core::api::Api;
 use egida_core::binder::BindError;
@@ -18,7 +20,7 @@ use egida_core::recovery::RecoveryImage;
 use super::Simulation;
 use crate::fingerprint::Fingerprint;
 use crate::job::Ending;
-use crate::scheduler::Event;
+use crate::scheduler::{Event, Unhurried};
 use crate::world::{Explored, Letter};
 
 /// A rank that found nothing to do so many times in a row waits: what it read last may still have been logged in between.
@@ -101,6 +103,54 @@ impl Simulation<'_> {
         Ok(())
     }
 
+    /// The same with a world of its own. Nobody listens to it, and nothing is left to chance in it.
+    pub fn fork(&self) -> Self {
+        let world = Rc::new(RefCell::new(self.world.borrow().clone()));
+        let mut ranks = self.ranks.clone();
+        let mut zombies = self.zombies.clone();
+        let lives = ranks.iter_mut().filter_map(|life| life.engine.as_mut());
+        for engine in lives.chain(zombies.iter_mut().map(|zombie| &mut zombie.engine)) {
+            engine.driver().move_to(world.clone());
+        }
+        Self {
+            job: self.job,
+            judged: self.judged,
+            chooser: Box::new(Unhurried),
+            world,
+            agenda: self.agenda.clone(),
+            ranks,
+            over: self.over,
+            down: self.down,
+            zombies,
+            unreported: self.unreported.clone(),
+            coordinator: self.coordinator.clone(),
+            collector: self.collector.clone(),
+            collecting: self.collecting.clone(),
+            images: self.images.clone(),
+            replay: self.replay.clone(),
+            incarnations: self.incarnations.clone(),
+            never_waits: self.never_waits,
+            moments: self.moments.clone(),
+            round: self.round,
+            phases: self.phases.clone(),
+            copies: self.copies.clone(),
+            write_out_after: self.write_out_after,
+            checkpoint_every: self.checkpoint_every,
+            recovers_by_line: self.recovers_by_line,
+            watch: self.watch.clone(),
+            detects: self.detects,
+            events: self.events,
+            news: self.news.clone(),
+            sink: None,
+            manner: self.manner,
+            counts_deaths: self.counts_deaths,
+            timers_left: self.timers_left.clone(),
+            timers_late: self.timers_late.clone(),
+            first_stack: self.first_stack.clone(),
+            end: self.end.clone(),
+        }
+    }
+
     /// Takes a turn.
     pub fn take(&mut self, turn: &Turn) {
         if self.end.is_some() {
@@ -154,7 +204,7 @@ impl Simulation<'_> {
         let Some(engine) = &mut self.ranks[rank as usize].engine else { return false };
         match engine.on_checkpoint_timer() {
             Ok(false) => return false,
-            Ok(true) => engine.driver_ref().note_told(|told| told.word(7)),
+            Ok(true) => {}
             Err(fault) => self.stepped(rank, Err(fault)),
         }
         self.go_on(rank);
@@ -319,16 +369,10 @@ impl Simulation<'_> {
         let after = self.inner_state(rank);
         let inputs = self.world.borrow().inputs(rank);
         let life = &mut self.ranks[rank as usize];
-        let Some(engine) = &life.engine else { return };
-        if before != after {
-            // A turn that made a difference is part of the history. (A rank that goes on until it waits needs no such mark: what
-            // it does between two things that it is told is decided by them.)
-            engine.driver_ref().note_told(|told| told.word(u64::MAX));
-        }
         life.settled = Some(inputs).filter(|_| before == after);
     }
 
-    /// Everything that tells one state of a process from another: what its engine was told and has counted, the application,
+    /// Everything that tells one state of a process from another: its engine, the application,
     /// and how much of what outlives it has changed.
     fn inner_state(&self, rank: Rank) -> Option<(u128, u64)> {
         let mut state = Fingerprint::default();
@@ -340,14 +384,7 @@ impl Simulation<'_> {
     fn fold_process(&self, rank: Rank, into: &mut Fingerprint) {
         let life = &self.ranks[rank as usize];
         let Some(engine) = &life.engine else { return into.word(0) };
-        into.join(engine.driver_ref().told());
-        let counts = engine.counts();
-        for count in [counts.sends, counts.deliveries, counts.observed, counts.events, counts.to_replay] {
-            into.word(count);
-        }
-        into.word(
-            counts.checkpoints << 2 | u64::from(engine.checkpoint_due()) << 1 | u64::from(engine.is_held()),
-        );
+        into.shown(engine);
         into.bytes(&life.application.snapshot());
         into.word(u64::from(life.over));
         for transfers in [&life.record.sent, &life.record.received] {
@@ -403,11 +440,35 @@ impl Simulation<'_> {
             } else if let Some(rank) = self.told_at_once() {
                 self.world.borrow_mut().tell(rank);
                 self.takes_in(rank);
+            } else if let Some(looked) = self.looked_around() {
+                *self = looked;
             } else {
                 return;
             }
             self.judge_line();
         }
+    }
+
+    /// The state behind a step of a rank that waits, where the step concerns nobody else and the rank waits as before: nobody can
+    /// tell whether the rank takes it now or later, and its death undoes it.
+    fn looked_around(&self) -> Option<Self> {
+        if self.manner.grain != Grain::Wait {
+            return None;
+        }
+        let inputs = |rank: Rank| self.world.borrow().inputs(rank);
+        let has_something = |rank: &Rank| {
+            let life = &self.ranks[*rank as usize];
+            life.engine.is_some() && life.settled.is_some_and(|settled| settled != inputs(*rank))
+        };
+        (0..self.job.setting.domains.ranks()).filter(has_something).find_map(|rank| {
+            let mut looked = self.fork();
+            looked.go_on(rank);
+            let [before, after] = [self, &looked].map(|simulation| {
+                let life = &simulation.ranks[rank as usize];
+                (simulation.world.borrow().changes(), life.application.state(), life.engine.is_some())
+            });
+            (before == after && looked.end.is_none()).then_some(looked)
+        })
     }
 
     /// Who is told at once what comes next to it from whoever coordinates, about checkpoints.
@@ -503,7 +564,7 @@ impl Simulation<'_> {
             state.word(u64::from(life.incarnation));
             state.word(life.read as u64);
             state.bytes(&life.released);
-            state.join(life.node_answered);
+            state.shown(&life.node);
             if !life.output.is_idle() || life.deaths > 0 || self.has_timers() {
                 state.shown(&life.output);
             }

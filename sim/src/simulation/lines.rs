@@ -11,7 +11,7 @@ use crate::job::{Ending, Kept, LinesTaken};
 use crate::oracle::{Line, Violation};
 
 /// What is noted between one event and the next.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Watch {
     /// Who returned to which checkpoint in the recovery that is just over.
     returning: Option<BTreeMap<Rank, CheckpointNumber>>,

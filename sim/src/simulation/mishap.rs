@@ -18,10 +18,11 @@ use crate::schedule::{Mishap, Moment, Phase, Schedule};
 use crate::scheduler::Event;
 
 /// An incarnation that was given up while it lived. Nothing that it does has an effect, until it learns of it and ends.
+#[derive(Clone)]
 pub(super) struct Zombie {
     rank: Rank,
     incarnation: Incarnation,
-    engine: Engine<SimDriver>,
+    pub engine: Engine<SimDriver>,
     application: Box<dyn Application>,
     /// How much of what the application wrote the node has read.
     read: usize,
@@ -29,6 +30,7 @@ pub(super) struct Zombie {
 }
 
 /// A death of which whoever coordinates has not heard.
+#[derive(Clone)]
 pub(super) struct Unreported {
     incarnation: Incarnation,
     cause: Cause,
@@ -36,6 +38,7 @@ pub(super) struct Unreported {
 }
 
 /// What goes wrong right after an event of the trace.
+#[derive(Clone)]
 pub(super) struct AfterEvent {
     /// Its place in the schedule.
     mishap: usize,

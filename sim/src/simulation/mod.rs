@@ -49,7 +49,7 @@ use recovery::Collecting;
 pub(crate) struct Simulation<'a> {
     job: &'a Job<'a>,
     judged: &'a Judged<'a>,
-    chooser: &'a mut dyn Chooser,
+    chooser: Box<dyn Chooser + 'a>,
     world: Rc<RefCell<World>>,
     agenda: Agenda,
     ranks: Vec<Life>,
@@ -115,7 +115,7 @@ pub fn run(job: &Job<'_>, registry: &Registry) -> Result<Outcome, Vec<BindError>
 /// # Errors
 /// Why the protocol could not be bound.
 pub fn run_judged(job: &Job<'_>, judged: &Judged<'_>) -> Result<Outcome, Vec<BindError>> {
-    Simulation::new(job, judged, &mut Seeded::new(job.seed))?.run()
+    Simulation::new(job, judged, Box::new(Seeded::new(job.seed)))?.run()
 }
 
 /// Simulates a job, with what a chooser decides.
@@ -128,7 +128,7 @@ pub fn run_with(
     chooser: &mut dyn Chooser,
 ) -> Result<Outcome, Vec<BindError>> {
     let judged = Judged::new(job.protocol, registry, &job.setting);
-    Simulation::new(job, &judged, chooser)?.run()
+    Simulation::new(job, &judged, Box::new(chooser))?.run()
 }
 
 /// Simulates a job, with what its seed decides, and hands over each line of its trace as it happens.
@@ -140,9 +140,8 @@ pub fn run_traced(
     registry: &Registry,
     sink: &mut dyn FnMut(&Line),
 ) -> Result<Outcome, Vec<BindError>> {
-    let mut chooser = Seeded::new(job.seed);
     let judged = Judged::new(job.protocol, registry, &job.setting);
-    let mut simulation = Simulation::new(job, &judged, &mut chooser)?;
+    let mut simulation = Simulation::new(job, &judged, Box::new(Seeded::new(job.seed)))?;
     simulation.world.borrow_mut().lines = Some(Vec::new());
     simulation.sink = Some(sink);
     simulation.run()
@@ -152,7 +151,7 @@ impl<'a> Simulation<'a> {
     pub(crate) fn new(
         job: &'a Job<'a>,
         judged: &'a Judged<'a>,
-        chooser: &'a mut dyn Chooser,
+        chooser: Box<dyn Chooser + 'a>,
     ) -> Result<Self, Vec<BindError>> {
         let domains = &job.setting.domains;
         let ranks = domains.ranks();

@@ -164,7 +164,6 @@ impl Simulation<'_> {
     fn gate(&mut self, rank: Rank, head: Position) -> Gate {
         self.world.borrow_mut().touch();
         let heads = self.world.borrow().heads();
-        let explored = self.world.borrow().explored.is_some();
         let life = &mut self.ranks[rank as usize];
         if life.node.is_none() {
             // As in the daemon, which is bound once for the output of all ranks.
@@ -175,15 +174,11 @@ impl Simulation<'_> {
             }
         }
         let newest = life.engine.as_ref().map_or(0, |engine| engine.counts().checkpoints);
-        let gate = life.node.as_mut().map_or_else(Gate::open, |node| {
+        life.node.as_mut().map_or_else(Gate::open, |node| {
             let mut gate = node.output(&mut MutedJournal, head, &heads);
             gate.join(&node.output_after(newest));
             gate
-        });
-        if explored {
-            life.node_answered.shown(&gate);
-        }
-        gate
+        })
     }
 
     /// Whether a rank knows of everything that is lost. Until then its output may depend on it.

@@ -16,7 +16,6 @@ use egida_core::trace;
 use super::{Grain, Simulation};
 use crate::application::{Application, Step, mix};
 use crate::driver::SimDriver;
-use crate::fingerprint::Fingerprint;
 use crate::job::{Control as Experiment, Ending};
 use crate::observer::{Observed, Record};
 use crate::oracle::Violation;
@@ -33,6 +32,7 @@ const WAIT: Time = 100;
 const MAX_DOUBLINGS: u32 = 2;
 
 /// A rank, and what its node knows of it from one life to the next.
+#[derive(Clone)]
 pub(super) struct Life {
     /// The process, while it lives.
     pub engine: Option<Engine<SimDriver>>,
@@ -42,8 +42,6 @@ pub(super) struct Life {
     pub incarnation: Incarnation,
     /// The node's instance of the stack, which decides about output; made when there is any.
     pub node: Option<Stack>,
-    /// What that answered so far, while the world is explored.
-    pub node_answered: Fingerprint,
     pub output: OutputGate,
     /// How much of what the application wrote the node has read.
     pub read: usize,
@@ -81,7 +79,6 @@ impl Life {
             record: Record::default(),
             incarnation: 0,
             node: None,
-            node_answered: Fingerprint::default(),
             output: OutputGate::new(Stream::Out),
             read: 0,
             released: Vec::new(),
@@ -169,7 +166,6 @@ impl Simulation<'_> {
         self.world.borrow_mut().born[rank as usize] = now;
         let mut driver = SimDriver::new(rank, incarnation, self.world.clone(), crashes);
         driver.puts_back(image.checkpoint.is_some());
-        driver.note_told(|told| told.shown(&image));
         let stack = match self.first_stack.take_if(|_| rank == 0) {
             Some(stack) => stack,
             None => self.judged.bind(rank)?.stack,

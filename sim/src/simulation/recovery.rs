@@ -35,7 +35,7 @@ const QUIESCE: Time = 100;
 const START: Time = 300;
 
 /// A collection under way.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Collecting {
     pub round: u64,
     ranks: Vec<Rank>,

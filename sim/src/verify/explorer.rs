@@ -84,7 +84,7 @@ impl<'a> Explorer<'a> {
     }
 
     pub fn explore(mut self, tell: &mut dyn FnMut(&Progress)) -> Result<Report, Vec<BindError>> {
-        let beginning = self.run(&[], |_, reached, _| reached)?;
+        let beginning = self.begin(&self.job(false))?.reached();
         self.known.insert(beginning.fingerprint, 0);
         self.nodes.push(Node { parent: 0, turn: None, deaths: 0 });
         self.progress.states = 1;
@@ -100,8 +100,11 @@ impl<'a> Explorer<'a> {
                 let workers: Vec<_> = open
                     .chunks(share)
                     .map(|share| {
-                        let expand = move || share.iter().map(|open| explorer.expand(open)).collect();
-                        scope.spawn(expand)
+                        scope.spawn(move || {
+                            let job = explorer.job(false);
+                            let beginning = explorer.begin(&job)?;
+                            Ok(share.iter().map(|open| explorer.expand(&beginning, open)).collect())
+                        })
                     })
                     .collect();
                 workers.into_iter().map(|worker| worker.join().unwrap_or_else(|_| Ok(Vec::new()))).collect()
@@ -167,9 +170,11 @@ impl<'a> Explorer<'a> {
     }
 
     /// Takes every turn that can be taken from a state.
-    fn expand(&self, open: &Open) -> Result<Found, Vec<BindError>> {
-        let path = self.path(open.node);
-        let may_die = self.nodes[open.node as usize].deaths < self.scope.crashes;
+    fn expand(&self, beginning: &Simulation<'_>, open: &Open) -> Found {
+        let deaths = self.nodes[open.node as usize].deaths;
+        let mut from = From { explorer: self, node: open.node, deaths, state: beginning.fork() };
+        self.path(open.node).iter().for_each(|turn| from.state.take(turn));
+        let may_die = deaths < self.scope.crashes;
         let mut successors = Vec::new();
         let mut is_stuck = true;
         // Time goes by where nothing else happens.
@@ -178,7 +183,7 @@ impl<'a> Explorer<'a> {
                 break;
             }
             let turn = Turn::from(event.clone());
-            let successor = self.successor(open.node, &path, turn.clone())?;
+            let successor = from.successor(turn.clone());
             let is_other =
                 successor.reached.end.is_some() || successor.reached.fingerprint != open.fingerprint;
             is_stuck &= !is_other;
@@ -187,49 +192,13 @@ impl<'a> Explorer<'a> {
                 successors.push(successor);
             }
             for crash_at in crash_points.into_iter().filter(|_| may_die) {
-                self.deaths(
-                    open.node,
-                    &path,
-                    Turn { crash_at: Some(crash_at), ..turn.clone() },
-                    &mut successors,
-                )?;
+                from.deaths(Turn { crash_at: Some(crash_at), ..turn.clone() }, &mut successors);
             }
         }
         for &rank in open.alive.iter().filter(|_| may_die) {
-            self.deaths(open.node, &path, Event::Kill(rank).into(), &mut successors)?;
+            from.deaths(Event::Kill(rank).into(), &mut successors);
         }
-        Ok(Found { node: open.node, is_stuck, successors })
-    }
-
-    /// A death, with every number of records that may be found on the disk after it, and every choice of checkpoints that come
-    /// there all the same.
-    fn deaths(
-        &self,
-        node: u32,
-        path: &[Turn],
-        turn: Turn,
-        successors: &mut Vec<Successor>,
-    ) -> Result<(), Vec<BindError>> {
-        let first = self.successor(node, path, turn.clone())?;
-        let Reached { unsynced, unfinished, .. } = first.reached;
-        successors.push(first);
-        for kept in 0..=unsynced {
-            for finished in (0..1 << unfinished.min(MAX_UNFINISHED)).skip(usize::from(kept == 0)) {
-                successors.push(self.successor(node, path, Turn { kept, finished, ..turn.clone() })?);
-            }
-        }
-        Ok(())
-    }
-
-    fn successor(&self, parent: u32, path: &[Turn], turn: Turn) -> Result<Successor, Vec<BindError>> {
-        let mut path = path.to_vec();
-        path.push(turn.clone());
-        let deaths = path.iter().filter(|turn| is_death(turn)).count();
-        let (reached, wrong) = self.run(&path, |explorer, reached, simulation| {
-            let wrong = reached.end.as_ref().and_then(|end| explorer.judge(end, deaths, simulation));
-            (reached, wrong)
-        })?;
-        Ok(Successor { parent, turn, reached, wrong })
+        Found { node: open.node, is_stuck, successors }
     }
 
     /// What is wrong with a run that has ended after so many deaths.
@@ -240,20 +209,11 @@ impl<'a> Explorer<'a> {
         }
     }
 
-    fn run<T>(
-        &self,
-        path: &[Turn],
-        then: impl FnOnce(&Self, Reached, Simulation<'_>) -> T,
-    ) -> Result<T, Vec<BindError>> {
-        let job = self.job(false);
-        let mut chooser = Unhurried;
-        let mut simulation = Simulation::new(&job, self.judged, &mut chooser)?;
+    /// The scenario at its beginning.
+    fn begin<'s>(&'s self, job: &'s Job<'s>) -> Result<Simulation<'s>, Vec<BindError>> {
+        let mut simulation = Simulation::new(job, self.judged, Box::new(Unhurried))?;
         simulation.begin_explored(self.scope.manner(), self.counts_deaths())?;
-        for turn in path {
-            simulation.take(turn);
-        }
-        let reached = simulation.reached();
-        Ok(then(self, reached, simulation))
+        Ok(simulation)
     }
 
     fn counts_deaths(&self) -> bool {
@@ -274,6 +234,38 @@ impl<'a> Explorer<'a> {
         }
         path.reverse();
         path
+    }
+}
+
+/// A state from which turns are taken.
+struct From<'e, 's> {
+    explorer: &'e Explorer<'e>,
+    node: u32,
+    deaths: u32,
+    state: Simulation<'s>,
+}
+
+impl From<'_, '_> {
+    fn successor(&self, turn: Turn) -> Successor {
+        let mut state = self.state.fork();
+        state.take(&turn);
+        let reached = state.reached();
+        let deaths = self.deaths + u32::from(is_death(&turn));
+        let wrong = reached.end.as_ref().and_then(|end| self.explorer.judge(end, deaths as usize, state));
+        Successor { parent: self.node, turn, reached, wrong }
+    }
+
+    /// A death, with every number of records that may be found on the disk after it, and every choice of checkpoints that come
+    /// there all the same.
+    fn deaths(&self, turn: Turn, successors: &mut Vec<Successor>) {
+        let first = self.successor(turn.clone());
+        let Reached { unsynced, unfinished, .. } = first.reached;
+        successors.push(first);
+        for kept in 0..=unsynced {
+            for finished in (0..1 << unfinished.min(MAX_UNFINISHED)).skip(usize::from(kept == 0)) {
+                successors.push(self.successor(Turn { kept, finished, ..turn.clone() }));
+            }
+        }
     }
 }
 

@@ -2,19 +2,22 @@
 //!
 //! The same simulation that a seed decides is run by choice: each step of a rank, each arrival of a message, each write to a
 //! disk, each step of a recovery, each death is one turn. States are visited breadth first, so that the first one that is wrong
-//! is reached by as few turns as any. A state cannot be copied, since modules are black boxes; it is reached again by
-//! taking its turns anew, which a small scenario makes cheap.
+//! is reached by as few turns as any. What is kept of a state is its fingerprint and the turn that led to it. To go on from
+//! one, its turns are taken anew, once; the simulation is then copied for each turn that can be taken there.
 //!
 //! What keeps the number of states down, and why no violation is lost by it:
 //!
 //! - *State hashing.* Two states with one fingerprint are one. The fingerprint covers the world that outlives processes
 //!   (channels, journals, disks, checkpoints there and on their way, what nodes hold for others, control messages), what the
 //!   observer knows of dependencies and lines, output on its way, the coordinator with its collection and images, and each
-//!   process: the application's snapshot and a digest of all that its engine was ever told, in order. An engine and its modules are deterministic, so equal histories are equal states; that
-//!   unequal histories may be equal states costs time and nothing else.
+//!   process: the application's snapshot and what the debug forms of its engine and modules show, which is all that decides what
+//!   they will do. Whatever the way, equal states are one.
 //! - *Deaths that make no difference.* A death inside a turn leaves the world as a death before or behind the turn does, unless
 //!   what outlives the rank has changed by then and changes again later in the turn. Only such crash points are explored.
-//! - *Turns that commute.* See [`simulation`](crate): what happens at once is what nobody can tell from happening later.
+//! - *Turns that commute.* See [`simulation`](crate): what happens at once is what nobody can tell from happening later. With
+//!   [`Grain::Wait`] that is also the step of a waiting rank that changes nothing outside of its process and nothing of its
+//!   application (a survivor sees that a channel begins anew, say): its death undoes the step, and what comes later finds it as
+//!   one who looks around all the time.
 //!
 //! Where checkpoints are taken, time goes by in two ways. The timer of each rank goes off at any moment before the rank's
 //! program is at its end, as often as [`Scope::checkpoints`] says; and whenever nothing else can happen the next timer goes off

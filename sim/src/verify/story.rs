@@ -14,8 +14,7 @@ pub(super) fn tell(
     counts_deaths: bool,
     path: &[Turn],
 ) -> Result<Vec<String>, Vec<BindError>> {
-    let mut chooser = Unhurried;
-    let mut simulation = Simulation::new(job, judged, &mut chooser)?;
+    let mut simulation = Simulation::new(job, judged, Box::new(Unhurried))?;
     simulation.begin_explored(manner, counts_deaths)?;
     let mut story = Vec::new();
     for (number, turn) in (1..).zip(path) {

@@ -15,7 +15,7 @@ use crate::oracle::Messages;
 use crate::fingerprint::Fingerprint;
 
 /// All of them.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Checkpoints {
     stored: Vec<BTreeMap<CheckpointNumber, Stored>>,
     /// The newest checkpoint of each rank that recovery will not return behind.

@@ -12,7 +12,7 @@ use crate::scheduler::Time;
 pub const HELD: Time = Time::MAX;
 
 /// What an explored world keeps count of.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Explored {
     /// Changes whenever a rank or a node changes what outlives it.
     pub changes: u64,

@@ -21,7 +21,6 @@ use egida_core::trace::{Event, Line, Place};
 pub use channel::{Channel, Record, Told};
 pub use checkpoints::{Checkpoints, Saving, Stored};
 pub use disk::{Damaged, Disk, Full};
-pub(crate) use explored::fold_record;
 pub use explored::{Explored, HELD};
 pub use journal::{Entry, Journal, Watermarks};
 pub use network::Network;
@@ -34,7 +33,7 @@ use crate::scheduler::Time;
 pub const PIECE_BYTES: usize = 64;
 
 /// Everything that outlives a process.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct World {
     /// The ranks and their failure domains.
     pub domains: Domains,
