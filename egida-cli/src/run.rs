@@ -87,6 +87,11 @@ pub struct RunArgs {
     #[arg(long, value_name = "SIZE", value_parser = parse_size)]
     limit: Option<u64>,
 
+    /// How much memory for messages and logs to make ready before the job begins, as `1GiB`; else it comes from the system as
+    /// it is needed
+    #[arg(long, value_name = "SIZE", value_parser = parse_size)]
+    prefault: Option<u64>,
+
     /// End the job after this time, as `90s`
     #[arg(long, value_name = "TIME", value_parser = parse_duration)]
     timeout: Option<Duration>,
@@ -174,6 +179,7 @@ fn plan(args: RunArgs, linked: impl FnOnce(&Path) -> Option<String>) -> Result<P
     let mut plan = Plan::new(program, command.collect(), shape, (&name, text.clone()), &registry)
         .map_err(|error| explain(&name, &text, &error))?;
     plan.limit_bytes = args.limit.unwrap_or_else(default_limit_bytes);
+    plan.ready_bytes = args.prefault.unwrap_or(0).min(plan.limit_bytes);
     plan.options = options;
     Ok(plan)
 }

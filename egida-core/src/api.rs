@@ -67,6 +67,17 @@ pub enum Observation {
     Live,
 }
 
+/// What came of [`Api::take`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Take {
+    /// The receive is over.
+    Taken(Matched),
+    /// Nothing is there yet. To look again costs little.
+    NotYet,
+    /// It takes more than that: the caller posts, or goes on with what is posted.
+    Post,
+}
+
 /// The calls of an application that matter to a protocol.
 ///
 /// Order of calls: any, from one thread at a time. Every method that may move messages also runs the protocol's event
@@ -92,6 +103,32 @@ pub trait Api {
 
     /// Whether a send is complete: at once in standard mode, after the match in synchronous mode.
     fn sent(&mut self, id: SendId) -> bool;
+
+    /// Receives the next message of a named source in one step, if that is all there is to it: a receive with this pattern,
+    /// posted now, would be matched with it at once, the whole payload is here, and the protocol has no part in it. Hands the
+    /// payload over and counts as a receive that was posted, read and finished.
+    ///
+    /// # Errors
+    /// Any [`Fault`].
+    fn take(&mut self, pattern: Pattern, payload: &mut dyn FnMut(&[u8])) -> Result<Take, Fault> {
+        let _ = (pattern, payload);
+        Ok(Take::Post)
+    }
+
+    /// Takes the message of a receive that was posted, as [`Api::take`] does, where the engine has put off its posting. It does so
+    /// where nobody can tell, until anything is called that has to know what is posted.
+    ///
+    /// # Errors
+    /// Any [`Fault`].
+    fn take_posted(&mut self, id: ReceiveId, payload: &mut dyn FnMut(&[u8])) -> Result<Take, Fault> {
+        let _ = (id, payload);
+        Ok(Take::Post)
+    }
+
+    /// Whether the posting of a receive is put off: [`Api::take_posted`] may have an answer.
+    fn defers(&self) -> bool {
+        false
+    }
 
     /// Posts a receive.
     ///

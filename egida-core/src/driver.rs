@@ -130,6 +130,13 @@ pub trait Driver {
     /// Adds the sources that may have records at their read cursors.
     fn ready(&mut self, sources: &mut Vec<Rank>);
 
+    /// Whether something may be published at the read cursor of the channel from `source`: a look that costs little, and that
+    /// needs no stretch of reading.
+    fn may_have(&self, source: Rank) -> bool {
+        let _ = source;
+        true
+    }
+
     /// The record at the read cursor of the channel from `source`, if one is published there.
     ///
     /// # Errors
@@ -138,6 +145,17 @@ pub trait Driver {
 
     /// The piggyback of the record at the read cursor.
     fn piggyback(&self, source: Rank) -> &[u8];
+
+    /// Whether [`Driver::whole_payload`] ever has an answer. Where it has none, nothing is received in one step.
+    fn shows_whole_payloads(&self) -> bool {
+        false
+    }
+
+    /// The payload of the record at the read cursor, where all of it can be seen at once.
+    fn whole_payload(&self, source: Rank) -> Option<&[u8]> {
+        let _ = source;
+        None
+    }
 
     /// Moves the read cursor past the record there.
     fn advance(&mut self, source: Rank);

@@ -89,6 +89,12 @@ impl Matching {
         None
     }
 
+    /// Whether no posted receive would take that message.
+    #[must_use]
+    pub fn leaves(&self, message: &Arrived) -> bool {
+        !self.posted.iter().any(|posted| posted.takes(message))
+    }
+
     /// The first arrived message that a receive posted behind `ahead` others may take.
     fn first_for(&self, posted: &Posted, ahead: usize) -> Option<usize> {
         if posted.claim == Claim::Blocked {

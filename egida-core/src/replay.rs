@@ -47,6 +47,9 @@ impl Replay {
 
     /// The message that the receive with that post number was matched with.
     pub fn delivery(&mut self, post: u64) -> Option<(Rank, Ssn)> {
+        if self.deliveries.is_empty() {
+            return None;
+        }
         let found = self.deliveries.remove(&post);
         self.left -= u64::from(found.is_some());
         found

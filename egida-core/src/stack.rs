@@ -233,10 +233,34 @@ impl Stack {
         self.slots.piggyback.is_some()
     }
 
+    /// Whether an acknowledgement by `dest` would change anything.
+    #[must_use]
+    pub fn awaits(&self, dest: Rank) -> bool {
+        self.slots.piggyback.as_ref().is_some_and(|piggyback| piggyback.awaits(dest))
+    }
+
     /// Whether sent messages must be kept by their sender for as long as their receiver may ask for them again.
     #[must_use]
     pub fn keeps_sent(&self) -> bool {
         self.scope != Scope::Nothing || self.takes_checkpoints()
+    }
+
+    /// Whether sending is all there is to a send: nothing is logged, carried along or waited for.
+    #[must_use]
+    pub fn is_silent(&self) -> bool {
+        self.scope == Scope::Nothing
+            && self.slots.log_sent.is_none()
+            && self.slots.piggyback.is_none()
+            && !self.takes_checkpoints()
+    }
+
+    /// Whether a delivery that is no event needs nothing of the modules, where its message carries nothing.
+    #[must_use]
+    pub fn delivers_silently(&self) -> bool {
+        self.scope != Scope::Deliveries
+            && !self.logs_delivered()
+            && !self.detects_orphans()
+            && !self.takes_checkpoints()
     }
 
     /// The stores that what is logged goes to: bit s for store s.
@@ -586,6 +610,9 @@ impl EventHandler for Stack {
 /// # Errors
 /// A gate that is not on stores cannot be honoured by readers in this build.
 pub fn required_position(gate: &Gate) -> Result<Position, Fault> {
+    if gate.is_open() {
+        return Ok(0);
+    }
     let mut required = 0;
     for condition in gate.conditions() {
         match condition {

@@ -9,12 +9,13 @@
 mod look;
 
 use std::ffi::c_int;
-use std::sync::MutexGuard;
+use std::sync::{Arc, MutexGuard};
 
 use egida_core::api::Observation;
 use egida_core::event::Answer;
 use egida_core::fault::Fault;
 
+use crate::comm::Communicator;
 use crate::constants::*;
 use crate::errors::{Failure, Outcome};
 use crate::handle::{MPI_Request, MPI_Status, Table};
@@ -89,17 +90,24 @@ impl<'a> Asked<'a> {
         Ok(over)
     }
 
-    /// Waits for all of these, and moves them on together: a message may have to leave its channel before the next comes.
+    /// Waits for all of these, one after the other; now and then it moves on all of them, so that messages that came early
+    /// leave their channels.
     fn wait_all(&mut self, world: &mut dyn World, places: &[usize]) -> Result<(), Fault> {
-        let mut left = places.to_vec();
+        const ALL_EVERY: u32 = 8;
+        let mut left = places;
+        let mut looks = 0u32;
         world::until(world, |world| {
-            let mut waiting = Vec::new();
-            for &at in &left {
-                if !self.advance(world, at)? {
-                    waiting.push(at);
+            while let [at, rest @ ..] = left
+                && self.advance(world, *at)?
+            {
+                left = rest;
+            }
+            looks = looks.wrapping_add(1);
+            if looks.is_multiple_of(ALL_EVERY) && !world.defers() {
+                for &at in left.iter().skip(1) {
+                    self.advance(world, at)?;
                 }
             }
-            left = waiting;
             Ok(left.is_empty().then_some(()))
         })
     }
@@ -154,9 +162,19 @@ impl<'a> Asked<'a> {
 
     /// Shows the end of one that is over to the application.
     fn conclude(&mut self, at: usize) -> Ended {
+        self.conclude_with(at, |_, _| ())
+    }
+
+    /// The same, and shows it beside its communicator before the request is gone.
+    fn conclude_with(&mut self, at: usize, mut seen: impl FnMut(&Arc<Communicator>, &Ended)) -> Ended {
         let handle = self.handles[at];
+        if request::is_shared(handle) {
+            self.handles[at] = MPI_REQUEST_NULL;
+            return Ended::with(MPI_Status::empty());
+        }
         let Some(request) = self.requests.get_mut(handle) else { return Ended::with(MPI_Status::empty()) };
         let ended = request.ended();
+        seen(request.comm(), &ended);
         if request.is_active() && !request.conclude() {
             self.requests.remove(handle);
             self.handles[at] = MPI_REQUEST_NULL;
@@ -183,11 +201,11 @@ impl<'a> Asked<'a> {
     ) -> Outcome {
         let mut failed = None;
         for (nth, at) in places.into_iter().enumerate() {
-            let comm = self.get(at).map(|request| request.comm().clone());
-            let ended = self.conclude(at);
-            if ended.error.is_some() {
-                failed = failed.or(comm);
-            }
+            let ended = self.conclude_with(at, |comm, ended| {
+                if ended.error.is_some() && failed.is_none() {
+                    failed = Some(comm.clone());
+                }
+            });
             if !statuses.is_null() {
                 // SAFETY: the caller's array has room for a status for each request.
                 unsafe { statuses.add(to(nth, at)).write(ended.status) };
@@ -383,8 +401,10 @@ pub unsafe fn testany(
 pub unsafe fn request_free(request: *mut MPI_Request) -> Outcome {
     // SAFETY: the caller points to a handle.
     let handle = unsafe { &mut *request };
-    let freed = request::lock().remove(*handle);
-    freed.ok_or_else(|| Failure::new(MPI_ERR_REQUEST, "no such request"))?.detach();
+    if !request::is_shared(*handle) {
+        let freed = request::lock().remove(*handle);
+        freed.ok_or_else(|| Failure::new(MPI_ERR_REQUEST, "no such request"))?.detach();
+    }
     *handle = MPI_REQUEST_NULL;
     Ok(())
 }

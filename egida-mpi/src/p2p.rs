@@ -13,10 +13,11 @@ use egida_core::wire::{Envelope, SendMode};
 
 use crate::comm::{self, Communicator};
 use crate::constants::*;
+use crate::datatype::{Datatype, Unpacker};
 use crate::errors::{Failure, Outcome};
 use crate::group::array;
 use crate::handle::{Integer, MPI_Comm, MPI_Datatype, MPI_Request, MPI_Status};
-use crate::request::{self, Ended, Memory, Request, Template};
+use crate::request::{self, Ended, Memory, Receiving, Request, Template};
 use crate::status::null;
 use crate::{types, world};
 
@@ -84,6 +85,24 @@ unsafe fn to_receive(
 
 /// Begins an operation and waits for its end.
 unsafe fn now(comm: &Arc<Communicator>, template: &Template) -> Outcome<Ended> {
+    match template {
+        // The usual two need no request of their own: a send is complete when it returns, and a receive lives here.
+        Template::Send { dest: Some(dest), envelope, mode: mode @ SendMode::Standard, memory } => {
+            // SAFETY: the caller leaves the memory to the operation until it returns; so below.
+            let source = unsafe { memory.source()? };
+            world::with(|world| world.send(*dest, *envelope, *mode, &source.packed()))?;
+            return Ok(Ended::with(MPI_Status::empty()));
+        }
+        Template::Receive { pattern: Some(pattern), memory } => {
+            // SAFETY: see above.
+            let memory = unsafe { memory.target()? }.unpacker();
+            return Ok(world::with(|world| {
+                let mut receiving = Receiving::post(world, *pattern, memory)?;
+                world::until(world, |world| receiving.take(world, comm))
+            })?);
+        }
+        _ => {}
+    }
     // SAFETY: the caller leaves the memory to the operation until it returns.
     let mut request = unsafe { Request::begin(comm, template)? };
     if !request.is_immediate() {
@@ -116,6 +135,60 @@ unsafe fn persistent(comm: &Arc<Communicator>, template: Template, request: *mut
     Ok(())
 }
 
+/// The bytes of elements without gaps, which is what nearly every message is made of; `None` where there is more to be said of
+/// the memory, or against it.
+fn dense(buf: *const c_void, count: impl Integer, datatype: MPI_Datatype) -> Option<usize> {
+    let bytes = usize::try_from(count.wide()).ok()?.checked_mul(Datatype::dense_bytes(datatype.0)?)?;
+    (!buf.is_null() && isize::try_from(bytes).is_ok()).then_some(bytes)
+}
+
+/// Sends elements without gaps to a process. Returns whether that is what was asked for.
+///
+/// # Safety
+/// The caller gives `count` elements to be read.
+unsafe fn send_dense(
+    comm: &Communicator,
+    mode: SendMode,
+    (buf, count, datatype): (*const c_void, impl Integer, MPI_Datatype),
+    dest: c_int,
+    tag: c_int,
+) -> Outcome<bool> {
+    let (Some(bytes), Some(dest)) = (dense(buf, count, datatype), comm.process(dest)) else {
+        return Ok(false);
+    };
+    if mode != SendMode::Standard || tag < 0 {
+        return Ok(false);
+    }
+    // SAFETY: as this function's contract has it.
+    let payload = unsafe { std::slice::from_raw_parts(buf.cast::<u8>(), bytes) };
+    let envelope = Envelope { context: comm.context(), tag };
+    world::with(|world| world.send(dest, envelope, mode, payload))?;
+    Ok(true)
+}
+
+/// Receives elements without gaps, where the message is found and taken in one step; `None` says nothing.
+///
+/// # Safety
+/// The caller gives room for `count` elements.
+unsafe fn receive_dense(
+    comm: &Communicator,
+    (buf, count, datatype): (*mut c_void, impl Integer, MPI_Datatype),
+    source: c_int,
+    tag: c_int,
+) -> Outcome<Option<Ended>> {
+    let Some(room) = dense(buf, count, datatype) else { return Ok(None) };
+    let Some(pattern) = pattern(comm, source, tag)? else { return Ok(None) };
+    let mut received = 0usize;
+    let mut land = |bytes: &[u8]| {
+        let fitting = bytes.len().min(room - received.min(room));
+        // SAFETY: the caller gives this room, of which `received` bytes are filled.
+        unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), buf.cast::<u8>().add(received), fitting) };
+        received += bytes.len();
+    };
+    let Some(matched) = world::with(|world| world::take(world, pattern, &mut land))? else { return Ok(None) };
+    Ok(Some(request::ended(&matched, comm, received, room)))
+}
+
 macro_rules! sends {
     ($($(#[$doc:meta])* $now:ident $later:ident $init:ident $mode:ident;)*) => {$(
         $(#[$doc])*
@@ -130,6 +203,9 @@ macro_rules! sends {
             comm::on(comm, |comm| {
                 // SAFETY: the caller gives `count` elements to be read.
                 unsafe {
+                    if send_dense(comm, SendMode::$mode, (buf, count, datatype), dest, tag)? {
+                        return Ok(());
+                    }
                     let template = to_send(comm, SendMode::$mode, (buf, count, datatype), dest, tag)?;
                     now(comm, &template)?;
                 }
@@ -150,6 +226,12 @@ macro_rules! sends {
             comm::on(comm, |comm| {
                 // SAFETY: the caller gives `count` elements to be read, and room for a handle.
                 unsafe {
+                    if !request.is_null()
+                        && send_dense(comm, SendMode::$mode, (buf, count, datatype), dest, tag)?
+                    {
+                        request.write(request::sent(comm));
+                        return Ok(());
+                    }
                     let template = to_send(comm, SendMode::$mode, (buf, count, datatype), dest, tag)?;
                     later(comm, &template, request)
                 }
@@ -197,6 +279,9 @@ pub unsafe fn recv(
     comm::on(comm, |comm| {
         // SAFETY: the caller gives room for `count` elements and, perhaps, for a status.
         unsafe {
+            if let Some(ended) = receive_dense(comm, (buf, count, datatype), source, tag)? {
+                return ended.show(status);
+            }
             let template = to_receive(comm, (buf, count, datatype), source, tag)?;
             now(comm, &template)?.show(status)
         }
@@ -216,6 +301,14 @@ pub unsafe fn irecv(
     comm::on(comm, |comm| {
         // SAFETY: the caller gives room for `count` elements and for a handle.
         unsafe {
+            if let (Some(room), false) = (dense(buf, count, datatype), request.is_null())
+                && let Some(pattern) = pattern(comm, source, tag)?
+            {
+                let memory = Unpacker::dense(buf.cast(), room);
+                let receiving = world::with(|world| Receiving::post(world, pattern, memory))?;
+                request.write(request::lock().insert(Request::receiving(comm, receiving)));
+                return Ok(());
+            }
             let template = to_receive(comm, (buf, count, datatype), source, tag)?;
             later(comm, &template, request)
         }

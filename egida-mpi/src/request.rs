@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use egida_core::api::{Matched, Pattern, ReceiveId, SendId};
+use egida_core::api::{Matched, Pattern, ReceiveId, SendId, Take};
 use egida_core::fault::Fault;
 use egida_core::ids::Rank;
 use egida_core::wire::{Envelope, SendMode};
@@ -14,7 +14,7 @@ use crate::constants::*;
 use crate::datatype::{Datatype, DatatypeError, Source, Target, Unpacker};
 use crate::errors::{Failure, Outcome};
 use crate::generalized::Generalized;
-use crate::handle::{MPI_Request, MPI_Status, Table};
+use crate::handle::{Handle, MPI_Request, MPI_Status, Table};
 use crate::plan::{Build, Start, UnderWay};
 use crate::world::{self, World};
 
@@ -71,18 +71,20 @@ pub struct Receiving {
     id: ReceiveId,
     memory: Unpacker,
     read_bytes: u64,
+    /// Whether the engine may have put off the posting.
+    deferred: bool,
     ended: Option<Ended>,
 }
 
 impl Receiving {
     /// Posts it.
     pub fn post(world: &mut dyn World, pattern: Pattern, memory: Unpacker) -> Result<Self, Fault> {
-        Ok(Self::of(world.post(pattern)?, memory))
+        Ok(Self { deferred: true, ..Self::of(world.post(pattern)?, memory) })
     }
 
     /// One that was posted before its memory was known.
     pub fn of(id: ReceiveId, memory: Unpacker) -> Self {
-        Self { id, memory, read_bytes: 0, ended: None }
+        Self { id, memory, read_bytes: 0, deferred: false, ended: None }
     }
 
     /// How it ended, once it has.
@@ -98,7 +100,17 @@ impl Receiving {
         Ok(self.ended.as_ref())
     }
 
-    fn take(&mut self, world: &mut dyn World, comm: &Communicator) -> Result<Option<Ended>, Fault> {
+    /// Takes what has come; the end, once, when it is reached. Nobody asks again after that.
+    pub fn take(&mut self, world: &mut dyn World, comm: &Communicator) -> Result<Option<Ended>, Fault> {
+        if self.deferred {
+            match world.take_posted(self.id, &mut |bytes| self.memory.write(bytes))? {
+                Take::Taken(matched) => {
+                    return Ok(Some(ended(&matched, comm, matched.len as usize, self.memory.room())));
+                }
+                Take::NotYet => return Ok(None),
+                Take::Post => self.deferred = false,
+            }
+        }
         let Some(matched) = world.matched(self.id) else { return Ok(None) };
         while self.read_bytes < matched.len {
             let Some(bytes) = world::piece(world, self.id)? else { return Ok(None) };
@@ -109,17 +121,18 @@ impl Receiving {
             return Ok(None);
         }
         world::finish(world, self.id)?;
-        Ok(Some(match self.memory.finish() {
-            Ok(_) => Ended::with(status_of(&matched, comm, matched.len)),
-            Err(error) => Ended {
-                status: MPI_Status {
-                    error: error.class(),
-                    ..status_of(&matched, comm, self.memory.placed() as u64)
-                },
-                error: Some(error.into()),
-            },
-        }))
+        Ok(Some(ended(&matched, comm, self.read_bytes as usize, self.memory.room())))
     }
+}
+
+/// How a receive ended whose payload came whole, with so much room for it.
+pub fn ended(matched: &Matched, comm: &Communicator, sent_bytes: usize, room_bytes: usize) -> Ended {
+    if sent_bytes <= room_bytes {
+        return Ended::with(status_of(matched, comm, matched.len));
+    }
+    let error = DatatypeError::Truncated { sent_bytes, room_bytes };
+    let status = MPI_Status { error: error.class(), ..status_of(matched, comm, room_bytes as u64) };
+    Ended { status, error: Some(error.into()) }
 }
 
 /// What a caller sees of a message.
@@ -430,6 +443,31 @@ impl Request {
 }
 
 static REQUESTS: Mutex<Table<MPI_Request, Request>> = Mutex::new(Table::new());
+
+/// The handle of all sends that were complete when they began; 0 before there is one.
+static SENT: AtomicUsize = AtomicUsize::new(0);
+
+/// A handle for a send that was complete when it began. All such sends share one, which is never freed: nothing is left to be said
+/// of any of them.
+pub fn sent(comm: &Arc<Communicator>) -> MPI_Request {
+    match SENT.load(Ordering::Relaxed) {
+        0 => {
+            let mut requests = lock();
+            // Another thread may have come first.
+            if SENT.load(Ordering::Relaxed) == 0 {
+                let handle = requests.insert(Request::immediate(comm, MPI_Status::empty()));
+                SENT.store(handle.value(), Ordering::Relaxed);
+            }
+            MPI_Request::new(SENT.load(Ordering::Relaxed))
+        }
+        value => MPI_Request::new(value),
+    }
+}
+
+/// Whether it is the handle that [`sent`] gives.
+pub fn is_shared(handle: MPI_Request) -> bool {
+    handle != MPI_REQUEST_NULL && handle.value() == SENT.load(Ordering::Relaxed)
+}
 static DETACHED: Mutex<Vec<Request>> = Mutex::new(Vec::new());
 static DETACHED_COUNT: AtomicUsize = AtomicUsize::new(0);
 
@@ -471,9 +509,15 @@ pub fn finish_detached() {
     }
 }
 
+/// Whether there are operations that nobody waits for.
+#[must_use]
+pub fn any_detached() -> bool {
+    DETACHED_COUNT.load(Ordering::Relaxed) != 0
+}
+
 /// Moves on the receives that nobody waits for.
 pub fn advance_detached(world: &mut dyn World) -> Result<(), Fault> {
-    if DETACHED_COUNT.load(Ordering::Relaxed) == 0 {
+    if !any_detached() {
         return Ok(());
     }
     let mut detached = detached();

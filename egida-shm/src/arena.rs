@@ -130,6 +130,19 @@ impl Arena {
         })
     }
 
+    /// As [`Arena::slice`], for what is known to lie inside.
+    ///
+    /// # Safety
+    /// The range lies in the mapping, and `offset` is a multiple of the type's alignment.
+    #[inline]
+    pub unsafe fn trusted<T: Shared>(&self, offset: u64, count: u64) -> &[T] {
+        debug_assert!(self.slice::<T>(offset, count).is_ok());
+        // SAFETY: the range and the alignment are the caller's promise; the rest is as in `slice`.
+        unsafe {
+            std::slice::from_raw_parts(self.base.as_ptr().add(offset as usize).cast::<T>(), count as usize)
+        }
+    }
+
     /// Bytes that a writer published and that nobody changes while a reader may look at them: the discipline of the logs
     /// (memory is taken back only below what the reader released, or after it left its stretch of reading).
     ///
@@ -164,6 +177,19 @@ impl Arena {
             );
         }
         Ok(())
+    }
+
+    /// Has the system give memory to a page-aligned range, and map it here, at once and not page by page as it is first
+    /// touched. A wish only: where it is not granted, the pages come as they are touched.
+    pub fn populate(&self, offset: u64, len: u64) {
+        if offset.checked_add(len).is_none_or(|end| end > self.len) {
+            return;
+        }
+        // SAFETY: the range lies in the mapping; the advice changes no contents.
+        let _ = unsafe {
+            let begin = self.base.as_ptr().add(offset as usize).cast();
+            rustix::mm::madvise(begin, len as usize, Advice::LinuxPopulateWrite)
+        };
     }
 
     /// Gives the memory of a page-aligned range back to the system. The range reads as zeros afterwards.

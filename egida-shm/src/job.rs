@@ -113,6 +113,12 @@ impl JobMemory {
         Ok(Self { memory, to_write: Arc::default(), to_copy: Arc::default() })
     }
 
+    /// Makes memory ready for the first bytes that channels and journals will take, in this process and in every rank that
+    /// attaches afterwards.
+    pub fn make_ready(&self, bytes: u64) {
+        self.memory.make_ready(bytes);
+    }
+
     /// The descriptor to pass on to ranks. It is close-on-exec here: the spawner clears that in the child.
     #[must_use]
     pub fn fd(&self) -> BorrowedFd<'_> {

@@ -26,13 +26,16 @@ use crate::bell::{Bell, FencePolicy};
 const MAGIC: u64 = u64::from_le_bytes(*b"EGIDAJOB");
 
 /// The version of everything in this file and of the frames in `log.rs`.
-const LAYOUT_VERSION: u64 = 2;
+const LAYOUT_VERSION: u64 = 3;
 
 /// No job has more ranks than this: the tables grow with the square.
 pub const MAX_RANKS: u32 = 4096;
 
 /// No job sees more failures with an optimistic protocol than this.
 pub const MAX_TOKENS: u64 = 4096;
+
+/// Segments from this size on get their memory at once.
+const POPULATED_BYTES: u64 = 256 << 10;
 
 /// A value alone on its cache line.
 #[repr(C, align(64))]
@@ -62,6 +65,10 @@ pub struct JobHeader {
     pub limit_bytes: AtomicU64,
     /// Processors that the daemon may run on.
     pub cpus: AtomicU64,
+    /// From where on memory was made ready before the job began. The daemon's, before any rank is there.
+    ready_from: AtomicU64,
+    /// How much.
+    ready_bytes: AtomicU64,
     /// Where the specification's text stands.
     pub specification: Blob,
     /// How fences are shared out between ringers and sleepers.
@@ -106,6 +113,8 @@ pub struct Blob {
 pub struct RankSlot {
     /// Where the rank sleeps.
     pub bell: Line<Bell>,
+    /// The processor on which the rank was when it waited last, plus 1; 0 before it ever did. The rank's.
+    pub processor: Line<AtomicU64>,
     /// 0, or the epoch under which the rank touches channels right now.
     pub busy: Line<AtomicU64>,
     /// For each store the journal position below which it holds all that is for it. The daemon's.
@@ -424,8 +433,28 @@ impl Memory {
 
     #[inline]
     fn table<T: Shared>(&self, offset: u64, count: u64) -> &[T] {
-        // `over` has checked that all tables lie inside, and nothing of this depends on what stands in shared memory.
-        self.arena.slice(offset, count).expect("the tables lie in the arena")
+        // SAFETY: `over` has checked that all tables lie inside; they begin at pages, their strides are multiples of what their
+        // elements are aligned to, and nothing of this depends on what stands in shared memory.
+        unsafe { self.arena.trusted(offset, count) }
+    }
+
+    /// Makes memory ready for the first `bytes` of what will be taken, so that nobody waits for the system when they are
+    /// touched. Before any rank is there.
+    pub fn make_ready(&self, bytes: u64) {
+        let header = self.header();
+        let from = header.next_free.load(Ordering::Relaxed);
+        header.ready_from.store(from, Ordering::Relaxed);
+        header.ready_bytes.store(bytes.next_multiple_of(PAGE_BYTES), Ordering::Release);
+        self.map_ready();
+    }
+
+    /// Maps what was made ready into this process.
+    pub fn map_ready(&self) {
+        let header = self.header();
+        let bytes = header.ready_bytes.load(Ordering::Acquire);
+        if bytes > 0 {
+            self.arena.populate(header.ready_from.load(Ordering::Relaxed), bytes);
+        }
     }
 
     /// Takes address space that nobody had before.
@@ -453,7 +482,14 @@ impl Memory {
             return Err(Fault::OverLimit { what: name.to_string(), limit_bytes, remedy: "--limit" });
         }
         self.rank(name.owner()).status.allocated_bytes.fetch_add(bytes, Ordering::Relaxed);
-        self.take(bytes)
+        let at = self.take(bytes)?;
+        let header = self.header();
+        let ready = header.ready_from.load(Ordering::Relaxed) + header.ready_bytes.load(Ordering::Relaxed);
+        // A small segment may never be filled.
+        if at + bytes > ready && bytes >= POPULATED_BYTES {
+            self.arena.populate(at, bytes);
+        }
+        Ok(at)
     }
 
     /// Gives a segment's memory back.

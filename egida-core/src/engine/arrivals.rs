@@ -2,9 +2,10 @@
 
 use super::Engine;
 use super::inbound::{Message, Place};
+use crate::api::{Matched, Pattern, Take};
 use crate::control::Control;
 use crate::crash::{CrashPoint, Failpoint};
-use crate::driver::Driver;
+use crate::driver::{Arrival, Driver};
 use crate::fault::Fault;
 use crate::ids::{Rank, Ssn};
 use crate::matching::Arrived;
@@ -92,6 +93,55 @@ impl<D: Driver> Engine<D> {
             self.driver.acknowledge(source, inbound.next, inbound.depends);
         }
         Ok(any)
+    }
+
+    /// [`Api::take`](crate::api::Api::take), where only the record at the read cursor is left to be looked at. What happens is
+    /// what happens between the arrival of a message and the end of its receive, with the same crash points.
+    pub(super) fn take_at_cursor(
+        &mut self,
+        source: Rank,
+        pattern: Pattern,
+        payload: &mut dyn FnMut(&[u8]),
+    ) -> Result<Take, Fault> {
+        if !self.inbound[source as usize].is_idle() {
+            return Ok(Take::Post);
+        }
+        let Some(Arrival { header, .. }) = self.driver.arrival(source)? else { return Ok(Take::NotYet) };
+        let inbound = &self.inbound[source as usize];
+        let RecordHeader { ssn, len, envelope, .. } = header;
+        let arrived = Arrived { source, ssn, envelope, len };
+        // A record of a number below what is known is one that is read again.
+        if ssn != inbound.next
+            || ssn != inbound.known()
+            || header.mode != SendMode::Standard
+            || header.piggyback_len != 0
+            || !pattern.fits(source, envelope)
+            || !self.matching.leaves(&arrived)
+            || !self.is_stable(source, self.stack.awaited(), header.requires)
+            || self.driver.whole_payload(source).is_none()
+        {
+            return Ok(Take::Post);
+        }
+        self.driver.crash_point(CrashPoint::At(Failpoint::ChannelRead))?;
+        self.inbound[source as usize].pass(&header);
+        self.counts.deliveries += 1;
+        self.driver.crash_point(CrashPoint::Deliver(self.counts.deliveries))?;
+        self.driver.crash_point(CrashPoint::At(Failpoint::Match))?;
+        if self.counts.deliveries <= self.before.1 {
+            self.counts.replayed_deliveries += 1;
+        }
+        let inbound = &self.inbound[source as usize];
+        self.driver.acknowledge(source, inbound.next, inbound.depends);
+        self.note();
+        if len > 0 {
+            self.driver.crash_point(CrashPoint::At(Failpoint::ChannelPayload))?;
+            payload(self.driver.whole_payload(source).unwrap_or_default());
+        }
+        self.driver.advance(source);
+        if !self.stack.keeps_sent() {
+            self.driver.release(source, ssn + 1);
+        }
+        Ok(Take::Taken(Matched { source, ssn, envelope, len }))
     }
 
     /// A message stays where it is. The trace tells of it once for each reason.

@@ -3,7 +3,7 @@
 use super::inbound::Place;
 use super::receive::Receive;
 use super::{Engine, JournalOf, claim};
-use crate::api::{Api, Matched, Observation, Pattern, ReceiveId, SendId};
+use crate::api::{Api, Matched, Observation, Pattern, ReceiveId, SendId, Take};
 use crate::crash::{CrashPoint, Failpoint};
 use crate::driver::Driver;
 use crate::event::{Answer, Happened};
@@ -38,7 +38,7 @@ impl<D: Driver> Api for Engine<D> {
         if dest == self.rank {
             return self.send_to_self(envelope, mode, payload);
         }
-        if self.stack.piggybacks() {
+        if self.stack.awaits(dest) {
             let acknowledged = self.driver.acknowledged(dest);
             self.stack.acknowledged(&mut JournalOf(&mut self.driver, self.rank), dest, acknowledged);
         }
@@ -85,23 +85,50 @@ impl<D: Driver> Api for Engine<D> {
         matched
     }
 
-    fn post(&mut self, pattern: Pattern) -> Result<ReceiveId, Fault> {
-        let post = self.posts;
-        self.posts += 1;
-        let id = ReceiveId(post);
-        let forced = self.replay.delivery(post);
-        let wildcard = pattern.source.is_none();
-        let makes_determinant = match self.stack.scope() {
-            Scope::Nothing => false,
-            Scope::Choices => wildcard,
-            Scope::Deliveries => true,
-        };
-        let claim = claim(forced, pattern, &self.replay);
-        self.receives.insert(id, Receive::new(post, forced, makes_determinant));
-        if let Some(message) = self.matching.post(id, pattern, claim) {
-            self.matched_now(id, message)?;
+    fn take(&mut self, pattern: Pattern, payload: &mut dyn FnMut(&[u8])) -> Result<Take, Fault> {
+        let Some(source) = self.simply_from(pattern) else { return Ok(Take::Post) };
+        if !self.driver.may_have(source) {
+            return Ok(if self.inbound[source as usize].is_idle() { Take::NotYet } else { Take::Post });
         }
-        self.unblock_if_over()?;
+        self.post_deferred()?;
+        let taken = self.take_from(source, pattern, payload)?;
+        self.posts += u64::from(matches!(taken, Take::Taken(_)));
+        Ok(taken)
+    }
+
+    fn take_posted(&mut self, id: ReceiveId, payload: &mut dyn FnMut(&[u8])) -> Result<Take, Fault> {
+        let Some(&(front, pattern)) = self.deferred.front() else { return Ok(Take::Post) };
+        if id != front {
+            // All that were posted behind a deferred one are deferred.
+            return Ok(if id > front { Take::NotYet } else { Take::Post });
+        }
+        let taken = match self.simply_from(pattern) {
+            Some(source) if self.driver.may_have(source) => self.take_from(source, pattern, payload)?,
+            Some(source) if self.inbound[source as usize].is_idle() => Take::NotYet,
+            _ => Take::Post,
+        };
+        match taken {
+            Take::Taken(_) => drop(self.deferred.pop_front()),
+            Take::NotYet => {}
+            Take::Post => self.post_deferred()?,
+        }
+        Ok(taken)
+    }
+
+    fn defers(&self) -> bool {
+        !self.deferred.is_empty()
+    }
+
+    fn post(&mut self, pattern: Pattern) -> Result<ReceiveId, Fault> {
+        let id = ReceiveId(self.posts);
+        self.posts += 1;
+        let source = self.simply_from(pattern);
+        if source.is_some_and(|source| self.inbound[source as usize].is_idle()) {
+            self.deferred.push_back((id, pattern));
+            return Ok(id);
+        }
+        self.post_deferred()?;
+        self.post_now(id, pattern)?;
         Ok(id)
     }
 
@@ -209,6 +236,10 @@ impl<D: Driver> Api for Engine<D> {
     }
 
     fn withdraw(&mut self, id: ReceiveId) -> bool {
+        if let Some(at) = self.deferred.iter().position(|&(deferred, _)| deferred == id) {
+            self.deferred.remove(at);
+            return true;
+        }
         let withdrawn = self.matching.withdraw(id);
         if withdrawn {
             self.receives.remove(&id);
@@ -249,6 +280,7 @@ impl<D: Driver> Api for Engine<D> {
     }
 
     fn progress(&mut self) -> Result<bool, Fault> {
+        self.post_deferred()?;
         let mut moved = self.log_delivered()?;
         self.leave();
         self.take_controls()?;
@@ -349,6 +381,54 @@ impl<D: Driver> Api for Engine<D> {
 }
 
 impl<D: Driver> Engine<D> {
+    /// The source of messages that are taken in one step, where a receive with this pattern takes them: a choice of the
+    /// library's may be an event, and so may anything while something is left to be repeated.
+    fn simply_from(&self, pattern: Pattern) -> Option<Rank> {
+        let simple = self.delivers_silently
+            && self.driver.shows_whole_payloads()
+            && self.replay.is_over()
+            && !self.driver.is_traced();
+        pattern.source.filter(|&source| simple && source != self.rank)
+    }
+
+    fn take_from(
+        &mut self,
+        source: Rank,
+        pattern: Pattern,
+        payload: &mut dyn FnMut(&[u8]),
+    ) -> Result<Take, Fault> {
+        self.enter();
+        let taken = self.take_at_cursor(source, pattern, payload);
+        self.leave();
+        taken
+    }
+
+    /// Posts what was put off. No message that these could take is known: one that comes to be known does so behind this.
+    fn post_deferred(&mut self) -> Result<(), Fault> {
+        while let Some((id, pattern)) = self.deferred.pop_front() {
+            self.post_now(id, pattern)?;
+        }
+        Ok(())
+    }
+
+    fn post_now(&mut self, id: ReceiveId, pattern: Pattern) -> Result<(), Fault> {
+        let post = id.0;
+        let forced = self.replay.delivery(post);
+        let wildcard = pattern.source.is_none();
+        let makes_determinant = match self.stack.scope() {
+            Scope::Nothing => false,
+            Scope::Choices => wildcard,
+            Scope::Deliveries => true,
+        };
+        let claim = claim(forced, pattern, &self.replay);
+        self.receives.insert(id, Receive::new(post, forced, makes_determinant));
+        if let Some(message) = self.matching.post(id, pattern, claim) {
+            self.matched_now(id, message)?;
+        }
+        self.unblock_if_over()?;
+        Ok(())
+    }
+
     fn trace_read(&mut self, call: u64, value: &[u8], again: bool) {
         if self.driver.is_traced() {
             self.driver.trace(Event::Read { call, len: value.len() as u64, again });

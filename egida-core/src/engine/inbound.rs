@@ -144,6 +144,19 @@ impl Inbound {
         self.known() - 1
     }
 
+    /// Whether no message is known that is not finished, and none is known from elsewhere than the channel.
+    pub fn is_idle(&self) -> bool {
+        self.messages.is_empty() && self.logged.is_empty()
+    }
+
+    /// Passes the next message, the one at the read cursor, which is finished as soon as it is known.
+    pub fn pass(&mut self, header: &RecordHeader) {
+        self.first_read(header);
+        self.depends = self.depends.max(header.events);
+        self.next += 1;
+        self.first += 1;
+    }
+
     /// Forgets the last messages, from the first that is obsolete on: they were never sent. What is delivered stays, since
     /// then the rank itself would be an orphan. Returns from which number on messages are forgotten, if any.
     pub fn forget_obsolete(&mut self, is_obsolete: impl Fn(&IncarnationClock) -> bool) -> Option<Ssn> {

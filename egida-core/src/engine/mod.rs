@@ -17,7 +17,7 @@ mod inbound;
 mod receive;
 mod shown;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 use crate::api::{Pattern, ReceiveId, SendId};
 use crate::control::Control;
@@ -77,6 +77,8 @@ pub struct Engine<D> {
     inbound: Vec<Inbound>,
     outbound: Vec<Outbound>,
     receives: BTreeMap<ReceiveId, Receive>,
+    /// Receives whose posting is put off, in the order posted.
+    deferred: VecDeque<(ReceiveId, Pattern)>,
     posts: u64,
     reads: u64,
     epoch: Option<u64>,
@@ -88,7 +90,7 @@ pub struct Engine<D> {
     /// Receives whose payload was read to its end and waits to be logged.
     to_log: Vec<ReceiveId>,
     /// Logged deliveries whose channel space the sender may reclaim once the journal is stable to the position.
-    to_release: std::collections::VecDeque<(Position, Rank, Ssn)>,
+    to_release: VecDeque<(Position, Rank, Ssn)>,
     /// Sources of messages that an earlier incarnation logged.
     from_own_log: Vec<Rank>,
     warnings: Vec<Fault>,
@@ -97,6 +99,9 @@ pub struct Engine<D> {
     notices: Vec<Ssn>,
     inbox: Vec<Control>,
     checkpoints: Checkpoints,
+    /// [`Stack::is_silent`] and [`Stack::delivers_silently`], which never change.
+    sends_silently: bool,
+    delivers_silently: bool,
 }
 
 /// What a posted receive may take, where a determinant says what it took before, or none does.
@@ -179,7 +184,10 @@ impl<D: Driver> Engine<D> {
                 ..Outbound::default()
             })
             .collect();
+        let (sends_silently, delivers_silently) = (stack.is_silent(), stack.delivers_silently());
         let mut engine = Self {
+            sends_silently,
+            delivers_silently,
             rank,
             domains,
             driver,
@@ -190,6 +198,7 @@ impl<D: Driver> Engine<D> {
             inbound,
             outbound,
             receives: BTreeMap::new(),
+            deferred: VecDeque::new(),
             posts: 0,
             reads: 0,
             epoch: None,
@@ -199,7 +208,7 @@ impl<D: Driver> Engine<D> {
             half_told: false,
             end_told: false,
             to_log: Vec::new(),
-            to_release: std::collections::VecDeque::new(),
+            to_release: VecDeque::new(),
             from_own_log,
             warnings: Vec::new(),
             ready: Vec::new(),
@@ -410,10 +419,11 @@ impl<D: Driver> Engine<D> {
     }
 
     fn is_open(&self, gate: &Gate) -> bool {
-        gate.conditions().all(|condition| match condition {
-            Condition::Stable { store, position } => self.driver.stable(self.rank, store) >= position,
-            Condition::Held { .. } | Condition::Other { .. } | Condition::Line { .. } => false,
-        })
+        gate.is_open()
+            || gate.conditions().all(|condition| match condition {
+                Condition::Stable { store, position } => self.driver.stable(self.rank, store) >= position,
+                Condition::Held { .. } | Condition::Other { .. } | Condition::Line { .. } => false,
+            })
     }
 
     /// Whether all of these stores hold what is for them of the journal of `rank` below the position.
@@ -434,8 +444,10 @@ impl<D: Driver> Engine<D> {
 
     /// Logs deliveries whose payload is here.
     fn log_delivered(&mut self) -> Result<bool, Fault> {
+        if self.to_log.is_empty() {
+            return Ok(false);
+        }
         let ids = std::mem::take(&mut self.to_log);
-        let any = !ids.is_empty();
         for id in ids {
             let Some(receive) = self.receives.get_mut(&id) else { continue };
             let Some(message) = receive.message else { continue };
@@ -464,7 +476,7 @@ impl<D: Driver> Engine<D> {
                 slot.logged_at = Some(position);
             }
         }
-        Ok(any)
+        Ok(true)
     }
 
     /// Tells senders which records this rank will not ask for again.
@@ -535,6 +547,9 @@ impl<D: Driver> Engine<D> {
         let whole = ssn < extent.whole;
         let begun = extent.begun_bytes.filter(|_| ssn == extent.whole);
         let fresh = !whole && begun.is_none();
+        if self.sends_silently && fresh && !self.driver.is_traced() {
+            return self.driver.append(dest, header, &[], payload, 0);
+        }
         let mut piggyback = std::mem::take(&mut self.piggyback);
         piggyback.clear();
         let mut journal = JournalOf(&mut self.driver, self.rank);

@@ -23,6 +23,7 @@ impl<D: Debug> Debug for Engine<D> {
             .field("inbound", &self.inbound)
             .field("outbound", &self.outbound)
             .field("receives", &self.receives)
+            .field("deferred", &self.deferred)
             .field("calls", &(self.posts, self.reads))
             .field("epoch", &self.epoch)
             .field("entered", &self.entered)

@@ -44,6 +44,13 @@ pub trait PiggybackLogging: Module {
     /// `dest` has taken in all messages of this rank below `below`.
     fn acknowledged(&mut self, context: &mut PiggybackContext<'_>, dest: Rank, below: Ssn);
 
+    /// Whether it may learn something by [`PiggybackLogging::acknowledged`] from `dest`: to ask costs a look at what the other
+    /// rank writes all the time.
+    fn awaits(&self, dest: Rank) -> bool {
+        let _ = dest;
+        true
+    }
+
     /// The memory of a domain is lost, and with it all that it held.
     fn lost(&mut self, domain: Domain);
 

@@ -174,6 +174,10 @@ impl<K: Knowledge> PiggybackLogging for Determinants<K> {
         }
     }
 
+    fn awaits(&self, dest: Rank) -> bool {
+        !self.peers[dest as usize].in_flight.is_empty() || K::LEARNS_FROM_ACKNOWLEDGEMENTS
+    }
+
     fn lost(&mut self, domain: Domain) {
         self.window.lost(domain);
         self.knowledge.lost(domain);

@@ -95,6 +95,9 @@ pub trait Knowledge: Clone + Debug + Send {
         let _ = (owner, index);
     }
 
+    /// Whether [`Knowledge::acknowledged`] has a meaning.
+    const LEARNS_FROM_ACKNOWLEDGEMENTS: bool = true;
+
     /// `dest` has taken in all messages below `below`, and so what they told.
     fn acknowledged(&mut self, dest: Rank, below: Ssn) {
         let _ = (dest, below);
@@ -113,6 +116,7 @@ pub struct Nothing;
 impl Knowledge for Nothing {
     type Telling = ();
     type Note = ();
+    const LEARNS_FROM_ACKNOWLEDGEMENTS: bool = false;
 
     fn new(_: &Build<'_>) -> Self {
         Self

@@ -6,7 +6,7 @@ mod reductions;
 use std::ffi::c_int;
 use std::sync::Arc;
 
-use egida_core::api::Pattern;
+use egida_core::api::{Pattern, Take};
 use egida_core::fault::Fault;
 use egida_core::wire::{Envelope, SendMode};
 
@@ -54,9 +54,21 @@ impl Peers for Members<'_> {
         let source = Some(self.comm.group.members()[from]);
         let pattern = Pattern { source, context: self.comm.collective_context(), tag: Some(TAG) };
         world::with(|world| {
+            if world::take(world, pattern, sink)?.is_some() {
+                return Ok(());
+            }
             let id = world.post(pattern)?;
             let mut read_bytes = 0;
+            let mut taken = false;
             world::until(world, |world| {
+                match world.take_posted(id, sink)? {
+                    Take::Taken(_) => {
+                        taken = true;
+                        return Ok(Some(()));
+                    }
+                    Take::NotYet => return Ok(None),
+                    Take::Post => {}
+                }
                 let Some(matched) = world.matched(id) else { return Ok(None) };
                 while read_bytes < matched.len {
                     let Some(bytes) = world::piece(world, id)? else { return Ok(None) };
@@ -65,7 +77,7 @@ impl Peers for Members<'_> {
                 }
                 Ok(world.deliverable(id).then_some(()))
             })?;
-            world::finish(world, id)
+            if taken { Ok(()) } else { world::finish(world, id) }
         })
     }
 }

@@ -10,8 +10,11 @@ const SMALL_BYTES: usize = 256;
 /// From here on saving messages pays.
 const MANY_RANKS: usize = 8;
 
-/// `MPI_Alltoall`: in ⌈log2 n⌉ rounds for small blocks and many ranks (Bruck et al. 1997), pairwise otherwise. No `send`: in
-/// place.
+/// Up to here nobody minds if all blocks are under way together.
+const AT_ONCE_BYTES: usize = 16 << 10;
+
+/// `MPI_Alltoall`: in ⌈log2 n⌉ rounds for small blocks and many ranks (Bruck et al. 1997), all at once for small blocks and few,
+/// pairwise otherwise. No `send`: in place.
 ///
 /// # Errors
 /// See [`CollectiveError`](super::CollectiveError).
@@ -23,6 +26,8 @@ pub fn alltoall<P: Peers>(
     check(peers, send.as_ref(), &receive)?;
     if peers.size() >= MANY_RANKS && receive.block_len(0) <= SMALL_BYTES {
         bruck(peers, send, receive)
+    } else if receive.block_len(0) <= AT_ONCE_BYTES {
+        at_once(peers, send, receive)
     } else {
         pairwise(peers, send, receive)
     }
@@ -69,6 +74,29 @@ fn pairwise<P: Peers>(
         if peer != rank {
             receive_into(peers, peer, to.target(peer))?;
         }
+    }
+    Ok(())
+}
+
+/// Everything is sent before anything is taken in, so that ranks that share a processor change places there as seldom as can be.
+/// What is sent is copied, so both may be in one place.
+fn at_once<P: Peers>(
+    peers: &mut P,
+    from: Option<Blocks<'_, *const u8>>,
+    mut to: Blocks<'_, *mut u8>,
+) -> Outcome<P> {
+    let (rank, size) = (peers.rank(), peers.size());
+    for above in 1..size {
+        let peer = (rank + above) % size;
+        let source = from.as_ref().map_or_else(|| to.source(peer), |from| from.source(peer));
+        send(peers, peer, &source.packed())?;
+    }
+    if let Some(from) = &from {
+        copy(peers, from.source(rank), to.target(rank))?;
+    }
+    for below in 1..size {
+        let peer = (rank + size - below) % size;
+        receive_into(peers, peer, to.target(peer))?;
     }
     Ok(())
 }

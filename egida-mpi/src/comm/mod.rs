@@ -9,7 +9,7 @@ mod inter;
 mod settings;
 
 use std::ffi::c_int;
-use std::sync::atomic::{AtomicI32, Ordering};
+use std::sync::atomic::{AtomicI32, AtomicPtr, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use egida_core::ids::Rank;
@@ -226,6 +226,9 @@ pub fn init(rank: Rank, size: u32) {
     let mut all = lock();
     all.world = make(MPI_COMM_WORLD, (0..size).collect(), 0, "MPI_COMM_WORLD");
     all.own = make(MPI_COMM_SELF, vec![rank], 1, "MPI_COMM_SELF");
+    // Once for each process: the world begins once.
+    let kept = all.world.clone().map_or(std::ptr::null_mut(), |world| Box::into_raw(Box::new(world)));
+    WORLD.store(kept, Ordering::Release);
 }
 
 /// Deletes what is cached on the predefined communicators: the first thing that `MPI_Finalize` does.
@@ -253,10 +256,23 @@ pub fn get(handle: MPI_Comm) -> Outcome<Arc<Communicator>> {
     })
 }
 
+/// The communicator of all processes, once there is one: most calls are about it. What stands here is never freed.
+static WORLD: AtomicPtr<Arc<Communicator>> = AtomicPtr::new(std::ptr::null_mut());
+
+fn world() -> Option<&'static Arc<Communicator>> {
+    // SAFETY: what `init` stores was leaked on purpose, and is not changed after it was stored.
+    unsafe { WORLD.load(Ordering::Acquire).as_ref() }
+}
+
 /// Runs `body` with the communicator of a handle and raises its errors there.
 pub fn on<T>(handle: MPI_Comm, body: impl FnOnce(&Arc<Communicator>) -> Outcome<T>) -> Outcome<T> {
-    let comm = get(handle)?;
-    body(&comm).map_err(|failure| failure.on(&comm))
+    match world().filter(|_| handle == MPI_COMM_WORLD) {
+        Some(comm) => body(comm).map_err(|failure| failure.on(comm)),
+        None => {
+            let comm = get(handle)?;
+            body(&comm).map_err(|failure| failure.on(&comm))
+        }
+    }
 }
 
 /// As [`on`], for what communicators between two groups do not do.

@@ -178,13 +178,18 @@ impl<'t> Target<'t> {
     /// Something to place packed bytes with as they arrive.
     #[must_use]
     pub fn unpacker(self) -> Unpacker {
-        Unpacker {
-            base: self.base,
-            room: self.len(),
-            received: 0,
-            walk: Walk::new(self.count, self.datatype),
-            datatype: self.datatype.clone(),
-        }
+        let room = self.len();
+        let (base, scattered) = match one_block(self.count, self.datatype) {
+            Some(offset) => (at(self.base, offset).cast_mut(), None),
+            None => (
+                self.base,
+                Some(Scattered {
+                    walk: Walk::new(self.count, self.datatype),
+                    _datatype: self.datatype.clone(),
+                }),
+            ),
+        };
+        Unpacker { base, room, received: 0, scattered }
     }
 }
 
@@ -195,19 +200,45 @@ pub struct Unpacker {
     base: *mut u8,
     room: usize,
     received: usize,
+    /// None where the memory is one block, which begins at `base`.
+    scattered: Option<Scattered>,
+}
+
+/// Where the next bytes go, and the datatype that says so.
+#[derive(Debug)]
+struct Scattered {
     walk: Walk,
-    datatype: Datatype,
+    _datatype: Datatype,
 }
 
 // SAFETY: the memory was promised to be ours for as long as this value is used, whichever thread uses it.
 unsafe impl Send for Unpacker {}
 
 impl Unpacker {
+    /// For memory that is one block.
+    ///
+    /// # Safety
+    /// As [`Target::new`], for so many bytes.
+    pub unsafe fn dense(base: *mut u8, room: usize) -> Self {
+        Self { base, room, received: 0, scattered: None }
+    }
+
     /// Places the next bytes of the message; those past the end of the memory are counted and dropped.
     pub fn write(&mut self, bytes: &[u8]) {
-        let fitting = &bytes[..bytes.len().min(self.room - self.placed())];
-        // SAFETY: `Target::new` was promised that the memory is ours as long as this value is used.
-        unsafe { place(self.base, &mut self.walk, fitting) };
+        let placed = self.placed();
+        let fitting = &bytes[..bytes.len().min(self.room - placed)];
+        match &mut self.scattered {
+            // SAFETY: `Target::new` was promised that the memory is ours as long as this value is used.
+            Some(scattered) => unsafe { place(self.base, &mut scattered.walk, fitting) },
+            // SAFETY: as above; the room behind what is placed has at least so many bytes.
+            None => unsafe {
+                std::ptr::copy_nonoverlapping(
+                    fitting.as_ptr(),
+                    self.base.wrapping_add(placed),
+                    fitting.len(),
+                );
+            },
+        }
         self.received = self.received.saturating_add(bytes.len());
     }
 
@@ -221,12 +252,6 @@ impl Unpacker {
     #[must_use]
     pub fn room(&self) -> usize {
         self.room
-    }
-
-    /// The datatype of the elements.
-    #[must_use]
-    pub fn datatype(&self) -> &Datatype {
-        &self.datatype
     }
 
     /// How many bytes were placed.
@@ -366,6 +391,14 @@ impl From<*mut u8> for Address {
 
 /// Whether elements at an address can be communicated; returns the count.
 fn check(base: *const u8, offset: i64, count: i64, datatype: &Datatype) -> Result<usize, DatatypeError> {
+    // What nearly every call asks: basic elements without gaps, of which no more fit than their bytes do.
+    if datatype.definition.predefined.is_some()
+        && offset == 0
+        && datatype.extent() == datatype.size() as i64
+        && !base.is_null()
+    {
+        return datatype.packed_size(count).map(|_| count as usize);
+    }
     if !datatype.is_committed() {
         return Err(DatatypeError::NotCommitted);
     }

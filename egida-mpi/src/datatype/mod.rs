@@ -120,6 +120,12 @@ impl Datatype {
         predefined::lookup(handle)
     }
 
+    /// The size of an element of a predefined type of which any number lies in memory as it is sent; `None` for all others.
+    #[must_use]
+    pub fn dense_bytes(handle: usize) -> Option<usize> {
+        predefined::dense_bytes(handle)
+    }
+
     /// The handle that user functions are given: the ABI's constant, or the table's number.
     #[must_use]
     pub fn handle(&self) -> usize {

@@ -117,6 +117,10 @@ impl Predefined {
         }
     }
 
+    fn is_dense(&self) -> bool {
+        matches!(self.shape, Shape::Single | Shape::Complex)
+    }
+
     fn datatype(&'static self) -> Datatype {
         let value = Run::block(0, self.scalar.size());
         let (layout, end) = match self.shape {
@@ -156,6 +160,23 @@ static BY_HANDLE: LazyLock<Vec<Option<Datatype>>> = LazyLock::new(|| {
 
 pub(super) fn lookup(handle: usize) -> Option<Datatype> {
     BY_HANDLE.get(handle.checked_sub(FIRST_HANDLE)?)?.clone()
+}
+
+static DENSE_BYTES: LazyLock<[u8; 0x100]> = LazyLock::new(|| {
+    let mut dense = [0; 0x100];
+    for predefined in TABLE.iter().filter(|predefined| predefined.is_dense()) {
+        dense[predefined.handle - FIRST_HANDLE] = predefined.size() as u8;
+    }
+    dense
+});
+
+/// The size of an element of a predefined type of which any number lies in memory as it is sent.
+#[inline]
+pub(super) fn dense_bytes(handle: usize) -> Option<usize> {
+    match DENSE_BYTES.get(handle.checked_sub(FIRST_HANDLE)?)? {
+        0 => None,
+        &bytes => Some(bytes.into()),
+    }
 }
 
 const fn single(handle: usize, name: &'static str, class: Class, scalar: Scalar) -> Predefined {

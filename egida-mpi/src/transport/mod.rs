@@ -78,6 +78,10 @@ impl World for Engine<ShmDriver> {
         Ok(())
     }
 
+    fn may_spin(&self) -> bool {
+        self.driver_ref().may_spin()
+    }
+
     fn initialize(&mut self) -> Result<(), Fault> {
         self.driver().set_state(RankState::Initialized);
         self.failpoint(Failpoint::Init)
@@ -101,3 +105,6 @@ impl World for Engine<ShmDriver> {
         self.stack().scope() != Scope::Nothing
     }
 }
+
+#[cfg(test)]
+mod tests;

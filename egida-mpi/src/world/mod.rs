@@ -4,7 +4,7 @@ use std::ffi::c_int;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
 
-use egida_core::api::{Api, ReceiveId};
+use egida_core::api::{Api, Matched, Pattern, ReceiveId, Take};
 use egida_core::fault::Fault;
 use egida_core::ids::Rank;
 
@@ -21,6 +21,11 @@ pub trait World: Api + Send {
     /// # Errors
     /// Any [`Fault`]; one that says so where nothing can ever come.
     fn park(&mut self) -> Result<(), Fault>;
+
+    /// Whether it pays to look again and again for what is about to come, rather than to let others run at once.
+    fn may_spin(&self) -> bool {
+        false
+    }
 
     /// The application calls `MPI_Init`.
     ///
@@ -68,11 +73,12 @@ pub fn with<R>(body: impl FnOnce(&mut dyn World) -> R) -> R {
     let result = body(world.as_mut());
     // A payload that was read in part keeps its channel as it is until the next progress, and the application may now
     // be gone for long.
-    if READING.swap(false, Ordering::Relaxed)
-        && let Err(fault) = world.progress()
-    {
-        drop(slot);
-        end::for_fault(&fault);
+    if READING.load(Ordering::Relaxed) {
+        READING.store(false, Ordering::Relaxed);
+        if let Err(fault) = world.progress() {
+            drop(slot);
+            end::for_fault(&fault);
+        }
     }
     result
 }
@@ -108,10 +114,47 @@ pub fn until<T>(
         if let Some(found) = look(world)? {
             return Ok(found);
         }
+        // Progress ends what is put off; as long as it is, a look says it all.
+        if world.defers() && world.may_spin() {
+            for _ in 0..LOOKS {
+                if let Some(found) = look(world)? {
+                    return Ok(found);
+                }
+            }
+        }
         if !world.progress()? {
             world.park()?;
+            world.progress()?;
         }
     }
+}
+
+/// How often to look for a message before its receive is posted.
+const LOOKS: u32 = 500;
+
+/// Receives the next message of a named source, where that is done in one step: [`Api::take`]. Looks for it for about as long as
+/// an answer takes. `None`: the caller posts.
+///
+/// # Errors
+/// Any [`Fault`].
+pub fn take(
+    world: &mut dyn World,
+    pattern: Pattern,
+    payload: &mut dyn FnMut(&[u8]),
+) -> Result<Option<Matched>, Fault> {
+    match world.take(pattern, payload)? {
+        Take::Taken(matched) => return Ok(Some(matched)),
+        Take::NotYet if !request::any_detached() && world.may_spin() => {}
+        Take::NotYet | Take::Post => return Ok(None),
+    }
+    for _ in 0..LOOKS {
+        match world.take(pattern, payload)? {
+            Take::Taken(matched) => return Ok(Some(matched)),
+            Take::NotYet => {}
+            Take::Post => break,
+        }
+    }
+    Ok(None)
 }
 
 /// Whether what the process reads from outside is an event to be logged.

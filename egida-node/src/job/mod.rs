@@ -263,6 +263,12 @@ impl Job {
             limit_bytes: plan.limit_bytes,
             specification,
         })?;
+        if plan.ready_bytes > 0 {
+            let begun = Instant::now();
+            memory.make_ready(plan.ready_bytes);
+            let (mib, ms) = (plan.ready_bytes >> 20, begun.elapsed().as_millis());
+            news.note(format!("{mib} MiB of memory made ready in {ms} ms"));
+        }
         let mut stores = Vec::new();
         for used in bound.stores.iter().filter(|used| used.replicas.is_none()) {
             let place = Place {

@@ -37,6 +37,8 @@ pub struct Plan {
     pub backends: Backends,
     /// How much memory channels and journals may take.
     pub limit_bytes: u64,
+    /// How much of it is made ready before the job begins.
+    pub ready_bytes: u64,
     /// What the user wants besides.
     pub options: Options,
 }
@@ -95,6 +97,7 @@ impl Plan {
             bound,
             backends: Backends::default(),
             limit_bytes: default_limit_bytes(),
+            ready_bytes: 0,
             options: Options::default(),
         })
     }

@@ -89,6 +89,7 @@ impl ShmDriver {
     ) -> Result<Attached, Fault> {
         let _ = fcntl_getfd(&fd).and_then(|flags| fcntl_setfd(&fd, flags | FdFlags::CLOEXEC));
         let memory = Memory::recognise(Arena::open(fd)?)?;
+        memory.map_ready();
         let size = memory.ranks();
         if rank >= size {
             return Err(Fault::Driver(format!("there is no rank {rank} among {size}")));

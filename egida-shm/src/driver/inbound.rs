@@ -139,6 +139,13 @@ impl Inbound {
         self.current.and_then(|head| head.piggyback(memory).ok()).unwrap_or_default()
     }
 
+    #[inline]
+    pub fn whole_payload<'a>(&self, memory: &'a Memory) -> Option<&'a [u8]> {
+        let head = self.current.as_ref()?;
+        let payload = head.payload(memory).ok()?;
+        (payload.len() as u64 == head.header.len).then_some(payload)
+    }
+
     pub fn advance(&mut self) {
         if let (Some(cursor), Some(head)) = (&mut self.cursor, self.current.take()) {
             cursor.skip(head.frame());
@@ -185,6 +192,12 @@ impl Inbound {
                 first => Some(first),
             },
         }
+    }
+
+    /// Whether something stands at the front.
+    #[inline]
+    pub fn may_have(&self, memory: &Memory, channel: &ChannelSlot) -> bool {
+        self.front(channel).is_some_and(|front| is_published(memory, front))
     }
 
     /// Whether something stands at the front of which the engine does not know.

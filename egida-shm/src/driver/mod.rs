@@ -129,6 +129,11 @@ impl Driver for ShmDriver {
         self.ready_sources(sources);
     }
 
+    #[inline]
+    fn may_have(&self, source: Rank) -> bool {
+        self.inbound[source as usize].may_have(&self.memory, self.memory.channel(source, self.rank))
+    }
+
     fn arrival(&mut self, source: Rank) -> Result<Option<Arrival>, Fault> {
         let memory = &*self.memory;
         self.inbound[source as usize].arrival(memory, memory.channel(source, self.rank), source, self.rank)
@@ -136,6 +141,15 @@ impl Driver for ShmDriver {
 
     fn piggyback(&self, source: Rank) -> &[u8] {
         self.inbound[source as usize].piggyback(&self.memory)
+    }
+
+    fn shows_whole_payloads(&self) -> bool {
+        true
+    }
+
+    #[inline]
+    fn whole_payload(&self, source: Rank) -> Option<&[u8]> {
+        self.inbound[source as usize].whole_payload(&self.memory)
     }
 
     fn advance(&mut self, source: Rank) {

@@ -14,8 +14,12 @@ use crate::log::{Cursor, FrameKind};
 use crate::record;
 use crate::writer::{Log, LogWriter};
 
-/// A payload is published in pieces of at most this, so that the receiver copies one while the sender copies the next.
-pub const PIECE_BYTES: usize = 64 << 10;
+/// A payload is published in pieces, so that the receiver copies one while the sender copies the next. The first is of this
+/// length: nobody copies before it is there.
+const FIRST_PIECE_BYTES: usize = 4 << 10;
+
+/// Each piece is twice as long as the one before, up to this.
+pub const PIECE_BYTES: usize = 32 << 10;
 
 /// A segment's rest is filled with a part of a piece where at least so much of it fits.
 const LEAST_PIECE_BYTES: usize = 4 << 10;
@@ -104,7 +108,7 @@ impl ShmDriver {
         if extent.begun_bytes.is_none() {
             let fixed = RecordHeader::BYTES + piggyback.len();
             let fresh = extent.whole == 0;
-            let taken = make_room(writer, &mut log, fixed, rest.len(), header.ssn)?;
+            let taken = make_room(writer, &mut log, fixed, first_piece(rest.len()), header.ssn)?;
             let (piece, behind) = rest.split_at(taken);
             let written = writer.write(&log, &[&header.encode(), piggyback, piece])?;
             log.kill.failpoint(Failpoint::ChannelReserved)?;
@@ -115,10 +119,12 @@ impl ShmDriver {
             extent.begun_bytes = Some(taken as u64);
             rest = behind;
         }
+        let mut most = FIRST_PIECE_BYTES;
         while !rest.is_empty() {
+            most = (most * 2).min(PIECE_BYTES);
             bell.ring(fences);
             log.kill.failpoint(Failpoint::ChannelPiece)?;
-            let taken = make_room(writer, &mut log, 0, rest.len(), header.ssn + 1)?;
+            let taken = make_room(writer, &mut log, 0, rest.len().min(most), header.ssn + 1)?;
             let (piece, behind) = rest.split_at(taken);
             let written = writer.write(&log, &[piece])?;
             log.kill.failpoint(Failpoint::ChannelReserved)?;
@@ -225,7 +231,13 @@ impl ShmDriver {
     }
 }
 
-/// Makes room for `fixed` bytes and as much of a payload as may go into one frame, and says how much that is: never
+/// The length of a payload's first piece: what is a little longer than that goes in one.
+#[inline]
+fn first_piece(payload: usize) -> usize {
+    if payload <= 2 * FIRST_PIECE_BYTES { payload } else { FIRST_PIECE_BYTES }
+}
+
+/// Makes room for `fixed` bytes and as much of `payload` bytes as may go into one frame, and says how much that is: never
 /// nothing where there is a payload.
 #[inline]
 fn make_room(
@@ -236,12 +248,11 @@ fn make_room(
     number: Ssn,
 ) -> Result<usize, Fault> {
     let room = usize::try_from(writer.room()).unwrap_or(usize::MAX).saturating_sub(fixed);
-    let whole = payload.min(PIECE_BYTES);
-    if whole > room && room >= LEAST_PIECE_BYTES {
+    if payload > room && room >= LEAST_PIECE_BYTES {
         return Ok(room);
     }
-    writer.reserve(log, (fixed + whole) as u64, number)?;
-    Ok(whole)
+    writer.reserve(log, (fixed + payload) as u64, number)?;
+    Ok(payload)
 }
 
 /// Makes a channel known to its reader.

@@ -1,14 +1,27 @@
 //! Waiting without a thread: spin while it pays, let others run, sleep.
 
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
+
+use rustix::thread::sched_yield;
 
 use super::ShmDriver;
 
-/// How long to spin where every rank has a processor: a little more than a wake from sleep would cost.
-const SPIN: Duration = Duration::from_micros(40);
+/// How often to look without a pause: an answer that is on its way comes within these.
+const EAGER_LOOKS: u32 = 256;
+
+/// How often to look between two looks at the clock.
+const LOOKS: u32 = 64;
+
+/// How long to spin where the rank has a processor to itself. Sleeping costs some 10 us, and where others wait for the
+/// processor, whoever lets go of it gets it back after milliseconds.
+const SPIN: Duration = Duration::from_millis(1);
 
 /// How long to let others run before sleeping.
-const YIELD: Duration = Duration::from_micros(30);
+const YIELD: Duration = Duration::from_micros(200);
+
+/// How often to let others run between two looks at the clock.
+const YIELDS: u32 = 8;
 
 /// No sleep is longer: whatever was lost (a ringer that died between publishing and ringing) is noticed then.
 const SLEEP: Duration = Duration::from_millis(20);
@@ -16,32 +29,69 @@ const SLEEP: Duration = Duration::from_millis(20);
 impl ShmDriver {
     /// Waits until `ready`, or until this rank's bell was rung, or for 20 ms: whichever comes first. Returns whether there
     /// may be something to do. `ready` is usually [`ShmDriver::news`], after a call of the engine's that found nothing.
-    pub fn park(&mut self, mut ready: impl FnMut(&Self) -> bool) -> bool {
-        let begun = Instant::now();
-        if self.spins {
-            loop {
-                for _ in 0..32 {
-                    if ready(self) {
-                        return true;
-                    }
-                    std::hint::spin_loop();
-                }
-                if begun.elapsed() >= SPIN {
-                    break;
-                }
-            }
+    pub fn park(&mut self, ready: impl Fn(&Self) -> bool) -> bool {
+        let this = &*self;
+        (this.spin(&ready) || this.yield_to_others(&ready)) || {
+            this.memory.rank(this.rank).bell.sleep(&this.memory.header().fences, SLEEP, || ready(this))
         }
-        let limit = if self.spins { SPIN + YIELD } else { YIELD };
-        loop {
+    }
+
+    fn spin(&self, ready: &impl Fn(&Self) -> bool) -> bool {
+        if !self.spins {
+            return ready(self);
+        }
+        if self.shares_processor() {
+            return false;
+        }
+        for _ in 0..EAGER_LOOKS {
             if ready(self) {
                 return true;
             }
-            if begun.elapsed() >= limit {
-                break;
-            }
-            rustix::thread::sched_yield();
         }
-        let this = &*self;
-        this.memory.rank(this.rank).bell.sleep(&this.memory.header().fences, SLEEP, || ready(this))
+        let begun = Instant::now();
+        while begun.elapsed() < SPIN && !self.shares_processor() {
+            for _ in 0..LOOKS {
+                if ready(self) {
+                    return true;
+                }
+                std::hint::spin_loop();
+            }
+        }
+        false
+    }
+
+    fn yield_to_others(&self, ready: &impl Fn(&Self) -> bool) -> bool {
+        let mut begun = None;
+        loop {
+            for _ in 0..YIELDS {
+                if ready(self) {
+                    return true;
+                }
+                sched_yield();
+            }
+            if begun.get_or_insert_with(Instant::now).elapsed() >= YIELD {
+                return false;
+            }
+        }
+    }
+
+    /// Whether another rank was last seen waiting on the processor that this one runs on: then it cannot answer while this
+    /// one spins. The system or the user may put ranks there though there is a processor for each.
+    fn shares_processor(&self) -> bool {
+        // SAFETY: the call has no preconditions.
+        let processor = u64::try_from(unsafe { libc::sched_getcpu() }).map_or(0, |processor| processor + 1);
+        let slots = self.memory.rank_slots();
+        let own = &slots[self.rank as usize].processor;
+        if own.load(Ordering::Relaxed) != processor {
+            own.store(processor, Ordering::Relaxed);
+        }
+        let here = |slot: &&crate::layout::RankSlot| slot.processor.load(Ordering::Relaxed) == processor;
+        processor != 0 && slots.iter().filter(here).nth(1).is_some()
+    }
+
+    /// Whether it pays to look again and again for what is about to come.
+    #[must_use]
+    pub fn may_spin(&self) -> bool {
+        self.spins && !self.shares_processor()
     }
 }
