@@ -167,6 +167,12 @@ pub trait Driver {
     /// The bytes at a location, and the location behind them; `None` where they are not published yet.
     fn bytes(&self, source: Rank, at: Location) -> Option<(&[u8], Location)>;
 
+    /// This rank has read the payloads of all records below `below` from `source`, and will ask for none of them again while
+    /// it lives. What was copied for it alone, from another host, may go; [`Driver::release`] says when the log may.
+    fn finished(&mut self, source: Rank, below: Ssn) {
+        let _ = (source, below);
+    }
+
     /// Tells the writer that this rank needs no record below `below` from `source` again.
     fn release(&mut self, source: Rank, below: Ssn);
 

@@ -1,5 +1,6 @@
 //! The daemon's side of a job's memory.
 
+use std::ops::Range;
 use std::os::fd::BorrowedFd;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -18,6 +19,7 @@ use crate::driver::journal_end;
 use crate::journal::JournalReader;
 use crate::layout::{LogName, LogSlot, MAX_TOKENS, Memory, RankSlot, TokenSlot};
 use crate::log::{Cursor, FrameKind, Segment, chain, orphan};
+use crate::mirror::{Mirror, Side};
 use crate::record::Head;
 use crate::{ENV_INCARNATION, ENV_JOB_FD, ENV_KILL, ENV_RANK};
 
@@ -140,6 +142,27 @@ impl JobMemory {
         ];
         variables.extend(kill.map(|kill| (ENV_KILL, kill.to_owned())));
         variables
+    }
+
+    /// Says which ranks are on this host and which together on each other one. To be said before any rank is there. Ranks
+    /// spin while they wait only where there is a processor for each of this host and one for each link.
+    pub fn set_hosts(&self, here: Range<Rank>, others: &[Range<Rank>]) {
+        for there in others {
+            for rank in there.clone() {
+                let answers = &self.memory.rank(rank).status.answers;
+                answers.store(1 + u64::from(there.start), Ordering::Relaxed);
+            }
+        }
+        let cpus = &self.memory.header().cpus;
+        let busy = here.len() as u64 + others.len() as u64;
+        let enough = cpus.load(Ordering::Relaxed) >= busy;
+        cpus.store(if enough { self.ranks().into() } else { 0 }, Ordering::Relaxed);
+    }
+
+    /// One end of what connects this memory with that of another host.
+    #[must_use]
+    pub fn mirror(&self, side: Side) -> Mirror {
+        Mirror::new(Arc::clone(&self.memory), side)
     }
 
     /// How many ranks the job has.
@@ -272,6 +295,10 @@ impl JobMemory {
             for word in [&log.first, &log.last, &log.spare] {
                 word.store(0, Ordering::Release);
             }
+            if let LogName::Channel(..) | LogName::Lane(..) = name {
+                // A mirror may have begun behind its log's beginning.
+                log.base.store(0, Ordering::Release);
+            }
             if let LogName::Journal(_) = name {
                 let head = slot.journal_heads.head.load(Ordering::Acquire);
                 log.base.store(head, Ordering::Release);
@@ -284,7 +311,9 @@ impl JobMemory {
         allocated.store(allocated.load(Ordering::Relaxed).saturating_sub(doomed_bytes), Ordering::Relaxed);
         for source in 0..self.ranks() {
             let reader = &self.memory.channel(source, rank).reader;
-            for word in [&reader.acknowledged, &reader.depends, &reader.released, &reader.left] {
+            for word in
+                [&reader.acknowledged, &reader.depends, &reader.released, &reader.finished, &reader.left]
+            {
                 word.store(0, Ordering::Release);
             }
         }
@@ -294,7 +323,7 @@ impl JobMemory {
             // What a reader said of the old records says nothing of those that the next incarnation writes: it has not
             // seen their piggybacks, and it does not stand among them.
             let reader = &self.memory.channel(rank, dest).reader;
-            for word in [&reader.acknowledged, &reader.left] {
+            for word in [&reader.acknowledged, &reader.finished, &reader.left] {
                 word.store(0, Ordering::Release);
             }
         }
@@ -312,7 +341,10 @@ impl JobMemory {
     pub fn reset_reader(&self, rank: Rank, blocked: impl FnMut(Rank) -> Blocked) -> Result<(), Fault> {
         self.reaped(rank)?;
         for source in 0..self.ranks() {
-            self.memory.channel(source, rank).reader.left.store(0, Ordering::Release);
+            let reader = &self.memory.channel(source, rank).reader;
+            for word in [&reader.finished, &reader.left] {
+                word.store(0, Ordering::Release);
+            }
         }
         // A writer that chose a segment to reuse by the old words is through with that afterwards.
         self.quiesce(blocked);

@@ -36,6 +36,8 @@ pub const MAX_TOKENS: u64 = 4096;
 
 /// Segments from this size on get their memory at once.
 const POPULATED_BYTES: u64 = 256 << 10;
+/// The words of a [`Progress`] that are kept.
+const PROGRESS_WORDS: usize = 11;
 
 /// A value alone on its cache line.
 #[repr(C, align(64))]
@@ -126,7 +128,7 @@ pub struct RankSlot {
     /// What the daemon and the rank tell each other.
     pub status: Line<Status>,
     /// [`Progress`], field by field.
-    progress: Line<[AtomicU64; 11]>,
+    progress: Line<[AtomicU64; PROGRESS_WORDS]>,
 }
 
 /// How far a journal has come. All words are the owner's, but for a dead owner.
@@ -153,6 +155,9 @@ pub struct Status {
     pub allocated_bytes: AtomicU64,
     /// Recovery information for the next incarnation. The daemon's.
     pub recovery: Blob,
+    /// For a rank on another host 1 + the rank at whose bell the link to that host sleeps; 0 for one of this host. The
+    /// daemon's, before any rank is there.
+    pub answers: AtomicU64,
 }
 
 /// The segments of one log: its writer's line.
@@ -193,6 +198,8 @@ pub struct ReaderLine {
     pub depends: AtomicU64,
     /// Records below this will not be read again.
     pub released: AtomicU64,
+    /// Records below this are read by the process that reads now. Kept where the writer is on another host.
+    pub finished: AtomicU64,
     /// The serial number of the segment in which the read cursor stands; 0 before there is one.
     pub left: AtomicU64,
 }
@@ -241,6 +248,17 @@ impl LogName {
             Self::Journal(owner) => (3, owner, 0),
         };
         (kind << 48) | (u64::from(from) << 24) | u64::from(to)
+    }
+
+    /// The log with that mark.
+    pub fn from_tag(tag: u64) -> Option<Self> {
+        let (from, to) = ((tag >> 24) as Rank & 0xFF_FFFF, tag as Rank & 0xFF_FFFF);
+        match tag >> 48 {
+            1 => Some(Self::Channel(from, to)),
+            2 => Some(Self::Lane(from, to)),
+            3 if to == 0 => Some(Self::Journal(from)),
+            _ => None,
+        }
     }
 
     /// The rank to which it is charged.
@@ -406,6 +424,20 @@ impl Memory {
         self.table(self.tables.ranks, self.ranks.into())
     }
 
+    /// Whether a rank is on another host.
+    #[inline]
+    pub fn is_elsewhere(&self, rank: Rank) -> bool {
+        self.rank(rank).status.answers.load(Ordering::Relaxed) != 0
+    }
+
+    /// At whose bell one rings for a rank: its own, but for one of another host.
+    pub fn bell_of(&self, rank: Rank) -> Rank {
+        match self.rank(rank).status.answers.load(Ordering::Relaxed) {
+            0 => rank,
+            link => Rank::try_from(link - 1).unwrap_or(rank).min(self.ranks - 1),
+        }
+    }
+
     /// The channel between two ranks. Panics for a rank outside the job.
     #[inline]
     pub fn channel(&self, from: Rank, to: Rank) -> &ChannelSlot {
@@ -536,7 +568,35 @@ impl Memory {
     }
 }
 
+/// Words of [`RankSlot::report`].
+const REPORT_WORDS: usize = 2 + MAX_STORES + PROGRESS_WORDS;
+
 impl RankSlot {
+    /// All that a rank tells its daemon, but for the entries of its journal: state, position to store, positions to flush,
+    /// progress.
+    pub fn report(&self) -> [u64; REPORT_WORDS] {
+        let word = |word: &AtomicU64| word.load(Ordering::Acquire);
+        let mut report = [0; REPORT_WORDS];
+        let words = [&self.status.state, &self.journal_heads.to_store].into_iter();
+        let words = words.chain(&self.journal_heads.flush).chain(self.progress.iter());
+        report.iter_mut().zip(words).for_each(|(slot, told)| *slot = word(told));
+        report
+    }
+
+    /// Takes over a report from another host. Positions only grow.
+    pub fn take_report(&self, report: &[u64]) {
+        let positions = [&self.journal_heads.to_store].into_iter().chain(&self.journal_heads.flush);
+        for (slot, word) in positions.zip(report.iter().skip(1)) {
+            slot.fetch_max(*word, Ordering::AcqRel);
+        }
+        for (slot, word) in self.progress.iter().zip(report.iter().skip(2 + MAX_STORES)) {
+            slot.store(*word, Ordering::Release);
+        }
+        if let Some(&state) = report.first() {
+            self.status.state.store(state, Ordering::Release);
+        }
+    }
+
     /// Notes how far the rank has come.
     pub fn note(&self, progress: &Progress) {
         let words = [

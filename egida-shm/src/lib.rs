@@ -22,6 +22,7 @@ mod journal;
 mod kill;
 mod layout;
 mod log;
+mod mirror;
 mod record;
 mod stretch;
 mod trace;
@@ -31,6 +32,7 @@ pub use driver::{Attached, ShmDriver};
 pub use job::{Blocked, JobConfig, JobMemory, RankState, ScannedRecord};
 pub use journal::{JournalItem, JournalReader};
 pub use kill::{Death, KillSwitch};
+pub use mirror::{Mirror, MirrorBell, Reached, Side};
 pub use trace::{monotonic_ns, trace_file};
 
 /// Environment variable: which rank a spawned process is.

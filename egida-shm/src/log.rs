@@ -48,8 +48,9 @@ pub enum FrameKind {
 }
 
 impl FrameKind {
+    /// The kind in a frame's word.
     #[inline]
-    fn from_word(word: u64) -> Option<Self> {
+    pub fn from_word(word: u64) -> Option<Self> {
         Some(match word & 0xFF {
             1 => Self::Record,
             2 => Self::Piece,
@@ -96,6 +97,11 @@ impl Frame {
     #[inline]
     pub fn end(&self) -> u64 {
         self.at + self.bytes.next_multiple_of(FRAME_ALIGN)
+    }
+
+    /// The length of what it holds.
+    pub fn content_bytes(&self) -> u64 {
+        self.bytes - WORD_BYTES
     }
 
     /// What it holds.
@@ -238,6 +244,11 @@ impl Cursor {
     /// Where the next frame is or will be.
     pub fn at(&self) -> u64 {
         self.at
+    }
+
+    /// The cursor at the first frame of its segment.
+    pub fn to_start(self) -> Self {
+        Self { at: self.segment.first_frame(), ..self }
     }
 
     /// The segment in which it stands.

@@ -8,6 +8,33 @@ use crate::log::{Frame, WORD_BYTES};
 /// What is wrong with a record with more payload than it announced.
 pub const TOO_LONG: &str = "more payload than announced";
 
+/// The head in the content of a frame that begins a record.
+#[derive(Debug, Clone, Copy)]
+pub struct HeadBytes {
+    /// What it says.
+    pub header: RecordHeader,
+    /// How many payload bytes stand behind it and its piggyback.
+    pub payload_bytes: u64,
+}
+
+impl HeadBytes {
+    /// Reads the head, and checks that the content holds what it announces.
+    ///
+    /// # Errors
+    /// [`WireError`] where it does not.
+    #[inline]
+    pub fn read(content: &[u8]) -> Result<Self, WireError> {
+        let fixed = content.first_chunk::<{ RecordHeader::BYTES }>().ok_or(WireError::Short)?;
+        let header = RecordHeader::decode(fixed)?;
+        let behind = (content.len() - RecordHeader::BYTES) as u64;
+        let payload_bytes = behind.checked_sub(header.piggyback_len.into()).ok_or(WireError::Short)?;
+        if payload_bytes > header.len || (payload_bytes == 0 && header.len > 0) {
+            return Err(WireError::Malformed(TOO_LONG));
+        }
+        Ok(Self { header, payload_bytes })
+    }
+}
+
 /// A frame that was found to begin a record.
 #[derive(Debug, Clone, Copy)]
 pub struct Head {
@@ -23,14 +50,7 @@ impl Head {
     /// [`WireError`] where it does not.
     #[inline]
     pub fn read(memory: &Memory, frame: &Frame) -> Result<Self, WireError> {
-        let content = frame.content(memory)?;
-        let fixed = content.first_chunk::<{ RecordHeader::BYTES }>().ok_or(WireError::Short)?;
-        let header = RecordHeader::decode(fixed)?;
-        let behind = (content.len() - RecordHeader::BYTES) as u64;
-        let payload = behind.checked_sub(header.piggyback_len.into()).ok_or(WireError::Short)?;
-        if payload > header.len || (payload == 0 && header.len > 0) {
-            return Err(WireError::Malformed(TOO_LONG));
-        }
+        let HeadBytes { header, .. } = HeadBytes::read(frame.content(memory)?)?;
         Ok(Self { header, frame: *frame })
     }
 

@@ -1,6 +1,6 @@
 //! The writing end of a log: frames, new segments, and the reuse of old ones.
 
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use egida_core::crash::Failpoint;
 use egida_core::fault::Fault;
@@ -23,14 +23,35 @@ pub struct Log<'a> {
     pub memory: &'a Memory,
     /// The log's own line.
     pub slot: &'a LogSlot,
-    /// The line of a reader who may release records; none where nothing is ever released.
-    pub reader: Option<&'a ReaderLine>,
+    /// What may be taken back; nothing where nothing ever is.
+    pub reclaims: Option<Reclaims<'a>>,
     /// Its name.
     pub name: LogName,
     /// The rank's mark that it is touching channels.
     pub stretch: &'a mut Stretch,
     /// Where the rank is to die.
     pub kill: &'a mut KillSwitch,
+}
+
+/// What a reader says of the segments that may be taken back.
+#[derive(Clone, Copy)]
+pub struct Reclaims<'a> {
+    /// Records below this are not needed any more.
+    pub below: &'a AtomicU64,
+    /// The serial number of the segment in which the read cursor stands; 0 before there is one.
+    pub left: &'a AtomicU64,
+}
+
+impl<'a> Reclaims<'a> {
+    /// What the reader released.
+    pub fn released(reader: &'a ReaderLine) -> Self {
+        Self { below: &reader.released, left: &reader.left }
+    }
+
+    /// What the process that reads now is through with.
+    pub fn finished(reader: &'a ReaderLine) -> Self {
+        Self { below: &reader.finished, left: &reader.left }
+    }
 }
 
 /// Where the writer of a log stands.
@@ -125,7 +146,7 @@ impl LogWriter {
     }
 
     fn store_word(&self, log: &Log<'_>, at: u64, word: u64, order: Ordering) -> Result<(), Fault> {
-        let slot = log.memory.arena().at::<std::sync::atomic::AtomicU64>(at);
+        let slot = log.memory.arena().at::<AtomicU64>(at);
         slot.map_err(|error| log.name.garbage(0, error))?.store(word, order);
         Ok(())
     }
@@ -215,9 +236,9 @@ impl LogWriter {
             }
             log.slot.spare.store(0, Ordering::Release);
         }
-        let Some(reader) = log.reader else { return Ok(None) };
-        let released = reader.released.load(Ordering::Acquire);
-        let left = reader.left.load(Ordering::Acquire);
+        let Some(reclaims) = log.reclaims else { return Ok(None) };
+        let released = reclaims.below.load(Ordering::Acquire);
+        let left = reclaims.left.load(Ordering::Acquire);
         loop {
             let first = log.slot.first.load(Ordering::Relaxed);
             if first == 0 || first == self.segment {

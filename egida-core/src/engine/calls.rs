@@ -218,6 +218,7 @@ impl<D: Driver> Api for Engine<D> {
         inbound.finish(message.ssn);
         let below = inbound.finished_below();
         if below > before {
+            self.driver.finished(message.source, below);
             if !keeps {
                 self.driver.release(message.source, below);
             } else if self.stack.regains_delivered() && !self.stack.detects_orphans() {

@@ -139,6 +139,7 @@ impl ShmDriver {
             journal_head,
             tokens_read: 0,
             watched: Watched::new(ranks),
+            bells: (0..ranks).map(|rank| memory.bell_of(rank)).collect(),
             spins,
             trace: None,
             caught_up: true,

@@ -20,6 +20,7 @@ use egida_core::trace::{Event, Place};
 use egida_core::wire::RecordHeader;
 
 pub use attach::{Attached, journal_end};
+pub use outbound::announce;
 
 use crate::kill::KillSwitch;
 use crate::layout::{LogName, Memory};
@@ -49,6 +50,8 @@ pub struct ShmDriver {
     journal_head: Position,
     tokens_read: u64,
     watched: Watched,
+    /// At whose bell one rings for each rank.
+    bells: Vec<Rank>,
     /// Whether there is a processor for every rank, so that waiting may spin.
     spins: bool,
     trace: Option<TraceFile>,
@@ -171,6 +174,12 @@ impl Driver for ShmDriver {
         self.inbound[source as usize].bytes(&self.memory, at)
     }
 
+    fn finished(&mut self, source: Rank, below: Ssn) {
+        if self.memory.is_elsewhere(source) {
+            self.memory.channel(source, self.rank).reader.finished.store(below, Ordering::Release);
+        }
+    }
+
     fn release(&mut self, source: Rank, below: Ssn) {
         let released = &self.memory.channel(source, self.rank).reader.released;
         if released.load(Ordering::Relaxed) < below {
@@ -204,7 +213,7 @@ impl Driver for ShmDriver {
         let mut log = Log {
             memory: &self.memory,
             slot: &slot.journal,
-            reader: None,
+            reclaims: None,
             name,
             stretch: &mut self.stretch,
             kill: &mut self.kill,
@@ -296,6 +305,6 @@ impl ShmDriver {
     }
 
     fn ring_rank(&self, rank: Rank) {
-        self.memory.rank(rank).bell.ring(&self.memory.header().fences);
+        self.memory.rank(self.bells[rank as usize]).bell.ring(&self.memory.header().fences);
     }
 }

@@ -12,7 +12,7 @@ use super::ShmDriver;
 use crate::layout::{LogName, Memory};
 use crate::log::{Cursor, FrameKind};
 use crate::record;
-use crate::writer::{Log, LogWriter};
+use crate::writer::{Log, LogWriter, Reclaims};
 
 /// A payload is published in pieces, so that the receiver copies one while the sender copies the next. The first is of this
 /// length: nobody copies before it is there.
@@ -96,12 +96,12 @@ impl ShmDriver {
         let mut log = Log {
             memory,
             slot: &channel.log,
-            reader: Some(&channel.reader),
+            reclaims: Some(Reclaims::released(&channel.reader)),
             name: LogName::Channel(self.rank, dest),
             stretch: &mut self.stretch,
             kill: &mut self.kill,
         };
-        let bell = &memory.rank(dest).bell;
+        let bell = &memory.rank(self.bells[dest as usize]).bell;
         let fences = &memory.header().fences;
         let mut rest =
             payload.get(from_byte as usize..).ok_or(Fault::Bug("a record's rest begins behind its end"))?;
@@ -221,7 +221,7 @@ impl ShmDriver {
             lane.loaded = true;
         }
         let mut log =
-            Log { memory, slot, reader: None, name, stretch: &mut self.stretch, kill: &mut self.kill };
+            Log { memory, slot, reclaims: None, name, stretch: &mut self.stretch, kill: &mut self.kill };
         lane.writer.reserve(&mut log, 8, lane.written)?;
         let written = lane.writer.write(&log, &[&ssn.to_le_bytes()])?;
         lane.writer.publish(&log, FrameKind::Notice, written)?;
@@ -256,7 +256,7 @@ fn make_room(
 }
 
 /// Makes a channel known to its reader.
-fn announce(memory: &Memory, from: Rank, to: Rank) {
+pub fn announce(memory: &Memory, from: Rank, to: Rank) {
     memory.sources(to)[from as usize / 64].fetch_or(1 << (from % 64), Ordering::AcqRel);
 }
 

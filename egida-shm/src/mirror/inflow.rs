@@ -1,0 +1,176 @@
+//! The end of a mirror that writes a log as it stands on another host.
+
+use std::sync::atomic::Ordering;
+
+use egida_core::fault::Fault;
+use egida_core::wire::WireError;
+
+use super::outflow::slot;
+use super::wire::Place;
+use crate::driver::announce;
+use crate::kill::KillSwitch;
+use crate::layout::{LogName, Memory};
+use crate::log::{FrameKind, chain};
+use crate::record::HeadBytes;
+use crate::stretch::Stretch;
+use crate::writer::{Log, LogWriter, Reclaims};
+
+/// A log that is mirrored from another host.
+///
+/// A channel's mirror is memory on this host that its reader alone has a use for: a segment is taken back when the process
+/// that reads is through with it, whatever the protocol retains, since the log itself is with the sender; and when that
+/// process is dead all of it is, and the next one has it streamed again.
+#[derive(Debug)]
+pub struct Inflow {
+    name: LogName,
+    writer: LogWriter,
+    stretch: Stretch,
+    place: Place,
+    /// The payload of the record under way.
+    len: u64,
+    /// Whether it was said where what comes begins.
+    is_begun: bool,
+}
+
+impl Inflow {
+    /// A log of which nothing has come but what its base says.
+    pub fn new(memory: &Memory, name: LogName) -> Self {
+        let number = slot(memory, name).base.load(Ordering::Acquire);
+        Self {
+            name,
+            writer: LogWriter::default(),
+            stretch: Stretch::new(name.owner()),
+            place: Place { number, bytes: 0 },
+            len: 0,
+            is_begun: false,
+        }
+    }
+
+    /// What comes next.
+    pub fn place(&self) -> Place {
+        self.place
+    }
+
+    /// The log's name.
+    pub fn name(&self) -> LogName {
+        self.name
+    }
+
+    /// Nothing comes until it is said where that begins.
+    pub fn pause(&mut self) {
+        self.is_begun = false;
+    }
+
+    /// The memory may have been taken away: then nothing has come.
+    pub fn look_again(&mut self, memory: &Memory) {
+        if slot(memory, self.name).first.load(Ordering::Acquire) == 0 {
+            *self = Self::new(memory, self.name);
+        }
+        self.pause();
+    }
+
+    /// Gives all memory of a channel back: its reader is dead. The next one begins with what was not released.
+    ///
+    /// # Errors
+    /// [`Fault::Driver`] where the system refuses.
+    pub fn clear(&mut self, memory: &Memory) -> Result<(), Fault> {
+        let log = slot(memory, self.name);
+        let (segments, sound) = chain(memory, log, self.name);
+        for word in [&log.first, &log.last, &log.spare] {
+            word.store(0, Ordering::Release);
+        }
+        if let LogName::Channel(from, to) = self.name {
+            let released = memory.channel(from, to).reader.released.load(Ordering::Acquire);
+            log.base.store(released, Ordering::Release);
+        }
+        for segment in segments {
+            memory.free(self.name, segment.at, segment.bytes)?;
+        }
+        *self = Self::new(memory, self.name);
+        sound.map_err(|error| self.name.garbage(0, error))
+    }
+
+    /// What comes begins here.
+    ///
+    /// # Errors
+    /// [`Fault`] where that is not what was wanted.
+    pub fn begin(&mut self, from: Place) -> Result<(), Fault> {
+        if from != self.place {
+            return Err(self.malformed("another part of the log than was wanted"));
+        }
+        self.is_begun = true;
+        Ok(())
+    }
+
+    /// Writes the next frame.
+    ///
+    /// # Errors
+    /// [`Fault`] where it is not the next one, or where there is no room.
+    pub fn write(&mut self, memory: &Memory, kind: FrameKind, content: &[u8]) -> Result<(), Fault> {
+        if !self.is_begun {
+            return Err(self.malformed("a frame before its log was begun"));
+        }
+        let before = self.place;
+        let mut bytes = 0;
+        match (kind, self.name) {
+            (FrameKind::Record, LogName::Channel(..)) if before.bytes == 0 => {
+                let head = HeadBytes::read(content).map_err(|error| self.name.garbage(before.number, error))?;
+                if head.header.ssn != before.number {
+                    return Err(self.malformed("the number of another record"));
+                }
+                self.len = head.header.len;
+                bytes = head.payload_bytes;
+            }
+            (FrameKind::Piece, LogName::Channel(..)) if before.bytes > 0 => {
+                bytes = before.bytes + content.len() as u64;
+            }
+            (FrameKind::Notice, LogName::Lane(..)) | (FrameKind::Entry, LogName::Journal(_)) => {}
+            _ => return Err(self.malformed("a frame that does not belong there")),
+        }
+        if bytes > self.len {
+            return Err(self.malformed(crate::record::TOO_LONG));
+        }
+        self.append(memory, kind, content, before.number + u64::from(before.bytes > 0))?;
+        self.place = match bytes == self.len {
+            true => Place { number: before.number + 1, bytes: 0 },
+            false => Place { bytes, ..before },
+        };
+        if bytes == self.len {
+            self.len = 0;
+        }
+        Ok(())
+    }
+
+    fn append(
+        &mut self,
+        memory: &Memory,
+        kind: FrameKind,
+        content: &[u8],
+        number: u64,
+    ) -> Result<(), Fault> {
+        let reclaims = match self.name {
+            LogName::Channel(from, to) => Some(Reclaims::finished(&memory.channel(from, to).reader)),
+            LogName::Lane(..) | LogName::Journal(_) => None,
+        };
+        let mut nowhere = KillSwitch::default();
+        let mut log = Log {
+            memory,
+            slot: slot(memory, self.name),
+            reclaims,
+            name: self.name,
+            stretch: &mut self.stretch,
+            kill: &mut nowhere,
+        };
+        let before = log.slot.last.load(Ordering::Relaxed);
+        self.writer.reserve(&mut log, content.len() as u64, number)?;
+        let written = self.writer.write(&log, &[content])?;
+        if let (0, LogName::Channel(from, to)) = (before, self.name) {
+            announce(memory, from, to);
+        }
+        self.writer.publish(&log, kind, written)
+    }
+
+    fn malformed(&self, what: &'static str) -> Fault {
+        self.name.garbage(self.place.number, WireError::Malformed(what))
+    }
+}
