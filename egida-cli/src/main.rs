@@ -2,6 +2,7 @@
 //! The `egida` command. Thin: each subcommand is a file, and what decides is in the libraries.
 
 mod bench;
+mod daemon;
 mod install;
 mod language;
 mod pages;
@@ -28,6 +29,9 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Run(run::RunArgs),
+    /// The daemon of a host, which `egida run --hosts` starts there
+    #[command(hide = true)]
+    Daemon(daemon::DaemonArgs),
     Check(language::CheckArgs),
     Fmt(language::FmtArgs),
     Explain(language::ExplainArgs),
@@ -44,6 +48,7 @@ fn main() -> ExitCode {
     let registry = egida_modules::registry();
     match Cli::parse().command {
         Command::Run(args) => run::run(args, linked_text),
+        Command::Daemon(args) => daemon::daemon(&args),
         // The whole language, of which this build may implement less: that is asked when a protocol is bound.
         Command::Check(args) => language::check(&args, &egida_spec::Vocabulary::default()),
         Command::Fmt(args) => language::fmt(&args),

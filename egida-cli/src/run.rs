@@ -9,6 +9,7 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 use egida_core::binder::BindError;
 use egida_core::crash::Failpoint;
+use egida_node::hosts::{self, Hosting};
 use egida_node::kill::KillOrder;
 use egida_node::limit::default_limit_bytes;
 use egida_node::quantity::{parse_duration, parse_size};
@@ -96,6 +97,22 @@ pub struct RunArgs {
     #[arg(long, value_name = "TIME", value_parser = parse_duration)]
     timeout: Option<Duration>,
 
+    /// Run the ranks on these hosts, as `a,b` or `a:4,b:4`: neighbours together, so many to each
+    #[arg(long, value_name = "HOST,...", conflicts_with = "hostfile")]
+    hosts: Option<String>,
+
+    /// Run the ranks on the hosts in this file: one to a line, as `NAME` or `NAME slots=4`
+    #[arg(long, value_name = "FILE")]
+    hostfile: Option<PathBuf>,
+
+    /// The command that runs another on a host, given its name and that other: in place of `ssh`, as `ip netns exec`
+    #[arg(long, value_name = "COMMAND")]
+    launcher: Option<String>,
+
+    /// The name or address under which hosts reach this one; else the one from which this one reaches them
+    #[arg(long, value_name = "ADDRESS")]
+    address: Option<String>,
+
     /// The program and its arguments
     #[arg(trailing_var_arg = true, value_name = "PROGRAM", required_unless_present = "list_failpoints")]
     command: Vec<OsString>,
@@ -164,6 +181,11 @@ fn plan(args: RunArgs, linked: impl FnOnce(&Path) -> Option<String>) -> Result<P
         discard_determinants: args.control == Some(Control::DiscardDeterminants),
         timeout: args.timeout,
     };
+    let hosting = hosting(args.hosts, args.hostfile, args.launcher, args.address, args.ranks)
+        .map_err(|error| format!("egida: {error}"))?;
+    if hosting.is_some() && options.trace.is_some() {
+        return Err("egida: `--trace` is for jobs on one host: each host has a clock of its own".to_owned());
+    }
     let mut command = args.command.into_iter();
     let program = command.next().unwrap_or_default();
     let (name, text) = specification(args.spec, &program, linked)?;
@@ -180,8 +202,39 @@ fn plan(args: RunArgs, linked: impl FnOnce(&Path) -> Option<String>) -> Result<P
         .map_err(|error| explain(&name, &text, &error))?;
     plan.limit_bytes = args.limit.unwrap_or_else(default_limit_bytes);
     plan.ready_bytes = args.prefault.unwrap_or(0).min(plan.limit_bytes);
+    plan.hosting = hosting;
     plan.options = options;
     Ok(plan)
+}
+
+/// Where the ranks are to be, if that was said.
+fn hosting(
+    list: Option<String>,
+    file: Option<PathBuf>,
+    launcher: Option<String>,
+    address: Option<String>,
+    ranks: u32,
+) -> Result<Option<Hosting>, String> {
+    let hosts = match (list, file) {
+        (Some(list), _) => hosts::parse_list(&list).map_err(|error| format!("--hosts: {error}"))?,
+        (None, Some(path)) => {
+            let text = std::fs::read_to_string(&path).map_err(|error| error.to_string());
+            let hosts = text.and_then(|text| hosts::parse_file(&text).map_err(|error| error.to_string()));
+            hosts.map_err(|error| format!("the file of hosts `{}`: {error}", path.display()))?
+        }
+        (None, None) => {
+            return match (launcher, address) {
+                (None, None) => Ok(None),
+                _ => Err("`--launcher` and `--address` are for `--hosts` or `--hostfile`".to_owned()),
+            };
+        }
+    };
+    let hosts = hosts::deal(&hosts, ranks).map_err(|error| error.to_string())?;
+    let starter = launcher.map(|words| words.split_whitespace().map(str::to_owned).collect::<Vec<_>>());
+    if starter.as_ref().is_some_and(Vec::is_empty) {
+        return Err("`--launcher` names no command".to_owned());
+    }
+    Ok(Some(Hosting { hosts, starter, address }))
 }
 
 /// The specification to run under, and the name to call it by.

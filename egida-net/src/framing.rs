@@ -47,6 +47,26 @@ pub fn put(out: &mut Vec<u8>, parts: &[&[u8]]) -> Result<(), Broken> {
     Ok(())
 }
 
+/// Reads one message of at most so many bytes, and nothing behind it.
+///
+/// # Errors
+/// [`io::Error`] of the stream, and [`io::ErrorKind::InvalidData`] where there is no such message.
+pub fn read_one(source: &mut impl Read, most_bytes: u32) -> io::Result<Vec<u8>> {
+    let garbage = |error: Broken| io::Error::new(io::ErrorKind::InvalidData, error);
+    let mut start = [0; HEAD_BYTES];
+    source.read_exact(&mut start)?;
+    let Some((len, checksum)) = head(&start).map_err(garbage)? else { return Ok(Vec::new()) };
+    if len > most_bytes as usize {
+        return Err(garbage(Broken::Length(u32::try_from(len).unwrap_or(u32::MAX))));
+    }
+    let mut message = vec![0; len];
+    source.read_exact(&mut message)?;
+    if crc32fast::hash(&message) != checksum {
+        return Err(garbage(Broken::Checksum));
+    }
+    Ok(message)
+}
+
 /// Takes messages out of a stream that comes in pieces.
 #[derive(Debug, Default)]
 pub struct Framer {
@@ -179,6 +199,19 @@ mod tests {
         let mut source = &stream[..];
         while framer.read(&mut source).unwrap() > 0 {}
         assert_eq!(all(&mut framer), [message]);
+    }
+
+    #[test]
+    fn one_message_is_read_and_nothing_behind_it() {
+        let mut stream = Vec::new();
+        put(&mut stream, &[b"one"]).unwrap();
+        stream.extend_from_slice(b"rest");
+        let mut source = &stream[..];
+        assert_eq!(read_one(&mut source, 3).unwrap(), b"one");
+        assert_eq!(source, b"rest");
+        assert!(read_one(&mut &stream[..], 2).is_err());
+        stream[9] ^= 1;
+        assert!(read_one(&mut &stream[..], 3).is_err());
     }
 
     #[test]

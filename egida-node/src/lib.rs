@@ -18,6 +18,7 @@
 //! `unsafe` is confined to one module, what a child does between fork and exec.
 
 pub mod foreign;
+pub mod hosts;
 pub mod incarnations;
 pub mod job;
 pub mod kill;

@@ -18,6 +18,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use egida_spec::protocol::FailureUnit;
+use serde::{Deserialize, Serialize};
 
 use super::image::{Collected, RecoveryImage, Unrecoverable, assemble, assemble_up_to};
 use crate::checkpoint::{CheckpointHead, Committed, Lines};
@@ -53,7 +54,7 @@ pub enum Cause {
 }
 
 /// What becomes of the memory of a rank that is sealed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Fate {
     /// It stays: what the rank logged is drained to its stores, its channels stay as they are.
     Stays,

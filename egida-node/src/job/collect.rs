@@ -14,6 +14,7 @@ use egida_shm::{Blocked, JobMemory};
 use thiserror::Error;
 
 use crate::foreign::decode;
+use crate::hosts::{Hosts, OrderError, change_memory};
 use crate::storage::{Batch, Copier, StorageError, Writer};
 
 /// Why a step of recovery failed: ours, not the application's.
@@ -25,6 +26,9 @@ pub enum StepError {
     /// Node memory.
     #[error(transparent)]
     Memory(#[from] Fault),
+    /// Another host.
+    #[error(transparent)]
+    Hosts(#[from] OrderError),
     /// A thread of ours.
     #[error("a step of recovery did not end: {0}")]
     Thread(#[from] tokio::task::JoinError),
@@ -41,6 +45,8 @@ pub struct Steps {
     pub writer: Option<Arc<Writer>>,
     /// What copies into the memory of other nodes, where the protocol has that done.
     pub copier: Option<Arc<Copier>>,
+    /// The hosts that have the ranks, where that is not this one.
+    pub hosts: Option<Arc<Hosts>>,
     /// Which ranks have no process, for those who wait for them.
     pub reaped: Arc<[AtomicBool]>,
 }
@@ -67,14 +73,23 @@ impl Steps {
             }
         }
         let (memory, reaped) = (self.memory.clone(), Arc::clone(&self.reaped));
-        tokio::task::spawn_blocking(move || {
-            ranks.iter().try_for_each(|&(rank, fate)| match fate {
-                Fate::Lost => memory.discard(rank, |rank| blocked(&reaped, rank)),
-                Fate::Stays => memory.reset_reader(rank, |rank| blocked(&reaped, rank)),
-                Fate::RollsBack => memory.roll_back(rank, |rank| blocked(&reaped, rank)),
-            })
-        })
-        .await??;
+        match self.hosts {
+            Some(hosts) => {
+                for (rank, fate) in ranks {
+                    let reaped = Arc::clone(&reaped);
+                    hosts.change(rank, fate, move |rank| blocked(&reaped, rank)).await?;
+                }
+            }
+            None => {
+                tokio::task::spawn_blocking(move || {
+                    let change = |&(rank, fate)| {
+                        change_memory(&memory, rank, fate, |rank| blocked(&reaped, rank))
+                    };
+                    ranks.iter().try_for_each(change)
+                })
+                .await??;
+            }
+        }
         if let Some(copier) = self.copier.filter(|_| !lost.is_empty()) {
             copier.resume(lost.clone());
         }
@@ -89,8 +104,12 @@ impl Steps {
     /// # Errors
     /// [`StepError`].
     pub async fn quiesce(self) -> Result<(), StepError> {
-        let Self { memory, reaped, .. } = self;
-        Ok(tokio::task::spawn_blocking(move || memory.quiesce(|rank| blocked(&reaped, rank))).await?)
+        let Self { memory, reaped, hosts, .. } = self;
+        tokio::task::spawn_blocking(move || memory.quiesce(|rank| blocked(&reaped, rank))).await?;
+        if let Some(hosts) = hosts {
+            hosts.quiesce().await?;
+        }
+        Ok(())
     }
 
     /// Collects from the logs of the dead ranks and of the witnesses on stable storage and, as the protocol's retrieval asks,
@@ -105,6 +124,7 @@ impl Steps {
         witnesses: &[Rank],
         collector: Option<&mut Box<dyn CollectDeterminants>>,
     ) -> Result<Collected, StepError> {
+        self.sync().await?;
         let dead: BTreeSet<Rank> = ranks.iter().copied().collect();
         let stable = match &self.writer {
             Some(writer) => writer.read(ranks.into_iter().chain(witnesses.iter().copied()).collect()).await?,
@@ -151,12 +171,21 @@ impl Steps {
         collected.await?
     }
 
+    /// Has what is in journals elsewhere brought here.
+    async fn sync(&self) -> Result<(), StepError> {
+        match &self.hosts {
+            Some(hosts) => Ok(hosts.sync().await?),
+            None => Ok(()),
+        }
+    }
+
     /// Collects the logs of these ranks alone, entry by entry in the order written: from stable storage what came before
     /// the journals that are in memory, and those. This is what tells who is an orphan, and to where one rolls back.
     ///
     /// # Errors
     /// [`StepError`].
     pub async fn collect_logs(self, ranks: Vec<Rank>) -> Result<Collected, StepError> {
+        self.sync().await?;
         let stable = match &self.writer {
             Some(writer) => writer.read(ranks.clone()).await?,
             None => Batch::default(),
@@ -183,7 +212,8 @@ impl Steps {
     }
 }
 
-/// The nodes that the protocol's retrieval asks. There is one daemon, so that every answer is here at once.
+/// The nodes that the protocol's retrieval asks. What they hold is in the launcher's memory, so that every answer is here at
+/// once.
 fn ask(collector: &mut dyn CollectDeterminants, dead: &BTreeSet<Rank>, ranks: u32) -> BTreeSet<Rank> {
     let mut holders = BTreeSet::new();
     let mut step = collector.retrieve_determinants(dead, ranks);

@@ -36,6 +36,7 @@ use thiserror::Error;
 use tokio::sync::{Notify, mpsc};
 
 use crate::foreign::Foreign;
+use crate::hosts::{Hosts, Setup, StartError};
 use crate::incarnations::Incarnations;
 use crate::kill::Victim;
 use crate::output::Outputs;
@@ -73,6 +74,9 @@ pub enum JobError {
     /// Node memory failed.
     #[error(transparent)]
     Memory(#[from] Fault),
+    /// The daemons of other hosts are not there.
+    #[error(transparent)]
+    Hosts(#[from] StartError),
     /// A step of recovery failed.
     #[error(transparent)]
     Step(#[from] StepError),
@@ -261,7 +265,7 @@ impl Job {
             ranks_per_domain,
             failure_unit_is_node: unit == FailureUnit::Node,
             limit_bytes: plan.limit_bytes,
-            specification,
+            specification: specification.clone(),
         })?;
         if plan.ready_bytes > 0 {
             let begun = Instant::now();
@@ -269,6 +273,7 @@ impl Job {
             let (mib, ms) = (plan.ready_bytes >> 20, begun.elapsed().as_millis());
             news.note(format!("{mib} MiB of memory made ready in {ms} ms"));
         }
+        let text = specification;
         let mut stores = Vec::new();
         for used in bound.stores.iter().filter(|used| used.replicas.is_none()) {
             let place = Place {
@@ -313,7 +318,28 @@ impl Job {
         }
         let spool = spool(&state_dir).map_err(JobError::system("retain standard input"))?;
         let (happen, happened) = mpsc::channel(REPORTS);
+        let hosts = match &plan.hosting {
+            None => None,
+            Some(hosting) => {
+                let setup = Setup {
+                    ranks,
+                    ranks_per_domain,
+                    failure_unit_is_node: unit == FailureUnit::Node,
+                    limit_bytes: plan.limit_bytes,
+                    specification: text,
+                    hosts: Vec::new(),
+                    me: 0,
+                    program: program.clone(),
+                    args: args.clone(),
+                    environment: std::env::vars_os().collect(),
+                    directory: std::env::current_dir()
+                        .map_err(JobError::system("find the working directory"))?,
+                };
+                Some(Hosts::start(hosting, setup, &memory, happen.clone())?)
+            }
+        };
         let steps = Steps {
+            hosts,
             memory: memory.clone(),
             domains: domains.clone(),
             writer,

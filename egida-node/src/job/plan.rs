@@ -11,6 +11,7 @@ use egida_core::setting::Setting;
 use egida_spec::Diagnostic;
 use egida_spec::protocol::FailureUnit;
 
+use crate::hosts::Hosting;
 use crate::kill::KillOrder;
 use crate::limit::default_limit_bytes;
 use crate::storage::Backends;
@@ -35,10 +36,12 @@ pub struct Plan {
     pub bound: Bound,
     /// The backends of stable storage there are.
     pub backends: Backends,
-    /// How much memory channels and journals may take.
+    /// How much memory channels and journals may take, on each host.
     pub limit_bytes: u64,
     /// How much of it is made ready before the job begins.
     pub ready_bytes: u64,
+    /// The hosts that have the ranks, where that is not this one.
+    pub hosting: Option<Hosting>,
     /// What the user wants besides.
     pub options: Options,
 }
@@ -98,6 +101,7 @@ impl Plan {
             backends: Backends::default(),
             limit_bytes: default_limit_bytes(),
             ready_bytes: 0,
+            hosting: None,
             options: Options::default(),
         })
     }

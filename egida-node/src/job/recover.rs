@@ -19,6 +19,7 @@ use super::collect::StepError;
 use super::news::{Death, Recovery, UNRECOVERABLE};
 use super::{Job, JobError, Phase};
 use crate::foreign::Foreign;
+use crate::hosts::OrderError;
 use crate::sink::Replaying;
 use crate::storage::StorageError;
 use crate::trace::Trace;
@@ -30,6 +31,7 @@ const SHOW_EVERY: Duration = Duration::from_millis(200);
 /// A step of recovery that has ended.
 pub(super) enum StepDone {
     Sealed(Result<(), StepError>),
+    Announced(Result<(), StepError>),
     Quiesced {
         round: u64,
         result: Result<(), StepError>,
@@ -139,6 +141,12 @@ impl Job {
             Action::Announce { tokens } => {
                 self.incarnations.announce(&tokens)?;
                 self.memory.announce(&tokens)?;
+                if let Some(hosts) = steps.hosts {
+                    let tokens = tokens.clone();
+                    self.step = Some(tokio::spawn(async move {
+                        StepDone::Announced(hosts.announce(&tokens).await.map_err(StepError::from))
+                    }));
+                }
                 self.trace.tell(None, None, || Event::Announce { tokens });
             }
             Action::Persist { round, incarnations } => {
@@ -183,11 +191,11 @@ impl Job {
         done: Result<StepDone, tokio::task::JoinError>,
     ) -> Result<(), JobError> {
         match done.map_err(StepError::from)? {
-            StepDone::Sealed(Ok(())) => {}
+            StepDone::Sealed(Ok(())) | StepDone::Announced(Ok(())) => {}
             StepDone::Quiesced { round, result: Ok(()) } => self.detected(Input::Quiesced { round }),
-            StepDone::Sealed(Err(error)) | StepDone::Quiesced { result: Err(error), .. } => {
-                self.cannot_recover(&error)
-            }
+            StepDone::Sealed(Err(error))
+            | StepDone::Announced(Err(error))
+            | StepDone::Quiesced { result: Err(error), .. } => self.cannot_recover(&error),
             StepDone::Collected { round, ranks, collector, result } => {
                 self.bound.collector = collector;
                 let mut collected = match result {
@@ -219,10 +227,11 @@ impl Job {
 
     /// A step of recovery failed: logs that cannot be read, memory that cannot be given back.
     fn cannot_recover(&mut self, error: &StepError) {
-        // Why the storage is closed is told where it failed, and ends the job.
+        // Why the storage is closed, or a host is lost, is told where that is noticed, and ends the job.
         if !matches!(
             (error, &self.phase),
-            (StepError::Storage(StorageError::Closed), _) | (_, Phase::Ending { .. })
+            (StepError::Storage(StorageError::Closed) | StepError::Hosts(OrderError::Lost(_)), _)
+                | (_, Phase::Ending { .. })
         ) {
             self.news.unrecoverable(&error.to_string());
             self.end_with(UNRECOVERABLE, Signal::KILL);
@@ -231,7 +240,6 @@ impl Job {
 
     fn start(&mut self, rank: Rank, image: &RecoveryImage) -> Result<(), JobError> {
         let bytes = image.to_bytes().map_err(egida_core::fault::Fault::Driver)?;
-        self.memory.set_recovery(rank, &bytes)?;
         let started = Instant::now();
         self.trace.tell(None, None, || Event::Start {
             of: rank,
@@ -239,7 +247,7 @@ impl Job {
             determinants: image.determinants.len() as u64,
             messages: image.messages.len() as u64,
         });
-        self.spawn(rank, image.incarnation)?;
+        self.spawn(rank, image.incarnation, bytes)?;
         if let Some(copier) = &self.steps.copier {
             copier.up(self.domains.of(rank));
         }

@@ -68,7 +68,7 @@ impl Job {
     /// Runs until no process is left.
     pub(super) async fn run(&mut self, signals: &mut Signals) -> Result<i32, JobError> {
         for rank in self.ranks() {
-            self.spawn(rank, 1)?;
+            self.spawn(rank, 1, Vec::new())?;
         }
         loop {
             if self.wake_at().is_some_and(|at| at <= Instant::now()) {
@@ -199,9 +199,15 @@ impl Job {
         self.signal_all(Signal::KILL);
         while self.is_any_alive() {
             let Some(happened) = self.happened.recv().await else { break };
-            if let Happened::Ended(ended) = happened {
-                self.forget_process(ended.rank);
+            match happened {
+                Happened::Ended(ended) => self.forget_process(ended.rank),
+                Happened::HostLost { ranks, .. } => ranks.for_each(|rank| self.forget_process(rank)),
+                _ => {}
             }
+        }
+        if let Some(hosts) = self.steps.hosts.take() {
+            // What still serves a process's streams has ended with it.
+            drop(tokio::task::spawn_blocking(move || hosts.leave()).await);
         }
         let held_back = self.ranks().filter(|&rank| self.outputs.is_waiting(rank)).count();
         if held_back > 0 {

@@ -1,6 +1,7 @@
 //! What processes do: they start, write, tell, and end.
 
 use std::collections::BTreeSet;
+use std::ops::Range;
 use std::os::fd::AsRawFd;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
@@ -11,7 +12,7 @@ use egida_core::module::FailureDetector;
 use egida_core::output::Stream;
 use egida_core::recovery::{Action, Cause, Input};
 use egida_core::trace;
-use egida_shm::{ENV_TRACE, JobMemory, RankState};
+use egida_shm::{ENV_KILL, ENV_TRACE, JobMemory, RankState};
 use egida_spec::protocol::FailureUnit;
 use rustix::process::Signal;
 
@@ -29,21 +30,36 @@ const LINES_REMEMBERED: usize = 1 << 12;
 
 impl Job {
     /// Starts a rank's process.
-    pub(super) fn spawn(&mut self, rank: Rank, incarnation: Incarnation) -> Result<(), JobError> {
+    pub(super) fn spawn(
+        &mut self,
+        rank: Rank,
+        incarnation: Incarnation,
+        recovery: Vec<u8>,
+    ) -> Result<(), JobError> {
         self.memory.begin_incarnation(rank, incarnation);
         let process = self.process(rank);
         process.is_fenced = false;
         process.killed = None;
         let kill = self.kills.triggers(self.victim(rank));
-        let fd = self.memory.fd();
-        let mut environment = JobMemory::environment(fd.as_raw_fd(), rank, incarnation, kill.as_deref());
         let on_divergence = if self.diverging_is_fine { "warn" } else { "stop" };
-        environment.push((ENV_ON_DIVERGENCE, on_divergence.to_owned()));
+        let mut environment = vec![(ENV_ON_DIVERGENCE.to_owned(), on_divergence.to_owned())];
         if let Some(dir) = self.trace.dir() {
-            environment.push((ENV_TRACE, dir.display().to_string()));
+            environment.push((ENV_TRACE.to_owned(), dir.display().to_string()));
         }
+        if let Some(hosts) = &self.steps.hosts {
+            environment.extend(kill.map(|kill| (ENV_KILL.to_owned(), kill)));
+            let streams = (self.outputs.begin(rank), &self.spool);
+            let process = hosts.spawn(rank, incarnation, environment, recovery, streams);
+            self.process(rank).target = Some(Target::Elsewhere(process));
+            self.steps.reaped[rank as usize].store(false, Ordering::Release);
+            return Ok(());
+        }
+        self.memory.set_recovery(rank, &recovery)?;
+        let fd = self.memory.fd();
+        let attach = JobMemory::environment(fd.as_raw_fd(), rank, incarnation, kill.as_deref());
+        environment.extend(attach.into_iter().map(|(name, value)| (name.to_owned(), value)));
         let (program, args) = (&self.program, &self.args);
-        let mut spawned = Launch { program, args, environment, memory: fd, fed: rank == 0 }
+        let mut spawned = Launch { program, args, base: None, environment, memory: fd, fed: rank == 0 }
             .spawn()
             .map_err(|error| JobError::Program { program: self.program.clone(), error })?;
         let target = Target::of(&spawned).map_err(JobError::system("watch a process"))?;
@@ -83,12 +99,25 @@ impl Job {
             }
             Happened::Noticed { rank, line } => self.noticed(rank, line),
             Happened::Ended(ended) => self.ended(ended)?,
+            Happened::CannotSpawn { error } => {
+                return Err(JobError::Program { program: self.program.clone(), error });
+            }
+            Happened::HostLost { ranks, why } => self.host_lost(ranks, &why),
             Happened::Lost { rank, error } => {
                 self.news.warn(format!("rank {rank} cannot be watched any more"));
                 return Err(JobError::System { what: "watch a process", error });
             }
         }
         Ok(())
+    }
+
+    /// A host is lost: its processes will not be heard of again, and what they had cannot be regained.
+    fn host_lost(&mut self, ranks: Range<Rank>, why: &str) {
+        ranks.for_each(|rank| self.forget_process(rank));
+        if matches!(self.phase, Phase::Running) {
+            self.news.unrecoverable(why);
+            self.end_with(UNRECOVERABLE, Signal::KILL);
+        }
     }
 
     fn noticed(&mut self, rank: Rank, line: String) {

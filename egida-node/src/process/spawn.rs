@@ -23,8 +23,10 @@ pub struct Launch<'a> {
     pub program: &'a OsStr,
     /// Its arguments.
     pub args: &'a [OsString],
-    /// What stands in its environment beside what stands in ours.
-    pub environment: Vec<(&'static str, String)>,
+    /// What its environment is made of; ours, where nothing is said.
+    pub base: Option<&'a [(OsString, OsString)]>,
+    /// What stands in its environment besides.
+    pub environment: Vec<(String, String)>,
     /// The job's memory, which it inherits under the number that the descriptor has here.
     pub memory: BorrowedFd<'a>,
     /// Whether it gets a standard input to be fed; else it reads the end of input.
@@ -59,6 +61,9 @@ impl Launch<'_> {
     pub fn spawn(self) -> io::Result<Spawned> {
         let mut command = Command::new(self.program);
         let (notices, noticed) = pipe_with(PipeFlags::CLOEXEC)?;
+        if let Some(base) = self.base {
+            command.env_clear().envs(base.iter().map(|(name, value)| (name, value)));
+        }
         command.args(self.args).envs(self.environment).process_group(0);
         command.env(ENV_NOTICE_FD, noticed.as_raw_fd().to_string());
         command.stdin(if self.fed { Stdio::piped() } else { Stdio::null() });
@@ -84,9 +89,16 @@ impl Launch<'_> {
 
 /// Whom to signal: a process that is not reaped yet, or is and then is left alone.
 #[derive(Debug)]
-pub struct Target {
-    pidfd: OwnedFd,
-    group: Pid,
+pub enum Target {
+    /// On this host.
+    Here {
+        /// The process.
+        pidfd: OwnedFd,
+        /// What it started in its group.
+        group: Pid,
+    },
+    /// On another.
+    Elsewhere(crate::hosts::RemoteProcess),
 }
 
 impl Target {
@@ -95,14 +107,19 @@ impl Target {
     /// # Errors
     /// [`io::Error`] where there are no descriptors left.
     pub fn of(spawned: &Spawned) -> io::Result<Self> {
-        Ok(Self { pidfd: spawned.pidfd.try_clone()?, group: Pid::from_child(&spawned.child) })
+        Ok(Self::Here { pidfd: spawned.pidfd.try_clone()?, group: Pid::from_child(&spawned.child) })
     }
 
     /// Sends a signal to the process and to what it started in its group. One that has ended is no error.
     pub fn signal(&self, signal: Signal) {
-        // Through the descriptor first: it can never mean another process that got the same number.
-        if pidfd_send_signal(&self.pidfd, signal).is_ok() {
-            let _ = kill_process_group(self.group, signal);
+        match self {
+            // Through the descriptor first: it can never mean another process that got the same number.
+            Self::Here { pidfd, group } => {
+                if pidfd_send_signal(pidfd, signal).is_ok() {
+                    let _ = kill_process_group(*group, signal);
+                }
+            }
+            Self::Elsewhere(process) => process.signal(signal),
         }
     }
 }

@@ -28,6 +28,18 @@ pub enum Happened {
     },
     /// It ended; all that it wrote was reported before.
     Ended(Ended),
+    /// It could not be started, on another host.
+    CannotSpawn {
+        /// Why not.
+        error: io::Error,
+    },
+    /// A host of the job is lost, with all of its ranks.
+    HostLost {
+        /// Its ranks.
+        ranks: std::ops::Range<Rank>,
+        /// Which, and why.
+        why: String,
+    },
     /// The system does not let us watch it any more.
     Lost {
         /// Whose process.
@@ -83,7 +95,8 @@ impl From<ExitStatus> for How {
 
 /// How many bytes of a stream may wait for release before its writer must wait.
 pub const WINDOW_BYTES: usize = 1 << 20;
-const CHUNK_BYTES: usize = 1 << 16;
+/// How much room a reader takes at once.
+pub const CHUNK_BYTES: usize = 1 << 16;
 const LINE_LIMIT_BYTES: usize = 1 << 16;
 
 /// What the watching of a stream has in common with whoever releases its output.
@@ -97,6 +110,20 @@ impl Default for Window {
 }
 
 impl Window {
+    /// Without any room.
+    #[must_use]
+    pub fn closed() -> Self {
+        Self(Semaphore::new(0))
+    }
+
+    /// Takes the room for a chunk, for a reader on another host.
+    pub async fn take_chunk(&self) {
+        // Nobody ever closes it.
+        if let Ok(permits) = self.0.acquire_many(CHUNK_BYTES as u32).await {
+            permits.forget();
+        }
+    }
+
     /// Makes room for so many bytes again.
     pub fn give_back(&self, bytes: usize) {
         self.0.add_permits(bytes);

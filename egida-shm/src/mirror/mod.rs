@@ -99,6 +99,9 @@ struct Peer {
 }
 
 impl Mirror {
+    /// The first byte of the message after which there may be much to send.
+    pub const VIEW: u8 = wire::VIEW;
+
     pub(crate) fn new(memory: Arc<Memory>, side: Side) -> Self {
         let ranks = memory.ranks();
         let all = 0..ranks;

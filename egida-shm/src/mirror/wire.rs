@@ -15,6 +15,9 @@ use egida_core::wire::{Reader, WireError, put_varint};
 use crate::layout::LogName;
 use crate::log::FrameKind;
 
+/// The first byte of a [`Message::View`].
+pub const VIEW: u8 = 1;
+
 /// Bytes of a frame's message before its content.
 pub const FRAME_HEAD_BYTES: usize = 10;
 
@@ -56,7 +59,7 @@ impl<'a> Message<'a> {
             return frame(reader.rest());
         }
         let message = match kind {
-            1 => Self::View { view: reader.varint()?, wants: wants(&mut reader)? },
+            VIEW => Self::View { view: reader.varint()?, wants: wants(&mut reader)? },
             2 => Self::Begin { log: log(reader.varint()?)?, from: place(&mut reader)? },
             4 => Self::Reader {
                 source: reader.rank()?,
@@ -81,7 +84,7 @@ impl<'a> Message<'a> {
         match self {
             Self::View { view, wants } => {
                 let wants = wants.iter().flat_map(|(tag, place)| [*tag, place.number, place.bytes]);
-                put(1, &mut [*view].into_iter().chain(wants));
+                put(VIEW, &mut [*view].into_iter().chain(wants));
             }
             Self::Begin { log, from } => put(2, &mut [log.tag(), from.number, from.bytes].into_iter()),
             Self::Frame { log, kind, content } => {
