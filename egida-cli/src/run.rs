@@ -183,6 +183,9 @@ fn plan(args: RunArgs, linked: impl FnOnce(&Path) -> Option<String>) -> Result<P
     };
     let hosting = hosting(args.hosts, args.hostfile, args.launcher, args.address, args.ranks)
         .map_err(|error| format!("egida: {error}"))?;
+    if hosting.is_some() && args.prefault.is_some() {
+        return Err("egida: `--prefault` is for jobs on one host".to_owned());
+    }
     if hosting.is_some() && options.trace.is_some() {
         return Err("egida: `--trace` is for jobs on one host: each host has a clock of its own".to_owned());
     }

@@ -100,7 +100,7 @@ impl Framer {
     ///
     /// # Errors
     /// [`Broken`]; nothing that follows can be told from garbage then.
-    pub fn next(&mut self) -> Result<Option<&[u8]>, Broken> {
+    pub fn take(&mut self) -> Result<Option<&[u8]>, Broken> {
         let rest = &self.bytes[self.from..self.to];
         let Some((len, checksum)) = head(rest)? else { return Ok(None) };
         let Some(message) = rest.get(HEAD_BYTES..HEAD_BYTES + len) else { return Ok(None) };
@@ -153,7 +153,7 @@ mod tests {
     use super::*;
 
     fn all(framer: &mut Framer) -> Vec<Vec<u8>> {
-        std::iter::from_fn(|| framer.next().unwrap().map(<[u8]>::to_vec)).collect()
+        std::iter::from_fn(|| framer.take().unwrap().map(<[u8]>::to_vec)).collect()
     }
 
     proptest! {
@@ -186,7 +186,7 @@ mod tests {
             stream[at] ^= 1 << bit;
             let mut framer = Framer::default();
             framer.push(&stream);
-            prop_assert_eq!(framer.next().map(|_| ()), Err(Broken::Checksum));
+            prop_assert_eq!(framer.take().map(|_| ()), Err(Broken::Checksum));
         }
     }
 
@@ -218,6 +218,6 @@ mod tests {
     fn an_impossible_length_is_refused() {
         let mut framer = Framer::default();
         framer.push(&[0xFF; HEAD_BYTES]);
-        assert_eq!(framer.next(), Err(Broken::Length(u32::MAX)));
+        assert_eq!(framer.take(), Err(Broken::Length(u32::MAX)));
     }
 }

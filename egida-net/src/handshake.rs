@@ -115,7 +115,8 @@ fn opening(from: u32, to: u32) -> io::Result<[u8; OPENING_BYTES]> {
 
 fn hash(key: &JobKey, side: &[u8], caller: &[u8], called: &[u8]) -> Hmac<Sha256> {
     // A key of any length will do for this hash, so that it is never refused.
-    let hash = Hmac::<Sha256>::new_from_slice(key.bytes()).unwrap_or_else(|_| unreachable!("any key will do"));
+    let hash =
+        Hmac::<Sha256>::new_from_slice(key.bytes()).unwrap_or_else(|_| unreachable!("any key will do"));
     hash.chain_update(side).chain_update(caller).chain_update(called)
 }
 

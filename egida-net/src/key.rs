@@ -63,6 +63,9 @@ impl fmt::Debug for JobKey {
 }
 
 /// Random bytes of the system's.
+///
+/// # Errors
+/// [`io::Error`] where there are none.
 pub fn random() -> io::Result<[u8; SECRET_BYTES]> {
     let mut bytes = [0; SECRET_BYTES];
     File::open("/dev/urandom")?.read_exact(&mut bytes)?;

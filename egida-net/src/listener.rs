@@ -92,7 +92,8 @@ mod tests {
         let address = SocketAddr::new(Ipv4Addr::LOCALHOST.into(), listener.port());
         let mut strangers: Vec<_> = (0..200).map(|_| TcpStream::connect(address).unwrap()).collect();
         for stranger in &mut strangers {
-            let _ = stranger.write_all(b"GET / HTTP/1.1\r\n\r\n, and enough more to be as long as an opening is");
+            let _ =
+                stranger.write_all(b"GET / HTTP/1.1\r\n\r\n, and enough more to be as long as an opening is");
         }
         let deadline = Instant::now() + Duration::from_secs(20);
         let mut stream = loop {

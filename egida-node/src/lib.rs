@@ -12,7 +12,9 @@
 //!                    storage::Writer --> storage::Backend (local disk, NFS disk, your own)
 //! ```
 //!
-//! What it does not do: it takes no part in sending and receiving, which ranks do among themselves; it keeps no state that
+//! A job on several [`hosts`] has a daemon on each, and the launcher as the one that writes, shows and recovers.
+//!
+//! What it does not do: it takes no part in sending and receiving on one host, which ranks do among themselves; it keeps no state that
 //! a job needs beyond the launcher's own death, since all ranks die with it.
 //!
 //! `unsafe` is confined to one module, what a child does between fork and exec.

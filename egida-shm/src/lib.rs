@@ -11,6 +11,9 @@
 //!   JournalReader  <--------  segments of logs  <-- append                (other ranks read them)
 //! ```
 //!
+//! A [`Mirror`] keeps such a memory and that of another host the same, as far as ranks of one read what those of the other
+//! write; what it says and hears goes over whatever connection there is.
+//!
 //! This crate decides nothing: which records may be reclaimed, what a new incarnation skips, when a store is flushed is
 //! told to it. It keeps no thread and takes no lock that a dead process could hold.
 

@@ -32,7 +32,7 @@ impl End {
 
     fn take(&mut self, bytes: &[u8]) {
         self.framer.push(bytes);
-        while let Some(message) = self.framer.next().unwrap() {
+        while let Some(message) = self.framer.take().unwrap() {
             self.mirror.take(message).unwrap();
         }
     }
@@ -53,7 +53,8 @@ impl Pair {
     /// Rank 0 on one host, rank 1 on the other.
     fn new(limit_bytes: u64) -> Self {
         let hosts = |here, there| Side::Hosts { here, there };
-        let (a, b) = (End::new(2, limit_bytes, hosts(0..1, 1..2)), End::new(2, limit_bytes, hosts(1..2, 0..1)));
+        let (a, b) =
+            (End::new(2, limit_bytes, hosts(0..1, 1..2)), End::new(2, limit_bytes, hosts(1..2, 0..1)));
         a.job.set_hosts(0..1, std::slice::from_ref(&(1..2)));
         b.job.set_hosts(1..2, std::slice::from_ref(&(0..1)));
         Self { a, b }
@@ -229,7 +230,12 @@ fn a_channel_that_begins_anew_is_never_mixed_with_what_was_under_way() {
     assert_eq!(reader.rewind(0), 0);
     reader.leave();
     let mut read = Vec::new();
-    while let Some(arrival) = { reader.enter(); let arrival = reader.arrival(0).unwrap(); reader.leave(); arrival } {
+    while let Some(arrival) = {
+        reader.enter();
+        let arrival = reader.arrival(0).unwrap();
+        reader.leave();
+        arrival
+    } {
         assert_eq!(arrival.header.len, 100, "a record of before");
         reader.advance(0);
         read.push(arrival.header.ssn);
@@ -239,8 +245,10 @@ fn a_channel_that_begins_anew_is_never_mixed_with_what_was_under_way() {
 
 #[test]
 fn the_launcher_has_the_journal_of_a_rank_before_it_hears_of_its_end() {
-    let (mut host, mut launcher) =
-        (End::new(2, 64 * MIB, Side::ToLauncher { here: 1..2 }), End::new(2, 64 * MIB, Side::ToHost { there: 1..2 }));
+    let (mut host, mut launcher) = (
+        End::new(2, 64 * MIB, Side::ToLauncher { here: 1..2 }),
+        End::new(2, 64 * MIB, Side::ToHost { there: 1..2 }),
+    );
     launcher.job.begin_incarnation(1, 1);
     let mut driver = rank(&host.job, 1);
     let log = |driver: &mut ShmDriver, from: u64, to: u64| {

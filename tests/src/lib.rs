@@ -16,6 +16,7 @@
 //!   of each.
 //! * [`plan`] selects the runs that are made.
 //! * [`job`] starts a run and never waits longer than it says.
+//! * [`network`] lays out hosts on one machine.
 //! * [`report`] reads what the launcher says about deaths and recoveries.
 //! * [`oracle`] judges programs with more than one legal output.
 //! * [`verdict`] puts it together.
@@ -27,6 +28,7 @@
 
 pub mod installation;
 pub mod job;
+pub mod network;
 pub mod oracle;
 pub mod plan;
 pub mod processes;

@@ -138,6 +138,7 @@ impl<D: Driver> Engine<D> {
             payload(self.driver.whole_payload(source).unwrap_or_default());
         }
         self.driver.advance(source);
+        self.driver.finished(source, ssn + 1);
         if !self.stack.keeps_sent() {
             self.driver.release(source, ssn + 1);
         }

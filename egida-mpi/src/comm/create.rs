@@ -237,7 +237,7 @@ fn part(wishes: &[Wish], color: c_int, parent: &Group) -> Group {
     Group::new(members.into_iter().map(|(_, member)| member).collect())
 }
 
-/// `MPI_Comm_split_type`. All ranks of a job share the memory of one machine; nothing more is known of its hardware.
+/// `MPI_Comm_split_type`. The ranks of a host share its memory; nothing more is known of its hardware.
 pub unsafe fn split_type(
     comm: MPI_Comm,
     split_type: c_int,
@@ -251,7 +251,7 @@ pub unsafe fn split_type(
             return Err(crate::status::null("the new communicator"));
         }
         let color = match split_type {
-            MPI_COMM_TYPE_SHARED => 0,
+            MPI_COMM_TYPE_SHARED => world::with(|world| world.first_of_host() as c_int),
             MPI_UNDEFINED
             | MPI_COMM_TYPE_HW_GUIDED
             | MPI_COMM_TYPE_HW_UNGUIDED

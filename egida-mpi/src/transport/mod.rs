@@ -7,6 +7,7 @@ use egida_core::crash::Failpoint;
 use egida_core::driver::Driver;
 use egida_core::engine::{Engine, OnDivergence};
 use egida_core::fault::Fault;
+use egida_core::ids::Rank;
 use egida_core::recovery::RecoveryImage;
 use egida_core::setting::Setting;
 use egida_core::stack::Scope;
@@ -103,6 +104,10 @@ impl World for Engine<ShmDriver> {
 
     fn replays(&self) -> bool {
         self.stack().scope() != Scope::Nothing
+    }
+
+    fn first_of_host(&self) -> Rank {
+        self.driver_ref().first_of_host()
     }
 }
 

@@ -47,6 +47,11 @@ pub trait World: Api + Send {
     /// Whether the protocol re-executes a rank: then what the process reads from outside is an event, and files that it
     /// writes are written again.
     fn replays(&self) -> bool;
+
+    /// The first rank of those that share this host's memory. It is the same in every life of a rank.
+    fn first_of_host(&self) -> Rank {
+        0
+    }
 }
 
 /// Attaches to the launcher, if one started the program. Runs before `main`, so that what the program reads from outside

@@ -78,7 +78,9 @@ pub fn run(launcher: SocketAddr, me: u32) -> Result<(), DaemonError> {
     let known = Arc::clone(&links);
     let welcome = move |from: u32, stream: TcpStream| {
         // Who calls before we know whom to expect calls again.
-        if let Some((_, link)) = known.get().and_then(|links| links.iter().find(|(number, _)| *number == from)) {
+        if let Some((_, link)) =
+            known.get().and_then(|links| links.iter().find(|(number, _)| *number == from))
+        {
             link.attach(stream);
         }
     };
@@ -231,7 +233,8 @@ impl Daemon {
         let mirror = memory.mirror(Side::ToLauncher { here });
         let launcher = Link::start("the launcher".to_owned(), mirror, Some(call), ears).map_err(system)?;
         launcher.attach(stream);
-        let all = connected.iter().map(|(_, link)| link.clone()).chain([launcher.clone()]).collect::<Vec<_>>();
+        let all =
+            connected.iter().map(|(_, link)| link.clone()).chain([launcher.clone()]).collect::<Vec<_>>();
         let _ = links.set(connected);
         if let Err(denied) = randomization_off() {
             tracing::warn!(%denied, "addresses stay random");
@@ -298,7 +301,8 @@ impl Daemon {
                 }
             }
             Order::Grant { rank, incarnation, is_err, bytes } => {
-                if let Some(running) = self.running(rank).filter(|running| running.incarnation == incarnation) {
+                if let Some(running) = self.running(rank).filter(|running| running.incarnation == incarnation)
+                {
                     let Windows { out, err } = &*running.windows;
                     if is_err { err } else { out }.give_back(bytes as usize);
                 }

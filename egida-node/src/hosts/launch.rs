@@ -178,7 +178,10 @@ impl Hosts {
         let _ = found.set(Arc::clone(&hosts));
         let watched = Arc::clone(&hosts);
         let body = move || watched.watch_starters();
-        thread::Builder::new().name("egida-hosts".to_owned()).spawn(body).map_err(system("start a thread"))?;
+        thread::Builder::new()
+            .name("egida-hosts".to_owned())
+            .spawn(body)
+            .map_err(system("start a thread"))?;
         Ok(hosts)
     }
 
@@ -213,7 +216,8 @@ impl Hosting {
         // The address from which the system would send there; nothing is sent. A user's name is for ssh alone.
         let name = host.rsplit('@').next().unwrap_or(host);
         let to = named(name)?;
-        let any = if to.is_ipv4() { IpAddr::from(Ipv4Addr::UNSPECIFIED) } else { Ipv6Addr::UNSPECIFIED.into() };
+        let any =
+            if to.is_ipv4() { IpAddr::from(Ipv4Addr::UNSPECIFIED) } else { Ipv6Addr::UNSPECIFIED.into() };
         let local = UdpSocket::bind((any, 0)).and_then(|socket| {
             socket.connect((to.ip(), 9))?;
             socket.local_addr()
@@ -243,8 +247,10 @@ impl Hosting {
     }
 
     fn command(&self, name: &str, at: u32, launcher: SocketAddr) -> Vec<OsString> {
-        let egida = std::env::current_exe().map_or_else(|_| "egida".into(), std::path::PathBuf::into_os_string);
-        let daemon = ["daemon", "--host", &at.to_string(), "--launcher", &launcher.to_string()].map(OsString::from);
+        let egida =
+            std::env::current_exe().map_or_else(|_| "egida".into(), std::path::PathBuf::into_os_string);
+        let daemon =
+            ["daemon", "--host", &at.to_string(), "--launcher", &launcher.to_string()].map(OsString::from);
         let is_here = matches!(name, "localhost" | "127.0.0.1" | "::1");
         let mut words: Vec<OsString> = match &self.starter {
             Some(words) => words.iter().map(OsString::from).collect(),

@@ -8,7 +8,8 @@
 //!
 //! What a mirror sends has its source in memory, and the other end says from where on it wants it. What is told besides is
 //! numbered, and kept until the other end has it. It goes out after everything that stood in this host's journals when it was
-//! told: who hears that a rank has ended has that rank's journal.
+//! told: who hears that a rank has ended has that rank's journal. Where the launcher drops what a mirror sends, because the views
+//! differ, it drops what is told after it as well; with the next view everything is told again that is not confirmed.
 //!
 //! A connection is lost when the system says so, when its bytes are garbled, or when a newer one is made. What was under way
 //! on it counts as never sent.
@@ -59,12 +60,18 @@ pub struct Call {
     pub to: u32,
 }
 
+/// Takes a message.
+type Receive = Box<dyn Fn(&[u8]) + Send + Sync>;
+
+/// Learns why.
+type Fail = Box<dyn Fn(String) + Send + Sync>;
+
 /// What a link does with what it hears.
 pub struct Ears {
     /// Takes what was told. It may block.
-    pub receive: Box<dyn Fn(&[u8]) + Send + Sync>,
+    pub receive: Receive,
     /// Learns, at most once, why there is no link any more.
-    pub fail: Box<dyn Fn(String) + Send + Sync>,
+    pub fail: Fail,
 }
 
 struct Shared {
@@ -91,6 +98,13 @@ struct Told {
     heard: u64,
     /// The last that the other end was told has come, on this connection.
     confirmed: u64,
+}
+
+impl Told {
+    /// Has everything sent again that the other end may not have.
+    fn send_again(&mut self) {
+        self.sent = self.kept.front().map_or(self.last, |(number, _)| number - 1);
+    }
 }
 
 struct Connection {
@@ -144,7 +158,7 @@ impl Link {
             connection.number += 1;
             mirror.connected();
             let mut told = lock(&self.0.told);
-            told.sent = told.kept.front().map_or(told.last, |(number, _)| number - 1);
+            told.send_again();
             told.confirmed = 0;
             connection.number
         };
@@ -232,11 +246,7 @@ impl Link {
             let since = connection.since;
             if since.elapsed() > PATIENCE {
                 drop(connection);
-                self.fail(format!(
-                    "there is no connection to {} for {} s",
-                    self.0.name,
-                    PATIENCE.as_secs()
-                ));
+                self.fail(format!("there is no connection to {} for {} s", self.0.name, PATIENCE.as_secs()));
                 return;
             }
             let Some(Call { address, key, from, to }) = call else {
@@ -384,7 +394,7 @@ impl Link {
         }
         let mut is_for_sender = false;
         loop {
-            let message = match framer.next() {
+            let message = match framer.take() {
                 Ok(Some(message)) => message,
                 Ok(None) => break,
                 Err(error) => {
@@ -393,6 +403,8 @@ impl Link {
                 }
             };
             match message.split_first() {
+                // What it comes after was dropped; it is sent again with that.
+                Some((&TOLD, _)) if !mirror.is_heard() => {}
                 Some((&TOLD, rest)) => {
                     let Some((at, rest)) = rest.split_first_chunk() else { return Ok(false) };
                     let mut told = lock(&self.0.told);
@@ -415,7 +427,10 @@ impl Link {
                 }
                 _ => {
                     mirror.take(message)?;
-                    is_for_sender |= message.first() == Some(&Mirror::VIEW);
+                    if message.first() == Some(&Mirror::VIEW) {
+                        lock(&self.0.told).send_again();
+                        is_for_sender = true;
+                    }
                 }
             }
         }

@@ -54,7 +54,8 @@ pub fn parse_file(text: &str) -> Result<Vec<Host>, ListError> {
         let mut words = line.split_whitespace();
         let mut found = host(words.next().unwrap_or_default())?;
         for word in words {
-            let slots = word.strip_prefix("slots=").and_then(|slots| slots.parse().ok()).filter(|&slots| slots > 0);
+            let slots =
+                word.strip_prefix("slots=").and_then(|slots| slots.parse().ok()).filter(|&slots| slots > 0);
             found.slots = Some(slots.ok_or_else(|| ListError::Word(line.to_owned()))?);
         }
         Ok(found)
@@ -77,7 +78,8 @@ fn host(word: &str) -> Result<Host, ListError> {
     if name.is_empty() || name.starts_with('-') || name.contains(char::is_whitespace) {
         return Err(wrong());
     }
-    let slots = slots.map(|slots| slots.parse().ok().filter(|&slots| slots > 0).ok_or_else(wrong)).transpose()?;
+    let slots =
+        slots.map(|slots| slots.parse().ok().filter(|&slots| slots > 0).ok_or_else(wrong)).transpose()?;
     Ok(Host { name: name.to_owned(), slots })
 }
 

@@ -74,6 +74,9 @@ const FED_BYTES: usize = 256 << 10;
 /// How long daemons may take to leave.
 const LEAVE_LIMIT: Duration = Duration::from_secs(3);
 
+/// Why a host could not do what it was ordered to; nothing where it did.
+type Answer = Option<String>;
+
 /// A host did not do what it was ordered to.
 #[derive(Debug, Error)]
 pub enum OrderError {
@@ -101,7 +104,8 @@ pub enum OrderError {
 pub struct Hosts {
     hosts: Vec<AtHost>,
     memory: JobMemory,
-    tickets: Mutex<HashMap<Ticket, (usize, oneshot::Sender<Option<String>>)>>,
+    /// Who waits for which host to have carried out what.
+    tickets: Mutex<HashMap<Ticket, (usize, oneshot::Sender<Answer>)>>,
     next_ticket: AtomicU64,
     view: AtomicU64,
     is_leaving: AtomicBool,
@@ -264,7 +268,7 @@ impl Hosts {
     }
 
     /// Orders something of all hosts.
-    fn ask(&self, order: impl Fn(Ticket) -> Order) -> Vec<(usize, oneshot::Receiver<Option<String>>)> {
+    fn ask(&self, order: impl Fn(Ticket) -> Order) -> Vec<(usize, oneshot::Receiver<Answer>)> {
         let ask = |(at, host): (usize, &AtHost)| {
             let ticket = self.next_ticket.fetch_add(1, Ordering::AcqRel);
             let (answer, answered) = oneshot::channel();
@@ -275,10 +279,7 @@ impl Hosts {
         self.hosts.iter().enumerate().map(ask).collect()
     }
 
-    async fn answered(
-        &self,
-        answers: Vec<(usize, oneshot::Receiver<Option<String>>)>,
-    ) -> Result<(), OrderError> {
+    async fn answered(&self, answers: Vec<(usize, oneshot::Receiver<Answer>)>) -> Result<(), OrderError> {
         for (at, answer) in answers {
             let name = self.hosts[at].name.clone();
             match answer.await {
@@ -307,9 +308,9 @@ impl Hosts {
                 Happened::Ended(Ended { rank, how, at: Instant::now() })
             }
             Tale::Lost { rank, why } => Happened::Lost { rank, error: io::Error::other(why) },
-            Tale::CannotSpawn { number, why, .. } => {
+            Tale::CannotSpawn { rank, number, why } => {
                 let error = number.map_or_else(|| io::Error::other(why), io::Error::from_raw_os_error);
-                Happened::CannotSpawn { error }
+                Happened::CannotSpawn { rank, error }
             }
             Tale::Fed { incarnation, bytes } => {
                 let fed = lock(&self.fed);
@@ -336,8 +337,10 @@ impl Hosts {
         let rank = match happened {
             Happened::Wrote(chunk) => chunk.rank,
             Happened::Ended(ended) => ended.rank,
-            Happened::Noticed { rank, .. } | Happened::Lost { rank, .. } => *rank,
-            Happened::CannotSpawn { .. } | Happened::HostLost { .. } => return true,
+            Happened::Noticed { rank, .. }
+            | Happened::Lost { rank, .. }
+            | Happened::CannotSpawn { rank, .. } => *rank,
+            Happened::HostLost { .. } => return true,
         };
         self.hosts[at].ranks.contains(&rank)
     }

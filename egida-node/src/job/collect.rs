@@ -82,9 +82,8 @@ impl Steps {
             }
             None => {
                 tokio::task::spawn_blocking(move || {
-                    let change = |&(rank, fate)| {
-                        change_memory(&memory, rank, fate, |rank| blocked(&reaped, rank))
-                    };
+                    let change =
+                        |&(rank, fate)| change_memory(&memory, rank, fate, |rank| blocked(&reaped, rank));
                     ranks.iter().try_for_each(change)
                 })
                 .await??;

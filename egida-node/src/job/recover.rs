@@ -87,8 +87,9 @@ impl Network for Job {
             Action::Recovered { .. } | Action::Commit(_) => {}
             Action::End(end) => self.end(&end),
             Action::Seal { .. } => {
-                // A new round seals all that an unfinished one was about.
-                self.queue.clear();
+                // A new round seals all that an unfinished one was about. One that has come to its announcement is over
+                // for the coordinator; on other hosts that takes a while, in which those who hear of it may end.
+                self.queue.retain(|action| matches!(action, Action::Announce { .. } | Action::Start { .. }));
                 self.queue.push_back(action);
             }
             Action::Persist { .. }

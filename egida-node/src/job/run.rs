@@ -201,6 +201,7 @@ impl Job {
             let Some(happened) = self.happened.recv().await else { break };
             match happened {
                 Happened::Ended(ended) => self.forget_process(ended.rank),
+                Happened::CannotSpawn { rank, .. } => self.forget_process(rank),
                 Happened::HostLost { ranks, .. } => ranks.for_each(|rank| self.forget_process(rank)),
                 _ => {}
             }

@@ -99,7 +99,8 @@ impl Job {
             }
             Happened::Noticed { rank, line } => self.noticed(rank, line),
             Happened::Ended(ended) => self.ended(ended)?,
-            Happened::CannotSpawn { error } => {
+            Happened::CannotSpawn { rank, error } => {
+                self.forget_process(rank);
                 return Err(JobError::Program { program: self.program.clone(), error });
             }
             Happened::HostLost { ranks, why } => self.host_lost(ranks, &why),

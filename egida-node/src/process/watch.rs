@@ -30,6 +30,8 @@ pub enum Happened {
     Ended(Ended),
     /// It could not be started, on another host.
     CannotSpawn {
+        /// Whose process.
+        rank: Rank,
         /// Why not.
         error: io::Error,
     },

@@ -158,6 +158,12 @@ impl ShmDriver {
         self.trace.as_mut().and_then(TraceFile::take_trouble)
     }
 
+    /// The first rank of this host.
+    #[must_use]
+    pub fn first_of_host(&self) -> Rank {
+        (0..self.memory.ranks()).find(|&rank| !self.memory.is_elsewhere(rank)).unwrap_or(self.rank)
+    }
+
     /// This process's rank.
     #[must_use]
     pub fn rank(&self) -> Rank {

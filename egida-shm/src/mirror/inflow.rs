@@ -114,7 +114,8 @@ impl Inflow {
         let mut bytes = 0;
         match (kind, self.name) {
             (FrameKind::Record, LogName::Channel(..)) if before.bytes == 0 => {
-                let head = HeadBytes::read(content).map_err(|error| self.name.garbage(before.number, error))?;
+                let head =
+                    HeadBytes::read(content).map_err(|error| self.name.garbage(before.number, error))?;
                 if head.header.ssn != before.number {
                     return Err(self.malformed("the number of another record"));
                 }
@@ -141,13 +142,7 @@ impl Inflow {
         Ok(())
     }
 
-    fn append(
-        &mut self,
-        memory: &Memory,
-        kind: FrameKind,
-        content: &[u8],
-        number: u64,
-    ) -> Result<(), Fault> {
+    fn append(&mut self, memory: &Memory, kind: FrameKind, content: &[u8], number: u64) -> Result<(), Fault> {
         let reclaims = match self.name {
             LogName::Channel(from, to) => Some(Reclaims::finished(&memory.channel(from, to).reader)),
             LogName::Lane(..) | LogName::Journal(_) => None,

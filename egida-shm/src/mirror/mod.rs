@@ -86,11 +86,15 @@ pub struct Mirror {
     /// Channels whose reader's line is told, and as it was told last.
     readers: Vec<(Rank, Rank, [u64; 3])>,
     heads: Vec<Position>,
-    reports: Vec<(Rank, Option<(u64, Vec<u64>)>)>,
+    /// Ranks whose report is told, and as it was told last.
+    reports: Vec<(Rank, Option<Report>)>,
     stable: Vec<[Position; MAX_STORES]>,
     frames: Vec<Frame>,
     text: Vec<u8>,
 }
+
+/// An incarnation, and what it reports.
+type Report = (u64, Vec<u64>);
 
 #[derive(Debug)]
 struct Peer {
@@ -184,6 +188,13 @@ impl Mirror {
     /// Whether both ends have made the same changes, as far as this one knows.
     fn agrees(&self) -> bool {
         self.peer.as_ref().is_some_and(|peer| peer.view == self.view)
+    }
+
+    /// Whether what the other end tells beside the mirror's messages may be believed: at the launcher, only where those messages
+    /// are, since it was told after them.
+    #[must_use]
+    pub fn is_heard(&self) -> bool {
+        !matches!(self.side, Side::ToHost { .. }) || self.agrees()
     }
 
     /// Takes up what the other end wants, where that is known under this view.
@@ -290,7 +301,9 @@ impl Mirror {
         if matches!(self.side, Side::ToHost { .. }) {
             for (rank, (told, slot)) in (0..).zip(self.stable.iter_mut().zip(self.memory.rank_slots())) {
                 let now = positions(&slot.stable);
-                for (store, (told, now)) in (0..).zip(told.iter_mut().zip(now)).filter(|(_, (a, b))| **a != *b) {
+                for (store, (told, now)) in
+                    (0..).zip(told.iter_mut().zip(now)).filter(|(_, (a, b))| **a != *b)
+                {
                     *told = now;
                     tell(Message::Stable { rank, store, position: now });
                     any = true;
@@ -370,7 +383,8 @@ impl Mirror {
             Message::Reader { source, reader, words } => {
                 self.check(&[source, reader])?;
                 let line = &self.memory.channel(source, reader).reader;
-                for (slot, word) in [&line.acknowledged, &line.depends, &line.released].into_iter().zip(words) {
+                for (slot, word) in [&line.acknowledged, &line.depends, &line.released].into_iter().zip(words)
+                {
                     slot.store(word, Ordering::Release);
                 }
             }

@@ -67,11 +67,17 @@ impl<'a> Message<'a> {
                 words: [reader.varint()?, reader.varint()?, reader.varint()?],
             },
             5 => Self::Head { rank: reader.rank()?, position: reader.varint()? },
-            6 => Self::State { rank: reader.rank()?, incarnation: reader.varint()?, words: all(&mut reader)? },
+            6 => {
+                Self::State { rank: reader.rank()?, incarnation: reader.varint()?, words: all(&mut reader)? }
+            }
             7 => Self::Stable { rank: reader.rank()?, store: reader.byte()?, position: reader.varint()? },
             _ => return Err(WireError::Malformed("an unknown kind of message")),
         };
-        if reader.rest().is_empty() { Ok(message) } else { Err(WireError::Malformed("more than its message")) }
+        if reader.rest().is_empty() {
+            Ok(message)
+        } else {
+            Err(WireError::Malformed("more than its message"))
+        }
     }
 
     /// Writes a message other than a frame.

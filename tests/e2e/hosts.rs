@@ -1,0 +1,228 @@
+//! Jobs on two hosts: the same programs, protocols and deaths as on one, and connections that break.
+//!
+//! What a program ends with on one host, undisturbed, is what it must end with here.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex, OnceLock, RwLock};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use egida_e2e::job::{Finished, Job};
+use egida_e2e::network::network;
+use egida_e2e::plan::{Run, runs};
+use egida_e2e::processes::{descendants, outlive, signal};
+use egida_e2e::programs::{PROGRAMS, Program};
+use egida_e2e::protocols::{CAUSAL, FailureUnit, NONE, PROTOCOLS, Protocol};
+use egida_e2e::schedules::SCHEDULES;
+use egida_e2e::verdict::{self, UNRECOVERABLE, Undisturbed};
+use libtest_mimic::{Arguments, Failed, Trial};
+use rustix::process::{Pid, Signal};
+
+/// Of the runs on one host every so manieth is made here: each protocol, unit and schedule has its turns.
+const EVERY: usize = 29;
+
+/// What runs long enough for connections to break many times meanwhile.
+const CUT: &[Program] = &[
+    Program::outside("ring", 4, &["1500"]),
+    Program::outside("large", 3, &["3", "3000"]),
+    Program::outside("cg", 4, &["1500"]),
+];
+
+const ENDLESS_RING: Program = Program::outside("ring", 4, &["100000000"]);
+/// Held while connections are cut, and shared by jobs that are not to be cut.
+static CUTTING: RwLock<()> = RwLock::new(());
+
+const SOON: Duration = Duration::from_secs(10);
+
+fn main() {
+    let mut trials = Vec::new();
+    for program in PROGRAMS {
+        let name = format!("none/process/{}/undisturbed", program.name);
+        trials.push(trial(name, move || runs_undisturbed(program, &NONE, FailureUnit::Process)));
+        let name = format!("causal/node/{}/undisturbed", program.name);
+        trials.push(trial(name, move || runs_undisturbed(program, &CAUSAL, FailureUnit::Node)));
+    }
+    let broken = ["causal", "pessimistic-sender", "optimistic"];
+    let protocols = PROTOCOLS.iter().chain([&NONE]);
+    for protocol in protocols.filter(|protocol| protocol == &&NONE || broken.contains(&protocol.name)) {
+        for program in CUT {
+            let name = format!("{}/process/{}/connections-break", protocol.name, program.name);
+            let test = move || outlives_cuts(program, protocol).map_err(Failed::from);
+            trials.push(Trial::test(name, test).with_ignored_flag(!network().is_real()));
+        }
+    }
+    trials.push(trial("none/process/ring/ends-at-a-death".to_owned(), ends_at_a_death));
+    trials.push(trial("causal/process/ring/a-host-is-lost".to_owned(), ends_with_a_host));
+    trials.push(trial("causal/process/ring/the-launcher-is-killed".to_owned(), leaves_nothing));
+    trials.push(trial("a-program-that-is-not-there".to_owned(), names_what_is_not_there));
+    let chosen = runs().into_iter().step_by(EVERY);
+    trials.extend(chosen.map(|run| trial(run.name(), move || survives(&run))));
+    let conclusion = libtest_mimic::run(&Arguments::from_args(), trials);
+    network().remove();
+    conclusion.exit();
+}
+
+/// A job on the two hosts.
+fn on_hosts(program: &Program) -> Job {
+    network().options().into_iter().fold(Job::of(program), |job, (name, value)| job.option(name, value))
+}
+
+fn survives(run: &Run) -> Result<(), String> {
+    let reference = reference(run.program, run.protocol, run.unit)?;
+    let kills = run.schedule.kills(run.victim, &reference.counts);
+    let job = on_hosts(run.program).under(run.protocol, run.unit);
+    let ended = kills.iter().fold(job, |job, kill| job.kill(kill)).run();
+    if run.protocol.may_give_up(run.schedule.dead_at_once, run.unit) && verdict::gave_up(&ended) {
+        return Ok(());
+    }
+    verdict::same_result(run.program, &ended, &reference)
+        .and_then(|()| verdict::all_landed(&ended, &kills))
+        .and_then(|()| {
+            let replays = run.schedule.replays && !run.protocol.is_optimistic;
+            verdict::all_recovered(&ended, &kills, replays, &reference.counts)
+        })
+        .map_err(|failure| told(&failure, &ended))
+}
+
+fn runs_undisturbed(
+    program: &'static Program,
+    protocol: &'static Protocol,
+    unit: FailureUnit,
+) -> Result<(), String> {
+    let bare = reference(program, &NONE, FailureUnit::Process)?;
+    let ended = on_hosts(program).under(protocol, unit).run();
+    verdict::same_result(program, &ended, &bare).map_err(|failure| told(&failure, &ended))
+}
+
+/// All connections break again and again; under a protocol that recovers a rank dies besides.
+fn outlives_cuts(program: &'static Program, protocol: &'static Protocol) -> Result<(), String> {
+    // Made before, so that it is not cut either.
+    let reference = reference(program, protocol, FailureUnit::Process)?;
+    let mut job = on_hosts(program).under(protocol, FailureUnit::Process);
+    let kills: Vec<String> = match protocol == &NONE {
+        true => Vec::new(),
+        false => vec![format!("1@deliver:{}", reference.counts[1].deliveries.div_ceil(2))],
+    };
+    job = kills.iter().fold(job, |job, kill| job.kill(kill));
+    // Nobody else's job is to begin meanwhile: before daemons have met, a cut is an error.
+    let _alone = CUTTING.write();
+    let running = job.start();
+    started(running.pid(), program.ranks)?;
+    let cutting = Instant::now() + Duration::from_secs(2);
+    // A job may be over before; a few cuts have hit it then.
+    while Instant::now() < cutting {
+        network().cut()?;
+        thread::sleep(Duration::from_millis(15));
+    }
+    let ended = running.finish();
+    verdict::same_result(program, &ended, &reference)
+        .and_then(|()| verdict::all_landed(&ended, &kills))
+        .map_err(|failure| told(&failure, &ended))
+}
+
+/// Under `none`, a death ends the job as on one host.
+fn ends_at_a_death() -> Result<(), String> {
+    let program = PROGRAMS.iter().find(|program| program.name == "ring").ok_or("no `ring`")?;
+    let reference = reference(program, &NONE, FailureUnit::Process)?;
+    let halfway = SCHEDULES.iter().find(|schedule| schedule.name == "halfway").ok_or("no `halfway`")?;
+    let kills = halfway.kills(program.ranks - 1, &reference.counts);
+    let ended = on_hosts(program).under(&NONE, FailureUnit::Process).kill(&kills[0]).run();
+    match (ended.code(), ended.stderr.contains("rank 2")) {
+        (Some(137), true) => Ok(()),
+        _ => Err(told(&"it did not end as it should", &ended)),
+    }
+}
+
+/// A daemon is killed: the job says so and ends.
+fn ends_with_a_host() -> Result<(), String> {
+    let job = on_hosts(&ENDLESS_RING).under(&CAUSAL, FailureUnit::Process).start();
+    let children = started(job.pid(), ENDLESS_RING.ranks)?;
+    let daemon = children.iter().find(|&&pid| is_daemon(pid)).ok_or("there is no daemon")?;
+    signal(*daemon, Signal::KILL);
+    let ended = job.finish();
+    let left = outlive(&children, SOON);
+    match (ended.code(), ended.stderr.contains("is lost"), left.is_empty()) {
+        (Some(UNRECOVERABLE), true, true) => Ok(()),
+        _ => Err(told(&format!("it did not end as it should; left: {left:?}"), &ended)),
+    }
+}
+
+fn leaves_nothing() -> Result<(), String> {
+    let job = on_hosts(&ENDLESS_RING).under(&CAUSAL, FailureUnit::Process).start();
+    let children = started(job.pid(), ENDLESS_RING.ranks)?;
+    signal(job.pid(), Signal::KILL);
+    let left = outlive(&children, SOON);
+    job.finish();
+    if left.is_empty() { Ok(()) } else { Err(format!("{left:?} outlive the launcher")) }
+}
+
+fn names_what_is_not_there() -> Result<(), String> {
+    let job = on_hosts(&ENDLESS_RING).under(&CAUSAL, FailureUnit::Process);
+    let ended = job.executable("/no/such/program".as_ref()).run();
+    match (ended.code(), ended.stderr.contains("/no/such/program")) {
+        (Some(127), true) => Ok(()),
+        _ => Err(told(&"it did not end as it should", &ended)),
+    }
+}
+
+/// Waits until all ranks have begun; returns all processes of the job but the launcher.
+fn started(launcher: Pid, ranks: usize) -> Result<HashSet<Pid>, String> {
+    let deadline = Instant::now() + SOON;
+    loop {
+        let children = descendants(launcher);
+        if children.iter().filter(|&&pid| !is_daemon(pid)).count() >= ranks {
+            thread::sleep(Duration::from_millis(50));
+            return Ok(descendants(launcher));
+        }
+        if Instant::now() > deadline {
+            return Err("the ranks do not start".to_owned());
+        }
+        thread::sleep(Duration::from_millis(10));
+    }
+}
+
+fn is_daemon(pid: Pid) -> bool {
+    let line = std::fs::read(format!("/proc/{}/cmdline", pid.as_raw_nonzero())).unwrap_or_default();
+    line.split(|&byte| byte == 0).any(|word| word == b"daemon")
+}
+
+/// The undisturbed run of a program on one host, made once per protocol and unit.
+fn reference(
+    program: &'static Program,
+    protocol: &'static Protocol,
+    unit: FailureUnit,
+) -> Result<Arc<Undisturbed>, String> {
+    type Key = (&'static str, &'static [&'static str], &'static str, FailureUnit);
+    type Made = Arc<OnceLock<Result<Arc<Undisturbed>, String>>>;
+    static MADE: Mutex<Option<HashMap<Key, Made>>> = Mutex::new(None);
+
+    let key = (program.name, program.args, protocol.name, unit);
+    let made = {
+        let mut map = MADE.lock().map_err(|_| "another test panicked")?;
+        map.get_or_insert_default().entry(key).or_default().clone()
+    };
+    made.get_or_init(|| {
+        let ended = Job::of(program).under(protocol, unit).run();
+        verdict::undisturbed(program, &ended).map(Arc::new).map_err(|failure| told(&failure, &ended))
+    })
+    .clone()
+}
+
+/// A trial whose connections nobody else cuts.
+fn trial(name: String, test: impl FnOnce() -> Result<(), String> + Send + 'static) -> Trial {
+    Trial::test(name, || {
+        let _uncut = CUTTING.read();
+        test().map_err(Failed::from)
+    })
+}
+
+fn told(what: &dyn std::fmt::Display, ended: &Finished) -> String {
+    format!(
+        "{what}\nafter {:?}, with {:?}: {}\nreport: {:#?}\nstderr:\n{}",
+        ended.took,
+        ended.code(),
+        ended.command_line,
+        ended.report.events,
+        ended.stderr_tail()
+    )
+}
