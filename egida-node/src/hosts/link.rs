@@ -455,3 +455,75 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 fn wait<'a, T>(changed: &Condvar, guard: MutexGuard<'a, T>, limit: Duration) -> MutexGuard<'a, T> {
     changed.wait_timeout(guard, limit).unwrap_or_else(PoisonError::into_inner).0
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+    use std::sync::mpsc;
+
+    use egida_net::Listener;
+    use egida_shm::{JobConfig, JobMemory, Side};
+
+    use super::*;
+
+    fn memory() -> JobMemory {
+        let config = JobConfig {
+            ranks: 2,
+            ranks_per_domain: 1,
+            failure_unit_is_node: false,
+            limit_bytes: 1 << 20,
+            specification: String::new(),
+        };
+        JobMemory::create_within(&config, 1 << 30).unwrap()
+    }
+
+    /// A link whose ears hand on what they hear, and fail the test where it fails.
+    fn link(memory: &JobMemory, side: Side, call: Option<Call>) -> (Link, mpsc::Receiver<u32>) {
+        let (hear, heard) = mpsc::channel();
+        let hear = Mutex::new(hear);
+        let receive = move |bytes: &[u8]| {
+            // Who listens no longer has heard all.
+            let _ = lock(&hear).send(u32::from_le_bytes(bytes.try_into().unwrap()));
+        };
+        let fail = |why: String| panic!("{why}");
+        let ears = Ears { receive: Box::new(receive), fail: Box::new(fail) };
+        (Link::start("the other".to_owned(), memory.mirror(side), call, ears).unwrap(), heard)
+    }
+
+    #[test]
+    fn what_is_told_comes_once_and_in_order_however_often_connections_break() {
+        const MESSAGES: u32 = 3000;
+        let memories = [memory(), memory()];
+        let (called, at_called) = link(&memories[0], Side::Hosts { here: 0..1, there: 1..2 }, None);
+        let key = JobKey::random().unwrap();
+        let made = Arc::new(Mutex::new(0u64));
+        let (attach, count) = (called.clone(), Arc::clone(&made));
+        let welcome = move |_, stream: TcpStream| {
+            *lock(&count) += 1;
+            let broken = stream.try_clone().unwrap();
+            attach.attach(stream);
+            // Each lasts a little longer than the one before, so that the end is reached.
+            thread::sleep(Duration::from_micros(300 * *lock(&count)));
+            let _ = broken.shutdown(Shutdown::Both);
+        };
+        let listener = Listener::start(Ipv4Addr::LOCALHOST.into(), key.clone(), 1, welcome).unwrap();
+        let address = SocketAddr::new(Ipv4Addr::LOCALHOST.into(), listener.port());
+        let call = Call { address, key, from: 2, to: 1 };
+        let (calls, at_caller) = link(&memories[1], Side::Hosts { here: 1..2, there: 0..1 }, Some(call));
+        for number in 0..MESSAGES {
+            called.tell(number.to_le_bytes().to_vec());
+            calls.tell(number.to_le_bytes().to_vec());
+            if number % 50 == 0 {
+                thread::sleep(Duration::from_millis(1));
+            }
+        }
+        for heard in [at_called, at_caller] {
+            let all: Vec<u32> = heard.iter().take(MESSAGES as usize).collect();
+            assert!(all.into_iter().eq(0..MESSAGES));
+            assert!(heard.recv_timeout(Duration::from_millis(50)).is_err(), "one came twice");
+        }
+        assert!(*lock(&made) > 2, "connections broke");
+        calls.close();
+        called.close();
+    }
+}
