@@ -326,6 +326,10 @@ impl JobMemory {
             for word in [&reader.acknowledged, &reader.finished, &reader.left] {
                 word.store(0, Ordering::Release);
             }
+            // One on another host has what it released, but its mirror does not, of the records that are written anew.
+            if self.memory.is_elsewhere(dest) {
+                reader.released.store(0, Ordering::Release);
+            }
         }
         for segment in doomed {
             self.memory.arena().punch(segment.at, segment.bytes)?;

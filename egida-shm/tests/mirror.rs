@@ -88,6 +88,7 @@ impl Pair {
     /// Both hosts make a change, which one of them makes first.
     fn change(&mut self, view: u64, dead: Rank, change: impl Fn(&JobMemory)) {
         for end in [&mut self.b, &mut self.a] {
+            end.mirror.changing();
             change(&end.job);
             end.mirror.changed(view, dead).unwrap();
             // The other has not heard of it, and something of before is on its way.
@@ -244,6 +245,63 @@ fn a_channel_that_begins_anew_is_never_mixed_with_what_was_under_way() {
 }
 
 #[test]
+fn a_reader_whose_node_is_lost_begins_with_what_it_had_not_released() {
+    let mut pair = Pair::new(256 * MIB);
+    let mut writer = rank(&pair.a.job, 0);
+    let mut reader = rank(&pair.b.job, 1);
+    for ssn in 0..60 {
+        send(&mut writer, 1, ssn, 100_000).unwrap();
+        pair.settle();
+        assert_eq!(all(&mut reader, 0), [ssn]);
+        reader.finished(0, ssn + 1);
+        reader.release(0, ssn + 1);
+    }
+    // The first segments are used again.
+    pair.settle();
+    for (life, view) in [(2, 1), (3, 2)] {
+        pair.b.job.reaped(1).unwrap();
+        pair.change(view, 1, |job| job.discard(1, patient).unwrap());
+        let mut next = incarnation(&pair.b.job, 1, life, "");
+        assert_eq!(next.rewind(0), 60, "life {life}");
+    }
+    send(&mut writer, 1, 60, 5).unwrap();
+    pair.settle();
+    let mut next = incarnation(&pair.b.job, 1, 4, "");
+    assert_eq!(all(&mut next, 0), [60]);
+}
+
+#[test]
+fn what_is_written_anew_stays_until_it_has_come_again_though_its_reader_released_it_before() {
+    let mut pair = Pair::new(256 * MIB);
+    let mut writer = rank(&pair.a.job, 0);
+    let mut reader = rank(&pair.b.job, 1);
+    for ssn in 0..60 {
+        send(&mut writer, 1, ssn, 100_000).unwrap();
+        pair.settle();
+        all(&mut reader, 0);
+        reader.finished(0, ssn + 1);
+        reader.release(0, ssn + 1);
+    }
+    pair.settle();
+    drop(writer);
+    pair.a.job.reaped(0).unwrap();
+    pair.change(1, 0, |job| job.discard(0, patient).unwrap());
+    let mut next = incarnation(&pair.a.job, 0, 2, "");
+    pair.arrive(usize::MAX);
+    for ssn in 0..80 {
+        send(&mut next, 1, ssn, 100_000).unwrap();
+        // Read by the sending end, but nothing of it arrives.
+        pair.a.send();
+    }
+    pair.cut();
+    pair.settle();
+    reader.enter();
+    assert_eq!(reader.rewind(0), 0);
+    reader.leave();
+    assert!(all(&mut reader, 0).into_iter().eq(0..80));
+}
+
+#[test]
 fn the_launcher_has_the_journal_of_a_rank_before_it_hears_of_its_end() {
     let (mut host, mut launcher) = (
         End::new(2, 64 * MIB, Side::ToLauncher { here: 1..2 }),
@@ -287,6 +345,7 @@ fn the_launcher_has_the_journal_of_a_rank_before_it_hears_of_its_end() {
     drop(driver);
     host.job.reaped(1).unwrap();
     for end in [&mut host, &mut launcher] {
+        end.mirror.changing();
         end.job.discard(1, patient).unwrap();
         end.mirror.changed(1, 1).unwrap();
     }

@@ -423,6 +423,7 @@ impl Changes {
     fn change(&self, view: u64, rank: Rank, fate: Fate) -> Result<(), Fault> {
         // While memory changes nothing is taken or sent.
         let mut mirrors: Vec<_> = self.links.iter().map(Link::mirror).collect();
+        mirrors.iter_mut().for_each(|mirror| mirror.changing());
         super::change_memory(&self.memory, rank, fate, |rank| self.blocked(rank))?;
         mirrors.iter_mut().try_for_each(|mirror| mirror.changed(view, rank))?;
         drop(mirrors);

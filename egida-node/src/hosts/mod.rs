@@ -202,6 +202,7 @@ impl Hosts {
         let hosts = Arc::clone(self);
         let here = tokio::task::spawn_blocking(move || {
             let mut mirrors: Vec<_> = hosts.hosts.iter().map(|host| host.link.mirror()).collect();
+            mirrors.iter_mut().for_each(|mirror| mirror.changing());
             change_memory(&hosts.memory, rank, fate, blocked)?;
             mirrors.iter_mut().try_for_each(|mirror| mirror.changed(view, rank))?;
             drop(mirrors);

@@ -30,6 +30,8 @@ pub struct Inflow {
     len: u64,
     /// Whether it was said where what comes begins.
     is_begun: bool,
+    /// What the reader had released before memory changed.
+    released: u64,
 }
 
 impl Inflow {
@@ -43,6 +45,14 @@ impl Inflow {
             place: Place { number, bytes: 0 },
             len: 0,
             is_begun: false,
+            released: 0,
+        }
+    }
+
+    /// Memory is about to change.
+    pub fn remember(&mut self, memory: &Memory) {
+        if let LogName::Channel(from, to) = self.name {
+            self.released = memory.channel(from, to).reader.released.load(Ordering::Acquire);
         }
     }
 
@@ -76,12 +86,12 @@ impl Inflow {
     pub fn clear(&mut self, memory: &Memory) -> Result<(), Fault> {
         let log = slot(memory, self.name);
         let (segments, sound) = chain(memory, log, self.name);
+        if segments.is_empty() {
+            return Ok(());
+        }
+        log.base.store(self.released, Ordering::Release);
         for word in [&log.first, &log.last, &log.spare] {
             word.store(0, Ordering::Release);
-        }
-        if let LogName::Channel(from, to) = self.name {
-            let released = memory.channel(from, to).reader.released.load(Ordering::Acquire);
-            log.base.store(released, Ordering::Release);
         }
         for segment in segments {
             memory.free(self.name, segment.at, segment.bytes)?;

@@ -153,6 +153,11 @@ impl Mirror {
         self.tell_anew();
     }
 
+    /// This host is about to change its memory.
+    pub fn changing(&mut self) {
+        self.inflows.iter_mut().for_each(|inflow| inflow.remember(&self.memory));
+    }
+
     /// This host has changed its memory, and has this view now. What it mirrored for the dead rank goes.
     ///
     /// # Errors
@@ -282,7 +287,12 @@ impl Mirror {
         for (source, reader, told) in &mut self.readers {
             let line = &self.memory.channel(*source, *reader).reader;
             let words = [&line.acknowledged, &line.depends, &line.released];
-            let words = words.map(|word| word.load(Ordering::Acquire));
+            let mut words = words.map(|word| word.load(Ordering::Acquire));
+            // What a channel that was begun anew has not brought again is not released: it is still to come.
+            let log = LogName::Channel(*source, *reader);
+            if let Some(inflow) = self.index.get(&log.tag()).and_then(|&at| self.inflows.get(at)) {
+                words[2] = words[2].min(inflow.place().number);
+            }
             if words != *told {
                 *told = words;
                 tell(Message::Reader { source: *source, reader: *reader, words });
