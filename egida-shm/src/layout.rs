@@ -26,7 +26,7 @@ use crate::bell::{Bell, FencePolicy};
 const MAGIC: u64 = u64::from_le_bytes(*b"EGIDAJOB");
 
 /// The version of everything in this file and of the frames in `log.rs`.
-const LAYOUT_VERSION: u64 = 3;
+const LAYOUT_VERSION: u64 = 4;
 
 /// No job has more ranks than this: the tables grow with the square.
 pub const MAX_RANKS: u32 = 4096;
