@@ -75,6 +75,9 @@ pub struct VerifyArgs {
     /// How often each rank's timer for checkpoints may go off at any moment; when nothing else can happen it does so anyway
     #[arg(long, value_name = "TIMES", default_value_t = 1)]
     pub checkpoints: u32,
+    /// How many writes of checkpoints fail, at most
+    #[arg(long, value_name = "TIMES", default_value_t = 0)]
+    pub failed_saves: u32,
     /// Let messages arrive between any two calls of a rank, and nodes answer recoveries one by one, not only while a rank
     /// waits: many more states
     #[arg(long)]
@@ -141,6 +144,8 @@ fn explore(args: &VerifyArgs, registry: &Registry) -> Result<(Scope, Report), Re
         crashes: args.crashes,
         grain: if args.every_call { Grain::Call } else { Grain::Wait },
         checkpoints: args.checkpoints,
+        failed_saves: args.failed_saves,
+        control: None,
         max_states: args.max_states,
         jobs: args.jobs.unwrap_or_else(all),
     };

@@ -267,6 +267,8 @@ fn find(
             crashes,
             grain: Grain::Wait,
             checkpoints: 1,
+            failed_saves: 0,
+            control: None,
             max_states: states,
             jobs: NonZeroUsize::MIN,
         };

@@ -9,14 +9,16 @@ use common::{broken, names, specification};
 use egida_core::ids::Domains;
 use egida_core::registry::Registry;
 use egida_core::setting::Setting;
+use egida_sim::job::Control;
 use egida_sim::verify::{Besides, CounterExample, Grain, Report, Scope, Verdict, verify};
 use egida_spec::protocol::FailureUnit;
 
 /// Ranks, messages, deaths, and how much a rank does in one turn.
 type Scenario = (u32, u32, u32, Grain);
 
-/// What debug builds explore within seconds under every specification that takes no checkpoints.
+/// What is explored under every specification that takes no checkpoints.
 const SMALL: Scenario = (2, 2, 1, Grain::Wait);
+const SMALL_WITH_THREE: Scenario = (3, 2, 1, Grain::Wait);
 
 /// Those that ask for more memory than two nodes have.
 const WIDER: Scenario = (3, 1, 1, Grain::Wait);
@@ -27,13 +29,10 @@ const SMALLEST: Scenario = (2, 1, 1, Grain::Wait);
 /// The same in finer steps.
 const SMALLEST_FINER: Scenario = (2, 1, 1, Grain::Call);
 
-/// What optimized builds explore within minutes.
+/// What takes minutes.
 const FINER: [Scenario; 2] = [(2, 1, 1, Grain::Call), (2, 2, 1, Grain::Call)];
 const OFTENER: [Scenario; 2] = [(2, 1, 2, Grain::Wait), (3, 1, 2, Grain::Wait)];
-const LONGER: [Scenario; 1] = [(3, 2, 1, Grain::Wait)];
-
-/// The same under those that take checkpoints.
-const WITH_CHECKPOINTS: [Scenario; 1] = [SMALLEST];
+const LONGER: [Scenario; 1] = [(3, 4, 1, Grain::Wait)];
 
 /// Time goes by only when nothing else can happen.
 const LATE: u32 = 0;
@@ -49,6 +48,8 @@ fn scope(unit: FailureUnit, (ranks, messages, crashes, grain): Scenario, checkpo
         crashes,
         grain,
         checkpoints,
+        failed_saves: 0,
+        control: None,
         max_states: 2_000_000,
         jobs: std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN),
     }
@@ -79,8 +80,8 @@ fn takes_none(name: &str) -> bool {
 
 #[test]
 fn every_specification_holds_under_every_run_of_a_small_scenario() {
-    let verified = all_hold(takes_none, &[SMALL], Some(WIDER), LATE);
-    assert!(verified >= 30, "only {verified} explorations");
+    let verified = all_hold(takes_none, &[SMALL, SMALL_WITH_THREE], Some(WIDER), LATE);
+    assert!(verified >= 66, "only {verified} explorations");
 }
 
 #[test]
@@ -90,8 +91,23 @@ fn those_that_take_checkpoints_hold_where_time_goes_by_when_nothing_else_happens
 
 #[test]
 fn those_that_take_checkpoints_hold_where_time_goes_by_at_any_moment() {
-    let few = ["checkpoint-fdas", "pessimistic-sender-checkpoint"];
-    assert_eq!(all_hold(|name| few.contains(&name), &[SMALLEST], None, ONCE), 4);
+    assert_eq!(all_hold(takes_checkpoints, &[SMALLEST], None, ONCE), 2 * with_checkpoints());
+}
+
+#[test]
+fn those_that_take_checkpoints_hold_where_a_checkpoint_cannot_be_written() {
+    let registry = egida_modules::registry();
+    for name in names().iter().filter(|name| takes_checkpoints(name)) {
+        let states = |failed_saves, checkpoints| {
+            let scope = Scope { failed_saves, ..scope(FailureUnit::Node, SMALLEST, checkpoints) };
+            let report = explore(name, &registry, &scope).expect("it binds");
+            assert_eq!(report.verdict, Verdict::Holds, "{name}");
+            report.progress.states
+        };
+        // Where output waits for no checkpoint, none is taken when nothing else can happen.
+        let more = |checkpoints| states(1, checkpoints) > states(0, checkpoints);
+        assert!(more(LATE) || more(ONCE), "{name}: failures make no difference");
+    }
 }
 
 #[test]
@@ -114,7 +130,7 @@ fn specifications_hold_where_ranks_read_from_outside_and_poll() {
 }
 
 #[test]
-#[ignore = "takes minutes, and an optimized build"]
+#[ignore = "takes minutes"]
 fn all_hold_where_ranks_read_from_outside_and_poll() {
     let registry = egida_modules::registry();
     for name in names().iter().filter(|name| takes_none(name)) {
@@ -132,27 +148,21 @@ fn all_hold_where_ranks_read_from_outside_and_poll() {
 }
 
 #[test]
-#[ignore = "takes minutes, and an optimized build"]
+#[ignore = "takes minutes"]
 fn every_specification_holds_under_every_run_in_finer_steps() {
     assert!(all_hold(takes_none, &FINER, None, LATE) >= 50);
 }
 
 #[test]
-#[ignore = "takes minutes, and an optimized build"]
+#[ignore = "takes minutes"]
 fn every_specification_holds_under_every_run_with_more_deaths() {
     assert!(all_hold(takes_none, &OFTENER, None, LATE) >= 50);
 }
 
 #[test]
-#[ignore = "takes minutes, and an optimized build"]
+#[ignore = "takes minutes"]
 fn every_specification_holds_under_every_run_with_more_messages() {
     assert!(all_hold(takes_none, &LONGER, None, LATE) >= 30);
-}
-
-#[test]
-#[ignore = "takes minutes, and an optimized build"]
-fn all_that_take_checkpoints_hold_where_time_goes_by_at_any_moment() {
-    assert_eq!(all_hold(takes_checkpoints, &WITH_CHECKPOINTS, None, ONCE), 2 * with_checkpoints());
 }
 
 /// Explores the scenarios under every specification that is meant and fits them, or another one that it fits. Returns how many
@@ -211,21 +221,30 @@ fn how_many_processors_there_are_makes_no_difference() {
     assert_eq!(explore("hybrid", &registry, &one), explore("hybrid", &registry, &three));
 }
 
-/// A broken module, the specification that it breaks, and a scenario in which that is found by at most so many turns.
+/// What is broken.
+enum Breaks {
+    Module(fn(&mut Registry)),
+    World(Control),
+    WorldWhereSavesFail(Control),
+}
+
+/// A broken part, the specification that it breaks, and a scenario in which that is found by at most so many turns.
 struct Mutant {
     name: &'static str,
     specification: &'static str,
-    breaks: fn(&mut Registry),
+    breaks: Breaks,
     scenario: Scenario,
     within: usize,
     wrong: &'static str,
 }
 
+use Breaks::{Module, World, WorldWhereSavesFail};
+
 const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "a send does not wait for the log",
         specification: "pessimistic-sender-receive",
-        breaks: broken::synchronously_is_asynchronously,
+        breaks: Module(broken::synchronously_is_asynchronously),
         scenario: (2, 2, 1, Grain::Wait),
         within: 4,
         wrong: "Exposed",
@@ -233,7 +252,7 @@ const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "a gate asks for one entry too few",
         specification: "pessimistic-sender-receive",
-        breaks: broken::gate_one_too_early,
+        breaks: Module(broken::gate_one_too_early),
         scenario: (2, 2, 1, Grain::Wait),
         within: 4,
         wrong: "Exposed",
@@ -241,7 +260,7 @@ const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "what was received is not kept for others",
         specification: "causal-receive",
-        breaks: broken::nothing_is_held_for_others,
+        breaks: Module(broken::nothing_is_held_for_others),
         scenario: (2, 2, 1, Grain::Wait),
         within: 4,
         wrong: "Exposed",
@@ -249,7 +268,7 @@ const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "recovery asks nobody",
         specification: "causal-receive",
-        breaks: broken::retrieval_asks_nobody,
+        breaks: Module(broken::retrieval_asks_nobody),
         scenario: (3, 4, 1, Grain::Wait),
         within: 14,
         wrong: "",
@@ -257,7 +276,7 @@ const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "contents of messages are not logged",
         specification: "pessimistic-receiver",
-        breaks: broken::contents_are_not_logged,
+        breaks: Module(broken::contents_are_not_logged),
         scenario: (2, 1, 1, Grain::Wait),
         within: 8,
         wrong: "nothing can happen any more",
@@ -265,19 +284,15 @@ const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "output does not wait",
         specification: "causal-receive",
-        breaks: broken::output_is_not_committed,
+        breaks: Module(broken::output_is_not_committed),
         scenario: (3, 3, 1, Grain::Wait),
         within: 14,
         wrong: "",
     },
-];
-
-/// Those whose faults take more states to find.
-const RARER: &[Mutant] = &[
     Mutant {
         name: "output waits for the own log only",
         specification: "optimistic",
-        breaks: broken::output_is_committed_alone,
+        breaks: Module(broken::output_is_committed_alone),
         scenario: (3, 3, 1, Grain::Wait),
         within: 14,
         wrong: "",
@@ -285,8 +300,40 @@ const RARER: &[Mutant] = &[
     Mutant {
         name: "orphans do not notice",
         specification: "optimistic",
-        breaks: broken::orphans_do_not_notice,
+        breaks: Module(broken::orphans_do_not_notice),
         scenario: (3, 3, 1, Grain::Wait),
+        within: 14,
+        wrong: "",
+    },
+    Mutant {
+        name: "a failed write of a checkpoint releases what it covers",
+        specification: "pessimistic-sender-checkpoint",
+        breaks: WorldWhereSavesFail(Control::FailedWritesCommit),
+        scenario: (2, 1, 1, Grain::Wait),
+        within: 14,
+        wrong: "",
+    },
+    Mutant {
+        name: "collection goes one checkpoint too far",
+        specification: "checkpoint-index",
+        breaks: World(Control::CollectTooMuch),
+        scenario: (2, 1, 1, Grain::Wait),
+        within: 14,
+        wrong: "",
+    },
+    Mutant {
+        name: "what is logged is taken for stable before it is written",
+        specification: "pessimistic-sender",
+        breaks: World(Control::StableBeforeWritten),
+        scenario: (2, 2, 1, Grain::Wait),
+        within: 6,
+        wrong: "",
+    },
+    Mutant {
+        name: "senders forget what has arrived and was not delivered",
+        specification: "pessimistic-sender",
+        breaks: World(Control::ReleasedOnArrival),
+        scenario: (2, 2, 1, Grain::Wait),
         within: 14,
         wrong: "",
     },
@@ -294,20 +341,17 @@ const RARER: &[Mutant] = &[
 
 #[test]
 fn broken_modules_are_found_by_few_turns() {
-    all_are_found(MUTANTS);
-}
-
-#[test]
-#[ignore = "takes minutes, and an optimized build"]
-fn broken_modules_are_found_in_larger_scenarios() {
-    all_are_found(RARER);
-}
-
-fn all_are_found(mutants: &[Mutant]) {
-    for Mutant { name, specification, breaks, scenario, within, wrong } in mutants {
-        let scope = scope(FailureUnit::Node, *scenario, LATE);
+    for Mutant { name, specification, breaks, scenario, within, wrong } in MUTANTS {
+        let mut scope = scope(FailureUnit::Node, *scenario, ONCE);
         let mut registry = egida_modules::registry();
-        breaks(&mut registry);
+        match breaks {
+            Breaks::Module(breaks) => breaks(&mut registry),
+            Breaks::World(control) => scope.control = Some(*control),
+            Breaks::WorldWhereSavesFail(control) => {
+                scope.control = Some(*control);
+                scope.failed_saves = 1;
+            }
+        }
         let report = explore(specification, &registry, &scope).expect("it binds");
         let Verdict::Broken(found) = report.verdict else { panic!("{name}: {report:?}") };
         let taken = turns(&found.story);

@@ -142,7 +142,10 @@ impl Simulation<'_> {
         while self.give_to_next(&mut saving) {}
         let (rank, head) = (saving.rank, saving.checkpoint.head.clone());
         let incarnation = head.incarnation;
-        let fails = self.chooser.chance(self.job.faults.failed_saves_percent) || !self.is_everywhere(&saving);
+        let is_chosen_to_fail = self.world.borrow().explored.as_ref().is_some_and(|explored| explored.fails);
+        let fails = is_chosen_to_fail
+            || self.chooser.chance(self.job.faults.failed_saves_percent)
+            || !self.is_everywhere(&saving);
         // Who may have to return to an earlier checkpoint replays the log up to this one: it comes to the disk before.
         if self.detects && !fails {
             self.written_out(rank, saving.position);

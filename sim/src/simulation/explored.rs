@@ -37,11 +37,13 @@ pub(crate) struct Turn {
     pub kept: u16,
     /// Which writes of checkpoints go to their ends though who asked for them dies: bit w for write w.
     pub finished: u64,
+    /// Whether the checkpoint that would come to stable storage cannot be written.
+    pub fails: bool,
 }
 
 impl From<Event> for Turn {
     fn from(event: Event) -> Self {
-        Self { event, crash_at: None, kept: 0, finished: 0 }
+        Self { event, crash_at: None, kept: 0, finished: 0, fails: false }
     }
 }
 
@@ -164,6 +166,7 @@ impl Simulation<'_> {
                 explored.unsynced.clear();
                 explored.unfinished = 0;
                 explored.finished = turn.finished;
+                explored.fails = turn.fails;
                 explored.before = explored.changes;
                 explored.kept = usize::from(turn.kept);
                 explored.crash_at = turn.crash_at.map(usize::from);
@@ -246,6 +249,9 @@ impl Simulation<'_> {
             }
             Event::NextTimer => {
                 "nothing else can happen, and the time between two checkpoints goes by".to_owned()
+            }
+            Event::Save { rank, number, .. } if turn.fails => {
+                format!("checkpoint {number} of rank {rank} cannot be written")
             }
             Event::Save { rank, number, .. } => {
                 format!("checkpoint {number} of rank {rank} is on stable storage")

@@ -39,7 +39,21 @@ pub struct Progress {
 struct Node {
     parent: u32,
     turn: Option<Turn>,
+    failures: Failures,
+}
+
+/// How much has failed on the way to a state: the same state with less to come is another.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+struct Failures {
     deaths: u32,
+    saves: u32,
+}
+
+impl Failures {
+    fn with(self, turn: &Turn) -> Self {
+        let is_death = turn.crash_at.is_some() || matches!(turn.event, Event::Kill(_));
+        Self { deaths: self.deaths + u32::from(is_death), saves: self.saves + u32::from(turn.fails) }
+    }
 }
 
 /// A state that is to be explored further.
@@ -66,7 +80,7 @@ pub(super) struct Explorer<'a> {
     model: Scripts,
     policy: Policy,
     nodes: Vec<Node>,
-    known: HashMap<u128, u32>,
+    known: HashMap<(u128, Failures), u32>,
     progress: Progress,
 }
 
@@ -85,8 +99,8 @@ impl<'a> Explorer<'a> {
 
     pub fn explore(mut self, tell: &mut dyn FnMut(&Progress)) -> Result<Report, Vec<BindError>> {
         let beginning = self.begin(&self.job(false))?.reached();
-        self.known.insert(beginning.fingerprint, 0);
-        self.nodes.push(Node { parent: 0, turn: None, deaths: 0 });
+        self.known.insert((beginning.fingerprint, Failures::default()), 0);
+        self.nodes.push(Node { parent: 0, turn: None, failures: Failures::default() });
         self.progress.states = 1;
         let Reached { fingerprint, next, alive, .. } = beginning;
         let mut open = vec![Open { node: 0, fingerprint, next, alive }];
@@ -147,15 +161,15 @@ impl<'a> Explorer<'a> {
                 self.progress.beyond += u64::from(!matches!(end, Ending::Done));
                 continue;
             }
-            let deaths = self.nodes[parent as usize].deaths + u32::from(is_death(&turn));
+            let failures = self.nodes[parent as usize].failures.with(&turn);
             let Ok(node) = u32::try_from(self.nodes.len()) else {
                 return Ok(Some(Verdict::Bounded));
             };
-            let Entry::Vacant(vacant) = self.known.entry(with_deaths(reached.fingerprint, deaths)) else {
+            let Entry::Vacant(vacant) = self.known.entry((reached.fingerprint, failures)) else {
                 continue;
             };
             vacant.insert(node);
-            self.nodes.push(Node { parent, turn: Some(turn), deaths });
+            self.nodes.push(Node { parent, turn: Some(turn), failures });
             self.progress.states += 1;
             let Reached { fingerprint, next, alive, .. } = reached;
             further.push(Open { node, fingerprint, next, alive });
@@ -171,10 +185,11 @@ impl<'a> Explorer<'a> {
 
     /// Takes every turn that can be taken from a state.
     fn expand(&self, beginning: &Simulation<'_>, open: &Open) -> Found {
-        let deaths = self.nodes[open.node as usize].deaths;
-        let mut from = From { explorer: self, node: open.node, deaths, state: beginning.fork() };
+        let failures = self.nodes[open.node as usize].failures;
+        let mut from = From { explorer: self, node: open.node, failures, state: beginning.fork() };
         self.path(open.node).iter().for_each(|turn| from.state.take(turn));
-        let may_die = deaths < self.scope.crashes;
+        let may_die = failures.deaths < self.scope.crashes;
+        let may_fail = failures.saves < self.scope.failed_saves;
         let mut successors = Vec::new();
         let mut is_stuck = true;
         // Time goes by where nothing else happens.
@@ -190,6 +205,9 @@ impl<'a> Explorer<'a> {
             let crash_points = successor.reached.crash_points.clone();
             if is_other {
                 successors.push(successor);
+            }
+            if may_fail && matches!(event, Event::Save { .. }) {
+                successors.push(from.successor(Turn { fails: true, ..turn.clone() }));
             }
             for crash_at in crash_points.into_iter().filter(|_| may_die) {
                 from.deaths(Turn { crash_at: Some(crash_at), ..turn.clone() }, &mut successors);
@@ -221,7 +239,11 @@ impl<'a> Explorer<'a> {
     }
 
     fn job(&self, traced: bool) -> Job<'_> {
-        Job { traced, ..Job::new(self.judged.protocol(), self.scope.setting.clone(), &self.model, 0) }
+        Job {
+            traced,
+            control: self.scope.control,
+            ..Job::new(self.judged.protocol(), self.scope.setting.clone(), &self.model, 0)
+        }
     }
 
     /// The turns that lead to a state.
@@ -241,7 +263,7 @@ impl<'a> Explorer<'a> {
 struct From<'e, 's> {
     explorer: &'e Explorer<'e>,
     node: u32,
-    deaths: u32,
+    failures: Failures,
     state: Simulation<'s>,
 }
 
@@ -250,8 +272,8 @@ impl From<'_, '_> {
         let mut state = self.state.fork();
         state.take(&turn);
         let reached = state.reached();
-        let deaths = self.deaths + u32::from(is_death(&turn));
-        let wrong = reached.end.as_ref().and_then(|end| self.explorer.judge(end, deaths as usize, state));
+        let deaths = self.failures.with(&turn).deaths as usize;
+        let wrong = reached.end.as_ref().and_then(|end| self.explorer.judge(end, deaths, state));
         Successor { parent: self.node, turn, reached, wrong }
     }
 
@@ -275,13 +297,4 @@ struct Found {
     /// Whether nothing but a death leads anywhere else.
     is_stuck: bool,
     successors: Vec<Successor>,
-}
-
-fn is_death(turn: &Turn) -> bool {
-    turn.crash_at.is_some() || matches!(turn.event, Event::Kill(_))
-}
-
-/// The same state with fewer deaths to come is another.
-fn with_deaths(fingerprint: u128, deaths: u32) -> u128 {
-    fingerprint ^ (u128::from(deaths) << 96)
 }

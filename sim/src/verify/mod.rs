@@ -22,11 +22,11 @@
 //! Where checkpoints are taken, time goes by in two ways. The timer of each rank goes off at any moment before the rank's
 //! program is at its end, as often as [`Scope::checkpoints`] says; and whenever nothing else can happen the next timer goes off
 //! that makes a difference, so that output is shown that waits for a line. Each write of a checkpoint ends in a turn of its own,
-//! and where its process dies first (under unit `process`) both outcomes are explored. With [`Grain::Wait`] a rank hears at once
+//! and where its process dies first (under unit `process`) both outcomes are explored; as many as [`Scope::failed_saves`] says fail. With [`Grain::Wait`] a rank hears at once
 //! what whoever coordinates tells it about checkpoints, unless something is on its way to it already, and when it begins it
 //! has what was told before; what checkpointing protocols tell each other arrives in turns under either grain.
 //!
-//! What is not explored: other timers, disks that refuse a write, partitions and false suspicion, and endless repetition (a
+//! What is not explored: other timers, logs that cannot be written, partitions and false suspicion, and endless repetition (a
 //! state in which something can happen for ever without getting anywhere is not found; one in which nothing can happen is).
 //! What the observer remembers of earlier lives call by call is not part of the fingerprint: of two ways to a state that differ
 //! in nothing else, it judges one.
@@ -47,6 +47,7 @@ pub use scenario::{Besides, scenario};
 
 pub use crate::simulation::Grain;
 
+use crate::job::Control;
 use crate::simulation::Manner;
 use explorer::Explorer;
 
@@ -65,6 +66,10 @@ pub struct Scope {
     pub grain: Grain,
     /// How often each rank's timer for checkpoints may go off at any moment. When nothing else can happen it does so anyway.
     pub checkpoints: u32,
+    /// How many writes of checkpoints may fail.
+    pub failed_saves: u32,
+    /// What is left out, to show what it is for.
+    pub control: Option<Control>,
     /// How many states may be visited.
     pub max_states: usize,
     /// How many processors to use.

@@ -31,6 +31,8 @@ pub struct Explored {
     pub finished: u64,
     /// How many such writes there were.
     pub unfinished: u32,
+    /// Whether the write of a checkpoint that ends in the present step fails.
+    pub fails: bool,
 }
 
 impl Explored {
