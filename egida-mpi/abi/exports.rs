@@ -14,7 +14,7 @@ pub fn symbols(functions: &[Function]) -> Result<String, String> {
         for prefix in ["", "P"] {
             let text = match &function.implementation {
                 Some(path) => call(prefix, function, path)?,
-                None => refusal(prefix, &function.name),
+                None => refusal(prefix, function)?,
             };
             out.push_str(&text);
         }
@@ -47,12 +47,36 @@ pub fn constants(constants: &[Constant]) -> Result<String, String> {
     Ok(out)
 }
 
-/// What refuses a call takes no parameters: the caller's are left where they are.
-fn refusal(prefix: &str, name: &str) -> String {
-    format!(
-        "#[unsafe(no_mangle)]\npub extern \"C\" fn {prefix}{name}() -> ! {{\n    \
-         crate::entry::refuse(\"{name}\")\n}}\n\n"
-    )
+/// What refuses a call takes no parameters, so that the caller's are left where they are; but where a communicator is among them, its
+/// error handler is asked.
+fn refusal(prefix: &str, function: &Function) -> Result<String, String> {
+    let Function { name, parameters, .. } = function;
+    // The tools interface has no error handlers.
+    if name.starts_with("MPI_T_") {
+        return Ok(format!(
+            "#[unsafe(no_mangle)]\npub extern \"C\" fn {prefix}{name}() -> ! {{\n    \
+             crate::entry::refuse(\"{name}\")\n}}\n\n"
+        ));
+    }
+    let is_comm = |parameter: &&Parameter| matches!(parameter, Parameter::Named { base, stars: 0, dimensions, .. } if base == "MPI_Comm" && dimensions.is_empty());
+    let Some(Parameter::Named { name: comm, .. }) = parameters.iter().find(is_comm) else {
+        return Ok(format!(
+            "#[unsafe(no_mangle)]\npub extern \"C\" fn {prefix}{name}() -> c_int {{\n    \
+             crate::entry::refuse_to_handler(\"{name}\", None)\n}}\n\n"
+        ));
+    };
+    let mut named = Vec::new();
+    for parameter in parameters {
+        if let Parameter::Named { name, .. } = parameter {
+            let unused = if name == comm { "" } else { "_" };
+            named.push(format!("{unused}{name}: {}", rust_type(parameter)?));
+        }
+    }
+    Ok(format!(
+        "#[unsafe(no_mangle)]\npub extern \"C\" fn {prefix}{name}({}) -> c_int {{\n    \
+         crate::entry::refuse_to_handler(\"{name}\", Some({comm}))\n}}\n\n",
+        named.join(", ")
+    ))
 }
 
 fn call(prefix: &str, function: &Function, path: &str) -> Result<String, String> {

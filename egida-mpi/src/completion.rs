@@ -173,9 +173,15 @@ impl<'a> Asked<'a> {
             return Ended::with(MPI_Status::empty());
         }
         let Some(request) = self.requests.get_mut(handle) else { return Ended::with(MPI_Status::empty()) };
-        let ended = request.ended();
+        let mut ended = request.ended();
+        let mut lives = true;
+        if request.is_active() {
+            let (again, trouble) = request.conclude();
+            ended.error = ended.error.or(trouble);
+            lives = again;
+        }
         seen(request.comm(), &ended);
-        if request.is_active() && !request.conclude() {
+        if !lives {
             self.requests.remove(handle);
             self.handles[at] = MPI_REQUEST_NULL;
         }

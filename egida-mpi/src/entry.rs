@@ -2,15 +2,18 @@
 
 use std::any::Any;
 use std::cell::Cell;
+use std::collections::BTreeSet;
 use std::ffi::c_int;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Mutex, PoisonError};
 
-use crate::end;
-use crate::errors::{self, Failure};
+use crate::constants::MPI_ERR_UNSUPPORTED_OPERATION;
+use crate::errors::{self, Failure, Place, Raised};
 use crate::handle::{
     MPI_Comm, MPI_Datatype, MPI_Errhandler, MPI_File, MPI_Group, MPI_Info, MPI_Message, MPI_Op, MPI_Request,
     MPI_Session, MPI_Win,
 };
+use crate::{comm, end};
 
 /// Runs one call of the application: marks the thread as inside the library, keeps panics from C, and turns a failure
 /// into what the error handler makes of it.
@@ -29,6 +32,26 @@ pub fn call<R, A: Answer<R>>(name: &'static str, body: impl FnOnce() -> A) -> R 
 pub fn refuse(name: &'static str) -> ! {
     let _inside = Inside::enter();
     end::with_message(&format!("{name} is not supported by this library"), end::ERROR)
+}
+
+/// Refuses a function of the standard that this library does not have as an error of that communicator, or of no object: the job ends
+/// where errors are fatal; where the application has asked for its errors, it gets this one too, and a note says so once.
+pub fn refuse_to_handler(name: &'static str, comm: Option<MPI_Comm>) -> c_int {
+    static TOLD: Mutex<BTreeSet<&str>> = Mutex::new(BTreeSet::new());
+    let place = comm.and_then(|comm| comm::get(comm).ok()).map_or(Place::Nowhere, Place::Comm);
+    if place.is_fatal() {
+        refuse(name);
+    }
+    if TOLD.lock().unwrap_or_else(PoisonError::into_inner).insert(name) {
+        let _inside = Inside::enter();
+        end::note(&format!("{name} is not supported by this library, which the program is told by an error"));
+    }
+    let raised = Raised {
+        class: MPI_ERR_UNSUPPORTED_OPERATION,
+        what: "not supported by this library".into(),
+        on: Some(place),
+    };
+    errors::raise(name, Failure::Raised(raised))
 }
 
 /// Whether this thread runs code of the library: what it asks the system is not the application's input then.

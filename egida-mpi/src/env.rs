@@ -8,6 +8,7 @@ use crate::constants::*;
 use crate::entry::Inside;
 use crate::errors::{Failure, Outcome};
 use crate::handle::{MPI_Aint, MPI_Comm, MPI_Info};
+use crate::info::{self, Info};
 use crate::status::{write_flag, write_string};
 use crate::{comm, end, reads, request, world};
 
@@ -201,22 +202,19 @@ pub unsafe fn get_processor_name(name: *mut c_char, resultlen: *mut c_int) -> Ou
     Ok(())
 }
 
+/// `MPI_Get_hw_resource_info`: of no resource is it known whether a rank is bound to it.
+pub unsafe fn get_hw_resource_info(hw_info: *mut MPI_Info) -> Outcome {
+    // SAFETY: the caller gives room for a handle.
+    unsafe { info::hand_out(Info::default(), hw_info) };
+    Ok(())
+}
+
 /// `MPI_Get_version`
 pub unsafe fn get_version(version: *mut c_int, subversion: *mut c_int) -> Outcome {
     // SAFETY: the caller gives room for both; so in the next.
     unsafe {
         version.write(MPI_VERSION);
         subversion.write(MPI_SUBVERSION);
-    }
-    Ok(())
-}
-
-/// `MPI_Abi_get_version`
-pub unsafe fn abi_get_version(abi_major: *mut c_int, abi_minor: *mut c_int) -> Outcome {
-    // SAFETY: see above.
-    unsafe {
-        abi_major.write(MPI_ABI_VERSION);
-        abi_minor.write(MPI_ABI_SUBVERSION);
     }
     Ok(())
 }

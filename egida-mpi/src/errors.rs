@@ -64,6 +64,11 @@ impl Place {
         }
     }
 
+    /// Whether an error there ends the job.
+    pub fn is_fatal(&self) -> bool {
+        matches!(self.handler(), Handler::Fatal | Handler::Abort)
+    }
+
     /// The communicator whose handler judges errors of no object.
     fn comm(&self) -> Option<Arc<Communicator>> {
         let own = comm::get(MPI_COMM_SELF).ok()?;
@@ -330,15 +335,15 @@ pub unsafe fn win_create_errhandler(
 
 /// `MPI_Comm_set_errhandler`
 pub unsafe fn comm_set_errhandler(comm: MPI_Comm, errhandler: MPI_Errhandler) -> Outcome {
-    comm::on(comm, |comm| {
-        comm.set_handler(handler_for(On::Comm, errhandler)?);
-        Ok(())
-    })
+    let handler = handler_for(On::Comm, errhandler);
+    let handler =
+        handler.map_err(|failure| comm::get(comm).map_or_else(|none| none, |comm| failure.on(&comm)))?;
+    comm::set_handler(comm, handler)
 }
 
 /// `MPI_Comm_get_errhandler`
 pub unsafe fn comm_get_errhandler(comm: MPI_Comm, errhandler: *mut MPI_Errhandler) -> Outcome {
-    let handle = handle_of(&comm::get(comm)?.handler());
+    let handle = handle_of(&comm::handler(comm)?);
     // SAFETY: the caller gives room for a handle.
     unsafe { errhandler.write(handle) };
     Ok(())

@@ -1,7 +1,7 @@
 //! The C types of the ABI, and tables that turn handles into objects.
 #![allow(non_camel_case_types)] // the standard's names
 
-use std::ffi::c_int;
+use std::ffi::{c_int, c_void};
 use std::marker::PhantomData;
 
 /// A signed integer as wide as a pointer.
@@ -45,6 +45,18 @@ pub type MPI_Grequest_query_function = Option<crate::generalized::Query>;
 pub type MPI_Grequest_free_function = Option<crate::generalized::Free>;
 /// What is called when a generalized request is cancelled.
 pub type MPI_Grequest_cancel_function = Option<crate::generalized::Cancel>;
+
+/// What converts data from or to a representation of the user's own.
+pub type MPI_Datarep_conversion_function = Option<
+    unsafe extern "C" fn(*mut c_void, MPI_Datatype, c_int, *mut c_void, MPI_Offset, *mut c_void) -> c_int,
+>;
+/// The same with large counts.
+pub type MPI_Datarep_conversion_function_c = Option<
+    unsafe extern "C" fn(*mut c_void, MPI_Datatype, MPI_Count, *mut c_void, MPI_Offset, *mut c_void) -> c_int,
+>;
+/// What tells the extent of a datatype in a representation of the user's own.
+pub type MPI_Datarep_extent_function =
+    Option<unsafe extern "C" fn(MPI_Datatype, *mut MPI_Aint, *mut c_void) -> c_int>;
 
 /// The result of a receive, a probe or a completion.
 #[repr(C)]

@@ -26,6 +26,7 @@ pub mod collective;
 pub mod datatype;
 pub mod op;
 
+mod abi;
 mod attribute;
 mod buffer;
 mod coll;

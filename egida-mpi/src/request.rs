@@ -417,14 +417,15 @@ impl Request {
         }
     }
 
-    /// The application has seen the end. Returns whether the request lives on, to be started again.
-    pub fn conclude(&mut self) -> bool {
-        if let State::Generalized(generalized) = &self.state {
-            // What the application says of freeing it was asked for nowhere.
-            let _ = generalized.free();
-        }
+    /// The application has seen the end. Returns whether the request lives on, to be started again, and what went wrong as the
+    /// application freed what it had of it.
+    pub fn conclude(&mut self) -> (bool, Option<Trouble>) {
+        let trouble = match &self.state {
+            State::Generalized(generalized) => generalized.free(),
+            _ => None,
+        };
         self.state = State::Inactive;
-        self.again.is_some()
+        (self.again.is_some(), trouble)
     }
 
     /// The application lets go of it: a receive or collective under way goes on alone.

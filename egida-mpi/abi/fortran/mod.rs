@@ -52,7 +52,7 @@ const BY_HAND: &[&str] = &[
     "MPI_Session_detach_buffer_c",
 ];
 
-/// Functions that are refused in every language, and whose arguments therefore need no conversion.
+/// Functions that are refused in Fortran, and whose arguments therefore need no conversion.
 const REFUSED: &[&str] =
     &["MPI_Comm_spawn", "MPI_Comm_spawn_multiple", "MPI_Register_datarep", "MPI_Register_datarep_c"];
 

@@ -13,7 +13,7 @@ use crate::attribute::Holder;
 use crate::constants::*;
 use crate::errors::{self, Failure, Outcome};
 use crate::group::{self, Group};
-use crate::handle::{MPI_Comm, MPI_Errhandler, MPI_Group, MPI_Info, MPI_Request};
+use crate::handle::{Handle, MPI_Comm, MPI_Errhandler, MPI_Group, MPI_Info, MPI_Request};
 use crate::info::{self, Info};
 use crate::plan::{self, Build, Start};
 use crate::topo::Topology;
@@ -158,7 +158,12 @@ fn duplicate_later(
     }
     let parts = duplicate(parent, 0, hints)?;
     let me = parent.me();
-    let reserved = lock().others.reserve();
+    let reserved = {
+        let mut all = lock();
+        let reserved = all.others.reserve();
+        all.coming.insert(reserved.value(), parent.handler());
+        reserved
+    };
     let parts = std::cell::Cell::new(Some(parts));
     let of = parent.clone();
     let build: Build = Box::new(move |start: &mut Start| {
@@ -170,7 +175,11 @@ fn duplicate_later(
             if let Some(remote) = parts.remote.take() {
                 parts = parts.between(Group::new(remote.group.members().to_vec()), me);
             }
-            lock().others.fill(reserved, |handle| Arc::new(parts.assemble(handle, me)));
+            let mut all = lock();
+            if let Some(handler) = all.coming.remove(&reserved.value()) {
+                parts.settings.handler = handler;
+            }
+            all.others.fill(reserved, |handle| Arc::new(parts.assemble(handle, me)));
         };
         if names {
             let context = context::name()?;
@@ -252,6 +261,11 @@ pub unsafe fn split_type(
         }
         let color = match split_type {
             MPI_COMM_TYPE_SHARED => world::with(|world| world.first_of_host() as c_int),
+            MPI_COMM_TYPE_HW_GUIDED | MPI_COMM_TYPE_RESOURCE_GUIDED
+                if hints.get("mpi_hw_resource_type") == Some("mpi_shared_memory") =>
+            {
+                world::with(|world| world.first_of_host() as c_int)
+            }
             MPI_UNDEFINED
             | MPI_COMM_TYPE_HW_GUIDED
             | MPI_COMM_TYPE_HW_UNGUIDED

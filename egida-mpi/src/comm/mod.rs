@@ -8,6 +8,7 @@ mod create;
 mod inter;
 mod settings;
 
+use std::collections::BTreeMap;
 use std::ffi::c_int;
 use std::sync::atomic::{AtomicI32, AtomicPtr, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -200,10 +201,12 @@ struct Communicators {
     world: Option<Arc<Communicator>>,
     own: Option<Arc<Communicator>>,
     others: Table<MPI_Comm, Arc<Communicator>>,
+    /// Those that have a handle and no context yet, of which only the error handler can be set and asked for.
+    coming: BTreeMap<usize, Handler>,
 }
 
 static COMMUNICATORS: Mutex<Communicators> =
-    Mutex::new(Communicators { world: None, own: None, others: Table::new() });
+    Mutex::new(Communicators { world: None, own: None, others: Table::new(), coming: BTreeMap::new() });
 
 fn lock() -> MutexGuard<'static, Communicators> {
     COMMUNICATORS.lock().unwrap_or_else(PoisonError::into_inner)
@@ -262,6 +265,24 @@ static WORLD: AtomicPtr<Arc<Communicator>> = AtomicPtr::new(std::ptr::null_mut()
 fn world() -> Option<&'static Arc<Communicator>> {
     // SAFETY: what `init` stores was leaked on purpose, and is not changed after it was stored.
     unsafe { WORLD.load(Ordering::Acquire).as_ref() }
+}
+
+/// The error handler of a communicator, also of one that is still to come.
+pub fn handler(handle: MPI_Comm) -> Outcome<Handler> {
+    if let Some(handler) = lock().coming.get(&handle.value()) {
+        return Ok(handler.clone());
+    }
+    Ok(get(handle)?.handler())
+}
+
+/// Changes the error handler of a communicator, also of one that is still to come.
+pub fn set_handler(handle: MPI_Comm, handler: Handler) -> Outcome {
+    if let Some(coming) = lock().coming.get_mut(&handle.value()) {
+        *coming = handler;
+        return Ok(());
+    }
+    get(handle)?.set_handler(handler);
+    Ok(())
 }
 
 /// Runs `body` with the communicator of a handle and raises its errors there.

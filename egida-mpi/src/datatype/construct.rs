@@ -116,7 +116,7 @@ impl Datatype {
                 signatures.push(definition.signature.repeated(length));
             }
         }
-        Ok(derived(runs.finish(), bounds, Signature::joined(signatures)?, bounded(size)?))
+        Ok(derived(runs.finish(), bounds.of_structure(), Signature::joined(signatures)?, bounded(size)?))
     }
 
     /// `MPI_Type_create_resized`: the same data with other bounds.

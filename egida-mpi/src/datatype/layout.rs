@@ -198,31 +198,37 @@ impl RunList {
 pub(super) struct Bounds {
     /// First byte and end of the data, if there is any.
     data: Option<(i64, i64)>,
-    /// The bounds set by a resize, which hide the data's own from all types made of this one.
+    /// The same with the padding of structures among the elements.
+    padded: Option<(i64, i64)>,
+    /// The bounds set by a resize, which hide the others from all types made of this one.
     markers: Option<(i64, i64)>,
-    /// The strictest alignment of a basic element: what the extent is rounded up to where no bounds were set.
+    /// The strictest alignment of a basic element: what the extent of a structure is rounded up to.
     pub align: usize,
 }
 
 impl Bounds {
     pub fn of_data(first: i64, end: i64, align: usize) -> Self {
-        Self { data: Some((first, end)), markers: None, align }
+        Self { data: Some((first, end)), padded: Some((first, end)), markers: None, align }.of_structure()
     }
 
     pub fn empty() -> Self {
-        Self { data: None, markers: None, align: 1 }
+        Self { data: None, padded: None, markers: None, align: 1 }
+    }
+
+    /// With what a compiler leaves free behind a structure, so that elements in a row are aligned. Every other type is as long as its
+    /// elements are, as all implementations have it: an extent that a stride makes odd stays odd.
+    pub fn of_structure(self) -> Self {
+        let padded =
+            self.padded.map(|(lower, end)| (lower, lower + round_up(end - lower, self.align as i64)));
+        Self { padded, ..self }
     }
 
     pub fn lower(&self) -> i64 {
-        self.markers.or(self.data).map_or(0, |(lower, _)| lower)
+        self.markers.or(self.padded).map_or(0, |(lower, _)| lower)
     }
 
     pub fn upper(&self) -> i64 {
-        match (self.markers, self.data) {
-            (Some((_, upper)), _) => upper,
-            (None, Some((lower, end))) => lower + round_up(end - lower, self.align as i64),
-            (None, None) => 0,
-        }
+        self.markers.or(self.padded).map_or(0, |(_, upper)| upper)
     }
 
     pub fn extent(&self) -> i64 {
@@ -255,7 +261,13 @@ impl Bounds {
                 _ => Err(DatatypeError::TooLarge),
             },
         };
-        Self { data: place(self.data)?, markers: place(self.markers)?, align: self.align }.checked()
+        Self {
+            data: place(self.data)?,
+            padded: place(self.padded)?,
+            markers: place(self.markers)?,
+            align: self.align,
+        }
+        .checked()
     }
 
     /// The bounds of both.
@@ -269,6 +281,7 @@ impl Bounds {
         };
         Self {
             data: union(self.data, other.data),
+            padded: union(self.padded, other.padded),
             markers: union(self.markers, other.markers),
             align: self.align.max(other.align),
         }
@@ -290,7 +303,11 @@ impl Bounds {
         let fits = |span: Option<(i64, i64)>| {
             span.is_none_or(|(lower, upper)| lower.unsigned_abs() <= LIMIT && upper.unsigned_abs() <= LIMIT)
         };
-        if fits(self.data) && fits(self.markers) { Ok(self) } else { Err(DatatypeError::TooLarge) }
+        if fits(self.data) && fits(self.padded) && fits(self.markers) {
+            Ok(self)
+        } else {
+            Err(DatatypeError::TooLarge)
+        }
     }
 }
 

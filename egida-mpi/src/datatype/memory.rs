@@ -169,7 +169,9 @@ impl<'t> Target<'t> {
     /// # Errors
     /// [`DatatypeError::Aliased`] where it is the same place, [`DatatypeError::Truncated`] where there is too little room.
     pub fn copy_from(&mut self, source: &Source<'_>) -> Result<(), DatatypeError> {
-        if source.base == self.base.cast_const() && !self.is_empty() && !source.is_empty() {
+        // The null pointer is MPI_BOTTOM here: the datatypes say where.
+        let same = source.base == self.base.cast_const() && !self.base.is_null();
+        if same && !self.is_empty() && !source.is_empty() {
             return Err(DatatypeError::Aliased);
         }
         self.unpack(&source.packed())

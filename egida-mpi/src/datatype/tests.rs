@@ -10,6 +10,8 @@ use super::*;
 #[derive(Debug, Clone)]
 struct Model {
     scalars: Vec<(i64, usize)>,
+    /// Where the last element ends, with the padding behind a structure.
+    padded_end: i64,
     markers: Option<(i64, i64)>,
     align: i64,
 }
@@ -25,11 +27,18 @@ impl Model {
                 vec![(0, first), (first.next_multiple_of(index.size()) as i64, index.size())]
             }
         };
-        Self { scalars, markers: None, align: of.align() as i64 }
+        Self { scalars, padded_end: 0, markers: None, align: of.align() as i64 }.of_structure()
+    }
+
+    fn of_structure(self) -> Self {
+        let padded = |length: i64| (length + self.align - 1) / self.align * self.align;
+        let end = self.padded_end.max(self.end());
+        let padded_end = if self.scalars.is_empty() { 0 } else { self.first() + padded(end - self.first()) };
+        Self { padded_end, ..self }
     }
 
     fn joined(blocks: &[(i64, i64, &Model)]) -> Self {
-        let mut joined = Self { scalars: vec![], markers: None, align: 1 };
+        let mut joined = Self { scalars: vec![], padded_end: i64::MIN, markers: None, align: 1 };
         for (length, displacement, old) in blocks {
             for copy in 0..*length {
                 let shift = displacement + copy * (old.upper() - old.lower());
@@ -40,7 +49,13 @@ impl Model {
                     joined.markers = Some((low.min(lower), high.max(upper)));
                 }
                 joined.align = joined.align.max(old.align);
+                if !old.scalars.is_empty() {
+                    joined.padded_end = joined.padded_end.max(old.padded_end + shift);
+                }
             }
+        }
+        if joined.scalars.is_empty() {
+            joined.padded_end = 0;
         }
         joined
     }
@@ -62,8 +77,7 @@ impl Model {
     }
 
     fn upper(&self) -> i64 {
-        let padded = |length: i64| (length + self.align - 1) / self.align * self.align;
-        self.markers.map_or(self.first() + padded(self.end() - self.first()), |(_, upper)| upper)
+        self.markers.map_or(self.padded_end, |(_, upper)| upper)
     }
 
     /// The displacement of each byte of `count` elements, in the order of the type map.
@@ -161,7 +175,8 @@ impl Recipe {
                 let types: Vec<_> = made.iter().map(|(datatype, _)| datatype.clone()).collect();
                 let blocks: Vec<_> =
                     blocks.iter().zip(&made).map(|((l, d, _), (_, model))| (*l, *d, model)).collect();
-                (Datatype::structure(&lengths, &displacements, &types).unwrap(), Model::joined(&blocks))
+                let model = Model::joined(&blocks).of_structure();
+                (Datatype::structure(&lengths, &displacements, &types).unwrap(), model)
             }
             Self::Resized(lower, extent, old) => {
                 let (old, model) = old.make();

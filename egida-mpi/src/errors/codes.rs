@@ -76,10 +76,12 @@ impl Added {
         if class && self.codes.iter().any(|other| uses_it(code)(&other)) {
             return Err(unknown(code, "error class without codes of its own"));
         }
-        match self.get(code) {
-            Some(place) if place.as_ref().is_some_and(|code| code.is_class == class) => *place = None,
-            _ => return Err(unknown(code, "added error class or code")),
+        let place = self.get(code).filter(|place| place.as_ref().is_some_and(|code| code.is_class == class));
+        let place = place.ok_or_else(|| unknown(code, "added error class or code"))?;
+        if place.as_ref().is_some_and(|code| !code.text.is_empty()) {
+            return Err(unknown(code, "error class or code without a text"));
         }
+        *place = None;
         while let Some(None) = self.codes.last() {
             self.codes.pop();
         }

@@ -11,6 +11,7 @@
 
 mod access;
 mod data;
+mod datarep;
 mod manage;
 mod outside;
 mod shared;
@@ -31,6 +32,7 @@ use crate::status::null;
 use crate::{coll, file::view::View};
 
 pub use access::*;
+pub use datarep::{register as register_datarep, register_large as register_datarep_large};
 pub use manage::{
     call_errhandler_place, get_amode, get_atomicity, get_byte_offset, get_group, get_info, get_position,
     get_position_shared, get_size, get_type_extent, get_view, preallocate, seek, seek_shared, set_atomicity,

@@ -59,6 +59,20 @@ int main(int argc, char **argv) {
 
     MPI_Error_class(MPI_ERR_TAG, &class);
     MPI_Error_string(class, text, &length);
+    MPI_Win window = MPI_WIN_NULL;
+    MPI_Comm_set_errhandler(W, MPI_ERRORS_RETURN);
+    CHECK(MPI_Win_create(&value, 4, 1, MPI_INFO_NULL, W, &window) == MPI_ERR_UNSUPPORTED_OPERATION);
+    CHECK(MPI_Win_create(&value, 4, 1, MPI_INFO_NULL, W, &window) == MPI_ERR_UNSUPPORTED_OPERATION);
+    CHECK(MPI_Win_fence(0, window) == MPI_ERR_UNSUPPORTED_OPERATION && window == MPI_WIN_NULL);
+
+    int mine, code;
+    MPI_Add_error_class(&mine);
+    MPI_Add_error_code(mine, &code);
+    MPI_Add_error_string(code, "mine");
+    CHECK(MPI_Remove_error_code(code) == MPI_ERR_ARG && MPI_Remove_error_class(mine) == MPI_ERR_ARG);
+    MPI_Remove_error_string(code);
+    CHECK(!MPI_Remove_error_code(code) && !MPI_Remove_error_class(mine));
+
     CHECK(class == MPI_ERR_TAG && strstr(text, "MPI_ERR_TAG") && length == (int)strlen(text));
     MPI_Finalize();
     puts("good");
