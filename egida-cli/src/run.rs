@@ -1,5 +1,7 @@
 //! `egida run`: a program under a protocol.
 
+mod preload;
+
 use std::ffi::OsString;
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
@@ -170,7 +172,7 @@ fn plan(args: RunArgs, linked: impl FnOnce(&Path) -> Option<String>) -> Result<P
         .kills
         .iter()
         .map(|kill| KillOrder::parse(kill, args.ranks).map_err(|bad| format!("egida: {bad}")));
-    let options = Options {
+    let mut options = Options {
         kills: kills.collect::<Result<_, _>>()?,
         state_dir: args.state_dir,
         report: args.report,
@@ -180,6 +182,7 @@ fn plan(args: RunArgs, linked: impl FnOnce(&Path) -> Option<String>) -> Result<P
         diverging_is_fine: args.on_divergence == OnDivergence::Warn,
         discard_determinants: args.control == Some(Control::DiscardDeterminants),
         timeout: args.timeout,
+        preload: None,
     };
     let hosting = hosting(args.hosts, args.hostfile, args.launcher, args.address, args.ranks)
         .map_err(|error| format!("egida: {error}"))?;
@@ -191,6 +194,7 @@ fn plan(args: RunArgs, linked: impl FnOnce(&Path) -> Option<String>) -> Result<P
     }
     let mut command = args.command.into_iter();
     let program = command.next().unwrap_or_default();
+    options.preload = preload::library_for(find(&program).as_deref());
     let (name, text) = specification(args.spec, &program, linked)?;
     let shape = Shape {
         ranks: args.ranks,

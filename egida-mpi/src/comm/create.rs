@@ -254,7 +254,7 @@ pub unsafe fn split_type(
     info: MPI_Info,
     newcomm: *mut MPI_Comm,
 ) -> Outcome {
-    on_intra(comm, |parent| {
+    on(comm, |parent| {
         let hints = info::get(info)?;
         if newcomm.is_null() {
             return Err(crate::status::null("the new communicator"));

@@ -11,6 +11,7 @@ use egida_core::ids::Rank;
 use crate::{end, request, transport};
 
 mod alone;
+mod preload;
 #[cfg(test)]
 pub mod scripted;
 
@@ -56,11 +57,23 @@ pub trait World: Api + Send {
 
 /// Attaches to the launcher, if one started the program. Runs before `main`, so that what the program reads from outside
 /// before `MPI_Init` is an event too.
+///
+/// A library that the launcher has loaded into whatever it started attaches in an interpreter alone: what stands before it (a shell, `env`)
+/// is another program in the same process, and would be gone with what it had attached.
 pub fn attach_early() {
+    if preload::is_for_another() {
+        DEFERRED.store(true, Ordering::Relaxed);
+    } else {
+        attach(&mut lock());
+    }
+}
+
+fn attach(slot: &mut Slot) {
+    preload::forget();
     end::listen_for_launcher();
     match transport::attach() {
         None => {}
-        Some(Ok(world)) => install(&mut lock(), world),
+        Some(Ok(world)) => install(slot, world),
         Some(Err(fault)) => end::for_fault(&fault),
     }
 }
@@ -68,6 +81,9 @@ pub fn attach_early() {
 /// Runs with the world; a program without a launcher gets one of its own.
 pub fn with<R>(body: impl FnOnce(&mut dyn World) -> R) -> R {
     let mut slot = lock();
+    if slot.is_none() && DEFERRED.swap(false, Ordering::Relaxed) {
+        attach(&mut slot);
+    }
     if slot.is_none() {
         match alone::alone() {
             Ok(world) => install(&mut slot, Box::new(world)),
@@ -198,6 +214,8 @@ type Slot = Option<Box<dyn World>>;
 static WORLD: Mutex<Slot> = Mutex::new(None);
 /// Whether a payload was read since the last receive ended.
 static READING: AtomicBool = AtomicBool::new(false);
+/// Whether the process is to attach when it first calls MPI.
+static DEFERRED: AtomicBool = AtomicBool::new(false);
 static REPLAYS: AtomicBool = AtomicBool::new(false);
 static RANK: AtomicI64 = AtomicI64::new(-1);
 /// The kernel's number of the main thread, which is also that of the process.

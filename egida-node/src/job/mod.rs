@@ -20,6 +20,7 @@ mod watch;
 use std::collections::{BTreeMap, BTreeSet, HashSet, VecDeque};
 use std::ffi::{OsStr, OsString};
 use std::io::{self, IsTerminal};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
@@ -182,6 +183,7 @@ struct Job {
     unit: FailureUnit,
     bound: Bound,
     diverging_is_fine: bool,
+    preload: Option<PathBuf>,
     discard_determinants: bool,
     timeout: Option<Duration>,
     news: News,
@@ -351,6 +353,7 @@ impl Job {
             args,
             unit,
             diverging_is_fine: options.diverging_is_fine,
+            preload: options.preload,
             discard_determinants: options.discard_determinants,
             timeout: options.timeout,
             news,

@@ -128,4 +128,6 @@ pub struct Options {
     pub discard_determinants: bool,
     /// How long the job may take.
     pub timeout: Option<Duration>,
+    /// The MPI library, where the program is an interpreter that would load it too late.
+    pub preload: Option<PathBuf>,
 }

@@ -25,6 +25,11 @@ use crate::process::{Ended, Happened, How, Launch, Target, feed, watch};
 /// Environment variable: what a rank does where its re-execution differs, `stop` or `warn`.
 const ENV_ON_DIVERGENCE: &str = "EGIDA_ON_DIVERGENCE";
 
+/// Environment variable: what the dynamic linker loads first.
+const LD_PRELOAD: &str = "LD_PRELOAD";
+/// Environment variable: what of it is ours. The library attaches in an interpreter then, and in nothing that starts one.
+const ENV_PRELOAD: &str = "EGIDA_PRELOAD";
+
 /// How many different lines of a rank's library are remembered, so that a re-execution does not repeat them.
 const LINES_REMEMBERED: usize = 1 << 12;
 
@@ -45,6 +50,13 @@ impl Job {
         let mut environment = vec![(ENV_ON_DIVERGENCE.to_owned(), on_divergence.to_owned())];
         if let Some(dir) = self.trace.dir() {
             environment.push((ENV_TRACE.to_owned(), dir.display().to_string()));
+        }
+        if let Some(library) = &self.preload {
+            let library = library.display().to_string();
+            let others =
+                std::env::var(LD_PRELOAD).map_or_else(|_| String::new(), |others| format!(":{others}"));
+            environment.push((LD_PRELOAD.to_owned(), format!("{library}{others}")));
+            environment.push((ENV_PRELOAD.to_owned(), library));
         }
         if let Some(hosts) = &self.steps.hosts {
             environment.extend(kill.map(|kill| (ENV_KILL.to_owned(), kill)));
