@@ -14,7 +14,8 @@ import time
 from mpi4py import MPI
 
 MASK = (1 << 64) - 1
-REPORT, TOLD, DRAW = 1, 2, 3
+# Each round has its reports, from this tag on: nobody gives two in one.
+TOLD, DRAW, REPORTS = 1, 2, 10
 world = MPI.COMM_WORLD
 rank, size = world.rank, world.size
 
@@ -28,7 +29,7 @@ def main():
         state = mix(state, pass_on(everybody, number, state))
         if rank == 0:
             for _ in range(size - 1):
-                matched, matches = take_report(matched, matches)
+                matched, matches = take_report(number, matched, matches)
         else:
             report(number, state)
         if number % 10 == 9:
@@ -75,18 +76,20 @@ def pass_on(everybody, number, state):
 
 
 def report(number, state):
-    world.send((number, state), dest=0, tag=REPORT)
+    tag = REPORTS + number
+    world.send((number, state), dest=0, tag=tag)
     n = world.recv(source=0, tag=TOLD)
-    say(f"told to=0 seq={number} tag={REPORT} value={state:016x} n={n}")
+    say(f"told to=0 seq={number} tag={tag} value={state:016x} n={n}")
 
 
-def take_report(matched, n):
+def take_report(number, matched, n):
     status = MPI.Status()
-    seq, value = world.recv(source=MPI.ANY_SOURCE, tag=REPORT, status=status)
+    tag = REPORTS + number
+    seq, value = world.recv(source=MPI.ANY_SOURCE, tag=tag, status=status)
     source = status.Get_source()
-    for part in (n, source, seq, REPORT, value):
+    for part in (n, source, seq, tag, value):
         matched = mix(matched, part)
-    say(f"match n={n} from={source} seq={seq} tag={REPORT} value={value:016x} state={matched:016x}")
+    say(f"match n={n} from={source} seq={seq} tag={tag} value={value:016x} state={matched:016x}")
     world.send(n, dest=source, tag=TOLD)
     return matched, n + 1
 

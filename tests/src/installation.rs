@@ -3,6 +3,7 @@
 use std::env;
 use std::ffi::OsStr;
 use std::fs::{self, File};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
@@ -17,7 +18,12 @@ pub struct Installation {
     pub prefix: PathBuf,
     /// Where the programs' executables are.
     executables: PathBuf,
+    /// The environment of Python programs.
+    python: PathBuf,
 }
+
+/// What Python programs are run with. It is built for the standard's binary interface, so that it stays good for another library.
+const MPI4PY: &str = "mpi4py==4.1.2";
 
 /// The installation, built when first asked for. `EGIDA_BIN` names a command to
 /// use in place of the one that cargo builds.
@@ -37,6 +43,7 @@ pub fn installation() -> &'static Installation {
             egida: egida_command(),
             prefix: directory.join("prefix"),
             executables: directory.join("programs"),
+            python: directory.join("python"),
         };
         installation.install();
         installation.compile_programs();
@@ -96,6 +103,16 @@ impl Installation {
             }
             match language {
                 Language::C => self.compile(&[&source], &executable),
+                Language::Python => self.make_executable(&source, &executable),
+                Language::Rust => {
+                    let library = self.prefix.join("lib");
+                    let mut rustc = Command::new(env::var_os("RUSTC").unwrap_or_else(|| "rustc".into()));
+                    rustc
+                        .args(["--edition=2024", "-Copt-level=1", "-Dwarnings", "-lmpi_abi", "-L"])
+                        .arg(&library);
+                    rustc.arg(format!("-Clink-arg=-Wl,-rpath,{}", library.display()));
+                    run(rustc.arg(&source).arg("-o").arg(&executable));
+                }
                 Language::Fortran(flags) => {
                     let modules = tempfile::tempdir().expect("a folder for modules");
                     let mut mpifort = Command::new(self.mpifort());
@@ -106,6 +123,27 @@ impl Installation {
                 }
             }
         }
+    }
+
+    /// Puts the line that names the interpreter in front of a Python program.
+    fn make_executable(&self, source: &Path, executable: &Path) {
+        let interpreter = self.python.join("bin/python");
+        let built = self.python.join("built-with");
+        if fs::read_to_string(&built).ok().as_deref() != Some(MPI4PY) {
+            run(Command::new("python3").args(["-m", "venv", "--clear"]).arg(&self.python));
+            let mut pip = Command::new(&interpreter);
+            pip.args(["-m", "pip", "--quiet", "install", "--no-cache-dir", "--no-binary", "mpi4py", MPI4PY]);
+            // Compiled fast: the programs spend no time in it.
+            run(pip.env("MPICC", self.mpicc()).env("CFLAGS", "-O0 -g0"));
+            fs::write(built, MPI4PY).expect("the environment can be written");
+        }
+        let text = fs::read_to_string(source).expect("the program is there");
+        let text = format!("#!{}\n{text}", interpreter.display());
+        // Written anew, so that nobody runs half of it.
+        let new = executable.with_extension("new");
+        fs::write(&new, text).expect("the target directory can be written");
+        fs::set_permissions(&new, fs::Permissions::from_mode(0o755)).expect("it can be made executable");
+        fs::rename(new, executable).expect("the target directory can be written");
     }
 
     /// Compiles and links with Egida's wrapper.
@@ -125,6 +163,8 @@ enum Language {
     C,
     /// With these flags.
     Fortran(&'static [&'static str]),
+    Python,
+    Rust,
 }
 
 impl Language {
@@ -133,6 +173,8 @@ impl Language {
             "c" => Some(Self::C),
             // Without interfaces, buffers of several types are a warning each.
             "f" => Some(Self::Fortran(&["-w"])),
+            "py" => Some(Self::Python),
+            "rs" => Some(Self::Rust),
             "f90" => Some(Self::Fortran(&["-std=f2018", "-Wall", "-Werror"])),
             _ => None,
         }

@@ -5,7 +5,7 @@ use crate::oracle::Oracle;
 /// An MPI program of `tests/programs/` with the parameters with which it is run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Program {
-    /// Its source is `programs/NAME.c`, or one in Fortran of that name.
+    /// Its source is `programs/NAME.c`, or one in Fortran, Python or Rust of that name.
     pub name: &'static str,
     /// How many ranks it runs with.
     pub ranks: usize,
@@ -42,6 +42,8 @@ pub enum Choice {
     Everybody,
 }
 
+const ALL_BUT_POLLING: &[Oracle] = &[Oracle::Matches, Oracle::Messages, Oracle::Clocks];
+
 /// Every program that is killed in all the ways of [`crate::schedules`].
 pub const PROGRAMS: &[Program] = &[
     one_result("ring", 3, &["100"]),
@@ -69,6 +71,8 @@ pub const PROGRAMS: &[Program] = &[
     one_result("fortran_include", 4, &["20"]),
     order_dependent("fortran_mpi", 4, &["40"], Choice::Rank(0), &[Oracle::Matches]),
     order_dependent("fortran_f08", 3, &["60"], Choice::Everybody, &[Oracle::Messages, Oracle::Clocks]),
+    order_dependent("python", 3, &["30"], Choice::Everybody, ALL_BUT_POLLING),
+    order_dependent("rust", 4, &["40"], Choice::Everybody, ALL_BUT_POLLING),
 ];
 
 impl Program {
@@ -138,7 +142,9 @@ mod tests {
     fn every_program_of_the_table_has_a_source() {
         for program in PROGRAMS {
             let source = programs_dir().join(program.name);
-            let found = ["c", "f", "f90"].iter().any(|extension| source.with_extension(extension).is_file());
+            let found = ["c", "f", "f90", "py", "rs"]
+                .iter()
+                .any(|extension| source.with_extension(extension).is_file());
             assert!(found, "{} is missing", source.display());
         }
     }

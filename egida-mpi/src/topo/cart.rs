@@ -112,7 +112,7 @@ pub unsafe fn cart_create(
     })
 }
 
-/// `MPI_Cart_map`
+/// `MPI_Cart_map`: in a grid with a dimension of 0 nobody has a place.
 pub unsafe fn cart_map(
     comm: MPI_Comm,
     ndims: c_int,
@@ -123,7 +123,10 @@ pub unsafe fn cart_map(
     comm::on_intra(comm, |comm| {
         // SAFETY: see `cart_create`; and room for a rank.
         unsafe {
-            let size = Cart::new(ndims, dims, periods)?.size(comm.size() as usize)?;
+            let size = match array(dims, ndims)?.contains(&0) {
+                true => 0,
+                false => Cart::new(ndims, dims, periods)?.size(comm.size() as usize)?,
+            };
             let rank = comm.rank as usize;
             newrank.write(if rank < size { rank as c_int } else { MPI_UNDEFINED });
         }

@@ -44,6 +44,63 @@ static void communicators(void) {
     CHECK(dup == MPI_COMM_NULL);
 }
 
+static void duplicates_and_parts(void) {
+    MPI_Comm later, part;
+    MPI_Request request;
+    MPI_Errhandler handler;
+    MPI_Info where;
+    int result, place, flag;
+    /* The error handler of a communicator that is still to come. */
+    MPI_Comm_idup(MPI_COMM_WORLD, &later, &request);
+    MPI_Comm_set_errhandler(later, MPI_ERRORS_RETURN);
+    MPI_Wait(&request, MPI_STATUS_IGNORE);
+    MPI_Comm_get_errhandler(later, &handler);
+    CHECK(handler == MPI_ERRORS_RETURN);
+    CHECK(MPI_Cart_map(later, 2, (int[]){2, 0}, (int[]){0, 0}, &place) == MPI_SUCCESS && place == MPI_UNDEFINED);
+    MPI_Comm_free(&later);
+
+    MPI_Info_create(&where);
+    MPI_Comm_split_type(MPI_COMM_WORLD, MPI_COMM_TYPE_HW_GUIDED, 0, where, &part);
+    CHECK(part == MPI_COMM_NULL);
+    MPI_Info_set(where, "mpi_hw_resource_type", "mpi_shared_memory");
+    MPI_Comm_split_type(MPI_COMM_WORLD, MPI_COMM_TYPE_HW_GUIDED, 0, where, &part);
+    MPI_Comm_compare(part, MPI_COMM_WORLD, &result);
+    CHECK(result == MPI_CONGRUENT);
+    MPI_Comm_free(&part);
+    MPI_Info_free(&where);
+
+    char text[8];
+    MPI_Abi_get_info(&where);
+    MPI_Info_get(where, "mpi_aint_size", 7, text, &flag);
+    CHECK(flag && !strcmp(text, "8"));
+    MPI_Info_free(&where);
+    MPI_Abi_get_fortran_info(&where);
+    MPI_Info_get(where, "mpi_real16_supported", 7, text, &flag);
+    CHECK(flag && !strcmp(text, "true"));
+    MPI_Info_free(&where);
+    CHECK(MPI_Abi_set_fortran_info(MPI_INFO_NULL) == MPI_ERR_ABI);
+}
+
+/* Absolute addresses, and an extent that a stride makes odd. */
+static void places(void) {
+    int from[2] = {7, 8}, to[2] = {0, 0}, one = 1, zero = 0;
+    MPI_Aint lower, extent, address;
+    MPI_Datatype types[2], odd;
+    for (int i = 0; i < 2; i++) {
+        MPI_Get_address(i ? to : from, &address);
+        MPI_Type_create_hindexed(1, (int[]){2}, &address, MPI_INT, &types[i]);
+        MPI_Type_commit(&types[i]);
+    }
+    MPI_Alltoallw(MPI_BOTTOM, &one, &zero, &types[0], MPI_BOTTOM, &one, &zero, &types[1], MPI_COMM_WORLD);
+    CHECK(to[0] == 7 && to[1] == 8);
+    MPI_Type_free(&types[0]);
+    MPI_Type_free(&types[1]);
+    MPI_Type_create_hvector(2, 3, 17, MPI_INT, &odd);
+    MPI_Type_get_extent(odd, &lower, &extent);
+    CHECK(lower == 0 && extent == 29);
+    MPI_Type_free(&odd);
+}
+
 static void groups(void) {
     MPI_Group world, same, empty;
     MPI_Comm comm;
@@ -110,6 +167,8 @@ int main(int argc, char **argv) {
     MPI_Pcontrol(1, 2, 3);
     outside();
     communicators();
+    duplicates_and_parts();
+    places();
     groups();
     MPI_Finalized(&flag);
     CHECK(!flag);
