@@ -39,7 +39,11 @@ fn main() {
         trials.push(trial(name, move || gives_up(protocol)));
     }
     for (protocol, unit) in protocols_and_units() {
-        for program in PROGRAMS {
+        if protocol.is_optimistic {
+            let name = format!("{}/{unit}/files/refused", protocol.name);
+            trials.push(trial(name, move || refuses_files(protocol, unit)));
+        }
+        for program in PROGRAMS.iter().filter(|program| program.runs_under(protocol)) {
             let name = format!("{}/{unit}/{}/undisturbed", protocol.name, program.name);
             trials.push(trial(name, move || runs_undisturbed(program, protocol, unit)));
             if program.choice != Choice::Nobody {
@@ -93,6 +97,17 @@ fn survivors_roll_back(protocol: &'static Protocol) -> Result<(), String> {
     match (0..program.ranks).any(|rank| rank != 1 && ended.report.rolled_back(rank)) {
         true => Ok(()),
         false => Err(told(&"nobody rolled back", &ended)),
+    }
+}
+
+/// Files cannot be taken back: a program that opens one ends, and the message says why.
+fn refuses_files(protocol: &'static Protocol, unit: FailureUnit) -> Result<(), String> {
+    let ended = Job::of(&Program::named("files")).under(protocol, unit).run();
+    match ended.code() == Some(1)
+        && ended.stderr.contains("MPI_File_open is not supported under an optimistic")
+    {
+        true => Ok(()),
+        false => Err(told(&"it was not refused by name", &ended)),
     }
 }
 

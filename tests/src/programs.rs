@@ -1,6 +1,7 @@
 //! The programs, one line each.
 
 use crate::oracle::Oracle;
+use crate::protocols::Protocol;
 
 /// An MPI program of `tests/programs/` with the parameters with which it is run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,6 +20,8 @@ pub struct Program {
     pub choice: Choice,
     /// Whether its messages are so large that they travel in pieces and fill segments.
     pub large: bool,
+    /// Whether it has files by MPI-IO, which optimistic protocols refuse.
+    pub files: bool,
 }
 
 /// How many legal outputs a program has.
@@ -63,6 +66,7 @@ pub const PROGRAMS: &[Program] = &[
     order_dependent("matched", 4, &["8"], Choice::Everybody, &[Oracle::Matches, Oracle::Messages]),
     one_result("arrays", 3, &["12"]),
     one_result("sessions", 4, &["6"]),
+    one_result("files", 4, &["8"]).with_files(),
     one_result("stdin_echo", 3, &[]).reading(
         "to be, or not to be\nthat is the question\n\nwhether 'tis nobler in the mind to suffer\n\
          the slings and arrows\nof outrageous fortune\nor to take arms\nagainst a sea of troubles\n\
@@ -95,6 +99,15 @@ impl Program {
         Self { stdin, ..self }
     }
 
+    const fn with_files(self) -> Self {
+        Self { files: true, ..self }
+    }
+
+    /// Whether it can be run under that protocol.
+    pub fn runs_under(&self, protocol: &Protocol) -> bool {
+        !(self.files && protocol.is_optimistic)
+    }
+
     const fn with_large_messages(self) -> Self {
         Self { large: true, ..self }
     }
@@ -119,7 +132,7 @@ impl Program {
 
 const fn one_result(name: &'static str, ranks: usize, args: &'static [&'static str]) -> Program {
     let (kind, choice) = (Kind::OneResult, Choice::Nobody);
-    Program { name, ranks, args, stdin: "", kind, choice, large: false }
+    Program { name, ranks, args, stdin: "", kind, choice, large: false, files: false }
 }
 
 const fn order_dependent(
@@ -130,7 +143,7 @@ const fn order_dependent(
     oracles: &'static [Oracle],
 ) -> Program {
     let kind = Kind::OrderDependent(oracles);
-    Program { name, ranks, args, stdin: "", kind, choice, large: false }
+    Program { name, ranks, args, stdin: "", kind, choice, large: false, files: false }
 }
 
 #[cfg(test)]

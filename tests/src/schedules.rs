@@ -97,6 +97,9 @@ impl Schedule {
 
     /// Whether the kills can land when that rank of the program is the victim.
     pub fn fits(&self, program: &Program, protocol: &Protocol, victim: usize) -> bool {
+        if !program.runs_under(protocol) {
+            return false;
+        }
         match self.needs {
             Traffic => true,
             Choice => program.chooses(victim),

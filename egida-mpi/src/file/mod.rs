@@ -5,7 +5,7 @@
 //! write of another rank has changed stays changed, and a read gives what it gave.
 //!
 //! What it does not do: hold a call back until nothing can take back what it depends on. Under an optimistic protocol a rank that
-//! rolls back may do a call again that others have seen the effect of.
+//! rolls back might do a call again that others have seen the effect of, so that files are refused there.
 //!
 //! Every access is complete on return; the request of a non-blocking one is complete from the start.
 
@@ -29,7 +29,7 @@ use crate::errors::{Failure, Handler, Outcome};
 use crate::handle::{MPI_Comm, MPI_File, MPI_Info, MPI_Status, Table};
 use crate::info::{self, Info};
 use crate::status::null;
-use crate::{coll, file::view::View};
+use crate::{coll, end, file::view::View, world};
 
 pub use access::*;
 pub use datarep::{register as register_datarep, register_large as register_datarep_large};
@@ -152,6 +152,10 @@ pub unsafe fn open(
     info: MPI_Info,
     fh: *mut MPI_File,
 ) -> Outcome {
+    // Errors of files are returned where nothing else is said, and few programs look: this is no such error.
+    if world::with(|world| world.rolls_back()) {
+        end::with_message("MPI_File_open is not supported under an optimistic protocol", end::ERROR);
+    }
     let opened = || -> Outcome<File> {
         let parent = comm::get(comm)?;
         if parent.remote.is_some() {

@@ -109,6 +109,10 @@ impl World for Engine<ShmDriver> {
     fn first_of_host(&self) -> Rank {
         self.driver_ref().first_of_host()
     }
+
+    fn rolls_back(&self) -> bool {
+        self.stack().detects_orphans()
+    }
 }
 
 #[cfg(test)]

@@ -53,6 +53,11 @@ pub trait World: Api + Send {
     fn first_of_host(&self) -> Rank {
         0
     }
+
+    /// Whether a rank that did not die may have to do again what others have seen the effect of: under optimistic protocols.
+    fn rolls_back(&self) -> bool {
+        false
+    }
 }
 
 /// Attaches to the launcher, if one started the program. Runs before `main`, so that what the program reads from outside
