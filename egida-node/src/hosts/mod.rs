@@ -9,7 +9,7 @@
 //!
 //! The launcher starts a daemon on each host, by `ssh` or by what the user names, and gives it the job's key through a pipe.
 //! The daemons call the launcher and each other; every connection begins with a proof of the key. What a rank sends goes into
-//! the memory of its host, as ever; the daemons' links ([`link`]) carry it to where it is read, and the journals to the
+//! the memory of its host, as ever; the daemons' links (`link`) carry it to where it is read, and the journals to the
 //! launcher ([`egida_shm::Mirror`]). So a job on several hosts is recovered as one on a single host is: by the same
 //! coordinator, over the launcher's memory.
 //!
