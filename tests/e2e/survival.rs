@@ -39,11 +39,11 @@ fn main() {
         trials.push(trial(name, move || gives_up(protocol)));
     }
     for (protocol, unit) in protocols_and_units() {
-        if protocol.is_optimistic {
+        if protocol.is_optimistic && unit == FailureUnit::Node {
             let name = format!("{}/{unit}/files/refused", protocol.name);
             trials.push(trial(name, move || refuses_files(protocol, unit)));
         }
-        for program in PROGRAMS.iter().filter(|program| program.runs_under(protocol)) {
+        for program in PROGRAMS.iter().filter(|program| program.runs_under(protocol, unit)) {
             let name = format!("{}/{unit}/{}/undisturbed", protocol.name, program.name);
             trials.push(trial(name, move || runs_undisturbed(program, protocol, unit)));
             if program.choice != Choice::Nobody {
@@ -162,7 +162,7 @@ fn fails_without_determinants(
     let reference = reference(program, protocol, unit)?;
     let mut tried = String::new();
     for schedule in CONTROLS {
-        for victim in (0..program.ranks).filter(|&victim| schedule.fits(program, protocol, victim)) {
+        for victim in (0..program.ranks).filter(|&victim| schedule.fits(program, protocol, unit, victim)) {
             let kills = schedule.kills(victim, &reference.counts);
             let job = Job::of(program).under(protocol, unit).option("--control", "discard-determinants");
             let ended = job.kill(&kills[0]).within(Duration::from_secs(20)).run();

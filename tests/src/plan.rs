@@ -46,7 +46,8 @@ fn product() -> Vec<Run> {
         for unit in FailureUnit::ALL {
             for schedule in SCHEDULES {
                 for program in PROGRAMS {
-                    let victims = (0..program.ranks).filter(|&rank| schedule.fits(program, protocol, rank));
+                    let victims =
+                        (0..program.ranks).filter(|&rank| schedule.fits(program, protocol, unit, rank));
                     runs.extend(victims.map(|victim| Run { program, protocol, unit, schedule, victim }));
                 }
             }
@@ -71,7 +72,7 @@ fn selection() -> Vec<Run> {
                 for victim in 0..most_ranks {
                     let fits = |at: &usize| {
                         let program = &PROGRAMS[*at];
-                        victim < program.ranks && schedule.fits(program, protocol, victim)
+                        victim < program.ranks && schedule.fits(program, protocol, unit, victim)
                     };
                     let from_here = (0..PROGRAMS.len()).map(|i| (i + 5 * p + 7 * u) % PROGRAMS.len());
                     let Some(at) = from_here.filter(fits).min_by_key(|&at| turns[at]) else {
@@ -84,7 +85,8 @@ fn selection() -> Vec<Run> {
             for (program, turns) in PROGRAMS.iter().zip(turns) {
                 let is_new = |run: &Run| !selected.iter().any(|known| known.name() == run.name());
                 let every = SCHEDULES.iter().flat_map(|schedule| {
-                    let victims = (0..program.ranks).filter(|&rank| schedule.fits(program, protocol, rank));
+                    let victims =
+                        (0..program.ranks).filter(|&rank| schedule.fits(program, protocol, unit, rank));
                     victims.map(move |victim| Run { program, protocol, unit, schedule, victim })
                 });
                 let missing: Vec<_> = every.filter(is_new).take(FEWEST_TURNS.saturating_sub(turns)).collect();
@@ -130,7 +132,7 @@ mod tests {
                     let runs = of(&runs, protocol, unit).filter(|run| run.schedule == schedule).count();
                     assert!(runs > 0, "{} {unit} {}", protocol.name, schedule.name);
                 }
-                for program in PROGRAMS.iter().filter(|program| program.runs_under(protocol)) {
+                for program in PROGRAMS.iter().filter(|program| program.runs_under(protocol, unit)) {
                     let runs = of(&runs, protocol, unit).filter(|run| run.program == program).count();
                     assert!(runs >= FEWEST_TURNS, "{} {unit} {}: {runs}", protocol.name, program.name);
                 }

@@ -1,7 +1,7 @@
 //! The programs, one line each.
 
 use crate::oracle::Oracle;
-use crate::protocols::Protocol;
+use crate::protocols::{FailureUnit, Protocol};
 
 /// An MPI program of `tests/programs/` with the parameters with which it is run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -103,9 +103,10 @@ impl Program {
         Self { files: true, ..self }
     }
 
-    /// Whether it can be run under that protocol.
-    pub fn runs_under(&self, protocol: &Protocol) -> bool {
-        !(self.files && protocol.is_optimistic)
+    /// Whether it can be run under that protocol. Files cannot be taken back where survivors roll back, which they do where a
+    /// node's loss takes with it what was not yet logged.
+    pub fn runs_under(&self, protocol: &Protocol, unit: FailureUnit) -> bool {
+        !(self.files && protocol.is_optimistic && unit == FailureUnit::Node)
     }
 
     const fn with_large_messages(self) -> Self {

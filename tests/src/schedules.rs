@@ -7,7 +7,7 @@
 
 use crate::oracle::Oracle;
 use crate::programs::Program;
-use crate::protocols::Protocol;
+use crate::protocols::{FailureUnit, Protocol};
 use crate::report::Counts;
 
 /// One way of killing ranks during a run.
@@ -96,8 +96,8 @@ impl Schedule {
     }
 
     /// Whether the kills can land when that rank of the program is the victim.
-    pub fn fits(&self, program: &Program, protocol: &Protocol, victim: usize) -> bool {
-        if !program.runs_under(protocol) {
+    pub fn fits(&self, program: &Program, protocol: &Protocol, unit: FailureUnit, victim: usize) -> bool {
+        if !program.runs_under(protocol, unit) {
             return false;
         }
         match self.needs {

@@ -154,7 +154,10 @@ pub unsafe fn open(
 ) -> Outcome {
     // Errors of files are returned where nothing else is said, and few programs look: this is no such error.
     if world::with(|world| world.rolls_back()) {
-        end::with_message("MPI_File_open is not supported under an optimistic protocol", end::ERROR);
+        end::with_message(
+            "MPI_File_open is not supported under an optimistic protocol with failure unit node",
+            end::ERROR,
+        );
     }
     let opened = || -> Outcome<File> {
         let parent = comm::get(comm)?;
