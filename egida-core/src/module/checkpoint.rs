@@ -271,7 +271,10 @@ impl CheckpointContext<'_> {
 /// # Errors
 /// [`WireError`] for bytes that are none.
 pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, WireError> {
-    rmp_serde::from_slice(bytes).map_err(|_| WireError::Malformed("no message or state of this protocol"))
+    const NONE: WireError = WireError::Malformed("no message or state of this protocol");
+    let mut rest = bytes;
+    let value = rmp_serde::from_read(&mut rest).map_err(|_| NONE)?;
+    if rest.is_empty() { Ok(value) } else { Err(NONE) }
 }
 
 /// The form that [`decode`] reads.
@@ -279,4 +282,17 @@ pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, WireError> {
 pub fn encode(value: &impl Serialize) -> Vec<u8> {
     // Plain data of the module's own always has a form.
     rmp_serde::to_vec(value).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_cut_short_or_too_long_is_no_message() {
+        let whole = encode(&(7u64, vec![1u32, 2]));
+        assert_eq!(decode::<(u64, Vec<u32>)>(&whole), Ok((7, vec![1, 2])));
+        assert!(decode::<(u64, Vec<u32>)>(&whole[..whole.len() - 1]).is_err());
+        assert!(decode::<(u64, Vec<u32>)>(&[&whole[..], &[0]].concat()).is_err());
+    }
 }
