@@ -560,7 +560,7 @@ impl Simulation<'_> {
         next.into_iter().collect()
     }
 
-    /// All that may make a difference to what comes: the world, what each process was told and did, output on its way, and
+    /// All that may make a difference to what comes: the world, what each process is, output on its way, and
     /// where recovery stands.
     fn fingerprint(&self, next: &[Event]) -> u128 {
         let mut state = Fingerprint::default();
