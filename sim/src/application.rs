@@ -17,8 +17,9 @@ pub enum Step {
 
 /// The program of one rank: a state machine over [`Api`].
 ///
-/// An application is deterministic but for what the API answers. It never calls [`Api::progress`]: the runner does so
-/// before each step, so that a checkpoint can be taken between the two.
+/// An application is deterministic but for what the API answers. It leaves [`Api::progress`] to the runner, which calls it
+/// before a step, so that a checkpoint can be taken between the two. Under a protocol that has no part in a delivery, and so
+/// takes no checkpoints, the runner may leave it out: then messages can be received in one step ([`Api::take`]).
 pub trait Application {
     /// Does the next thing, if it can. `live` is what the world outside would answer if it were asked now; an application
     /// hands it to [`Api::read`].

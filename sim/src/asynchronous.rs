@@ -91,6 +91,7 @@ struct Desk {
 #[derive(Debug, Clone)]
 enum Call {
     Send { to: Rank, tag: i32, mode: SendMode, payload: Vec<u8> },
+    Receive { from: Option<Rank>, tag: Option<i32> },
     Post { from: Option<Rank>, tag: Option<i32> },
     Wait(ReceiveId),
     Test { among: Vec<ReceiveId>, waits: bool },
@@ -154,8 +155,10 @@ impl Comm {
 
     /// Receives a message, from anyone and with any tag where none is named.
     pub async fn receive(&self, from: Option<Rank>, tag: Option<i32>) -> Message {
-        let request = self.post(from, tag).await;
-        self.wait(request).await
+        match self.call(Call::Receive { from, tag }).await {
+            Answer::Received(message) => message,
+            other => mistaken(&other),
+        }
     }
 
     /// Posts a receive.
@@ -317,7 +320,8 @@ impl Task {
                 self.calls.send(api, *to, *tag, *mode, || payload.clone())?.then_some(Answer::Sent)
             }
             Call::Post { from, tag } => Some(Answer::Posted(self.calls.post(api, *from, *tag)?)),
-            Call::Wait(id) => self.calls.receive(api, *id)?.map(Answer::Received),
+            Call::Receive { from, tag } => self.calls.receive(api, *from, *tag)?.map(Answer::Received),
+            Call::Wait(id) => self.calls.wait(api, *id)?.map(Answer::Received),
             Call::Test { among, waits } => match self.calls.test(api, among, 1, *waits)? {
                 Looked::Waiting => None,
                 Looked::Nothing => Some(Answer::Tested(None)),

@@ -4,7 +4,7 @@
 //! Each method does as much of a call as can be done now and is called again until it is done: nothing here waits. Scripts and
 //! asynchronous programs are built on it.
 
-use egida_core::api::{Api, Observation, Pattern, ReceiveId, SendId};
+use egida_core::api::{Api, Matched, Observation, Pattern, ReceiveId, SendId, Take};
 use egida_core::event::Answer;
 use egida_core::fault::Fault;
 use egida_core::ids::{Rank, Ssn};
@@ -19,6 +19,8 @@ const CONTEXT: u32 = 1;
 pub(crate) struct Calls {
     requests: Vec<Request>,
     sending: Option<SendId>,
+    /// The receive that a blocking one has become.
+    receiving: Option<ReceiveId>,
     /// The answer to repeat, where it is still to come true.
     observing: Option<Observation>,
 }
@@ -88,8 +90,43 @@ impl Calls {
     }
 
     /// Takes the message of a request, once it is there.
-    pub fn receive(&mut self, api: &mut dyn Api, id: ReceiveId) -> Result<Option<Message>, Fault> {
+    pub fn wait(&mut self, api: &mut dyn Api, id: ReceiveId) -> Result<Option<Message>, Fault> {
+        if api.defers() {
+            let mut payload = Vec::new();
+            match api.take_posted(id, &mut |bytes| payload.extend_from_slice(bytes))? {
+                Take::Taken(message) => {
+                    self.requests.retain(|request| request.id != id);
+                    return Ok(Some(Message::new(&message, payload)));
+                }
+                Take::NotYet => return Ok(None),
+                Take::Post => {}
+            }
+        }
         Ok(if self.is_complete(api, id)? { Some(self.take(api, id)?) } else { None })
+    }
+
+    /// Receives a message: in one step, or posted the first time that this is called.
+    pub fn receive(
+        &mut self,
+        api: &mut dyn Api,
+        from: Option<Rank>,
+        tag: Option<i32>,
+    ) -> Result<Option<Message>, Fault> {
+        let id = match self.receiving {
+            Some(id) => id,
+            None => {
+                let (pattern, mut payload) = (Pattern { source: from, context: CONTEXT, tag }, Vec::new());
+                if let Take::Taken(message) =
+                    api.take(pattern, &mut |bytes| payload.extend_from_slice(bytes))?
+                {
+                    return Ok(Some(Message::new(&message, payload)));
+                }
+                self.post(api, from, tag)?
+            }
+        };
+        let message = self.wait(api, id)?;
+        self.receiving = message.is_none().then_some(id);
+        Ok(message)
     }
 
     /// Tests requests once, and takes the messages of at most `most` that are complete: an observation. Where it is to
@@ -178,7 +215,13 @@ impl Calls {
     fn observation(&mut self, api: &mut dyn Api) -> Result<Observation, Fault> {
         match self.observing.take() {
             Some(observation) => Ok(observation),
-            None => api.observe(),
+            None => {
+                // Who looks sees what has come; where a receive was put off no checkpoint is due.
+                if api.defers() {
+                    api.progress()?;
+                }
+                api.observe()
+            }
         }
     }
 
@@ -202,7 +245,13 @@ impl Calls {
         let request = self.requests.remove(at);
         let message = api.matched(id).ok_or(Fault::Bug("a complete receive has no message"))?;
         api.finish(id)?;
-        Ok(Message { source: message.source, tag: message.envelope.tag, payload: request.payload })
+        Ok(Message::new(&message, request.payload))
+    }
+}
+
+impl Message {
+    fn new(message: &Matched, payload: Vec<u8>) -> Self {
+        Self { source: message.source, tag: message.envelope.tag, payload }
     }
 }
 

@@ -355,6 +355,16 @@ impl Driver for SimDriver {
         &self.piggyback
     }
 
+    fn shows_whole_payloads(&self) -> bool {
+        true
+    }
+
+    fn whole_payload(&self, source: Rank) -> Option<&[u8]> {
+        let peer = self.peers.get(&source)?;
+        let payload = peer.payload(peer.cursor).filter(|payload| payload.len() <= PIECE_BYTES)?;
+        (!self.partial.contains(&(source, peer.cursor))).then_some(payload)
+    }
+
     fn advance(&mut self, source: Rank) {
         let peer = self.peers.entry(source).or_default();
         let ssn = peer.cursor;

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use egida_core::api::{Api, Matched, Observation, Pattern, ReceiveId, SendId};
+use egida_core::api::{Api, Matched, Observation, Pattern, ReceiveId, SendId, Take};
 use egida_core::event::Answer;
 use egida_core::fault::Fault;
 use egida_core::ids::{CheckpointNumber, Rank, Ssn};
@@ -67,6 +67,14 @@ impl Record {
     /// Takes the calls since the last time.
     pub fn take_calls(&mut self) -> Vec<Call> {
         std::mem::take(&mut self.calls)
+    }
+
+    /// A message is received to its end.
+    fn received(&mut self, message: &Matched, content: u64) {
+        let &Matched { source, ssn, envelope, .. } = message;
+        self.received.entry(source).or_default().push((ssn, content));
+        self.calls.push(Call::Received(source, ssn, content));
+        self.received_with.entry((source, (envelope.context, envelope.tag))).or_default().insert(ssn);
     }
 
     /// A checkpoint is taken.
@@ -136,6 +144,35 @@ impl Api for Observed<'_> {
         self.api.sent(id)
     }
 
+    fn take(&mut self, pattern: Pattern, payload: &mut dyn FnMut(&[u8])) -> Result<Take, Fault> {
+        let mut content = digest(&[]);
+        let taken = self.api.take(pattern, &mut |bytes| {
+            content = digest(bytes);
+            payload(bytes);
+        })?;
+        if let Take::Taken(message) = &taken {
+            self.record.received(message, content);
+        }
+        Ok(taken)
+    }
+
+    fn take_posted(&mut self, id: ReceiveId, payload: &mut dyn FnMut(&[u8])) -> Result<Take, Fault> {
+        let mut content = digest(&[]);
+        let taken = self.api.take_posted(id, &mut |bytes| {
+            content = digest(bytes);
+            payload(bytes);
+        })?;
+        if let Take::Taken(message) = &taken {
+            self.record.received(message, content);
+            self.record.open = self.record.open.saturating_sub(1);
+        }
+        Ok(taken)
+    }
+
+    fn defers(&self) -> bool {
+        self.api.defers()
+    }
+
     fn post(&mut self, pattern: Pattern) -> Result<ReceiveId, Fault> {
         self.record.open += 1;
         self.api.post(pattern)
@@ -160,11 +197,7 @@ impl Api for Observed<'_> {
         self.api.finish(id)?;
         let read = self.record.reading.remove(&id);
         if let Some(message) = message {
-            let content = read.unwrap_or_else(|| digest(&[]));
-            self.record.received.entry(message.source).or_default().push((message.ssn, content));
-            self.record.calls.push(Call::Received(message.source, message.ssn, content));
-            let envelope = (message.envelope.context, message.envelope.tag);
-            self.record.received_with.entry((message.source, envelope)).or_default().insert(message.ssn);
+            self.record.received(&message, read.unwrap_or_else(|| digest(&[])));
             self.record.open = self.record.open.saturating_sub(1);
         }
         Ok(())

@@ -185,7 +185,7 @@ impl Place {
 
     /// Takes a message in, once it is there.
     fn receive(&mut self, api: &mut dyn Api, id: ReceiveId) -> Result<bool, Fault> {
-        let message = self.calls.receive(api, id)?;
+        let message = self.calls.wait(api, id)?;
         let is_there = message.is_some();
         message.into_iter().for_each(|message| self.take(&message));
         Ok(is_there)

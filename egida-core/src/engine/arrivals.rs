@@ -122,6 +122,9 @@ impl<D: Driver> Engine<D> {
         {
             return Ok(Take::Post);
         }
+        if self.driver.is_traced() {
+            self.trace_arrival(source, &header, false);
+        }
         self.driver.crash_point(CrashPoint::At(Failpoint::ChannelRead))?;
         self.inbound[source as usize].pass(&header);
         self.counts.deliveries += 1;
@@ -129,6 +132,10 @@ impl<D: Driver> Engine<D> {
         self.driver.crash_point(CrashPoint::At(Failpoint::Match))?;
         if self.counts.deliveries <= self.before.1 {
             self.counts.replayed_deliveries += 1;
+        }
+        if self.driver.is_traced() {
+            let again = self.counts.deliveries <= self.before.1;
+            self.driver.trace(Event::Deliver { source, ssn, len, event: None, again });
         }
         let inbound = &self.inbound[source as usize];
         self.driver.acknowledge(source, inbound.next, inbound.depends);

@@ -385,10 +385,7 @@ impl<D: Driver> Engine<D> {
     /// The source of messages that are taken in one step, where a receive with this pattern takes them: a choice of the
     /// library's may be an event, and so may anything while something is left to be repeated.
     fn simply_from(&self, pattern: Pattern) -> Option<Rank> {
-        let simple = self.delivers_silently
-            && self.driver.shows_whole_payloads()
-            && self.replay.is_over()
-            && !self.driver.is_traced();
+        let simple = self.delivers_silently && self.driver.shows_whole_payloads() && self.replay.is_over();
         pattern.source.filter(|&source| simple && source != self.rank)
     }
 

@@ -24,7 +24,6 @@ impl<D: Debug> Debug for Engine<D> {
             .field("outbound", &self.outbound)
             .field("receives", &self.receives)
             .field("deferred", &self.deferred)
-            .field("deferred", &self.deferred)
             .field("calls", &(self.posts, self.reads))
             .field("epoch", &self.epoch)
             .field("entered", &self.entered)

@@ -21,7 +21,7 @@ use super::Simulation;
 use crate::fingerprint::Fingerprint;
 use crate::job::Ending;
 use crate::scheduler::{Event, Unhurried};
-use crate::world::{Explored, Letter};
+use crate::world::{Explored, Letter, World};
 
 /// A rank that found nothing to do so many times in a row waits: what it read last may still have been logged in between.
 const IDLE_STEPS: u32 = 2;
@@ -178,7 +178,7 @@ impl Simulation<'_> {
                 let head = self.world.borrow().journals[rank as usize].head();
                 self.written_out(rank, head);
             }
-            Event::Run(rank, _) => self.go_on(rank),
+            Event::Run(rank, _) => self.go_on(rank, false),
             Event::CheckpointTimer(rank, _) => {
                 if self.timer_goes_off(rank) {
                     self.timers_left[rank as usize] -= 1;
@@ -194,7 +194,7 @@ impl Simulation<'_> {
                 self.agenda.retain(|event| *event != turn.event);
                 self.happen(turn.event.clone());
                 if let (Event::Start(rank, _), Grain::Wait) = (&turn.event, self.manner.grain) {
-                    self.go_on(*rank);
+                    self.go_on(*rank, true);
                 }
             }
         }
@@ -210,7 +210,7 @@ impl Simulation<'_> {
             Ok(true) => {}
             Err(fault) => self.stepped(rank, Err(fault)),
         }
-        self.go_on(rank);
+        self.go_on(rank, true);
         true
     }
 
@@ -235,6 +235,9 @@ impl Simulation<'_> {
     pub fn describe(&self, turn: &Turn) -> String {
         let world = self.world.borrow();
         let mut text = match turn.event {
+            Event::Run(rank, _) if self.ranks[rank as usize].defers() => {
+                format!("rank {rank} looks around")
+            }
             Event::Run(rank, _) => format!("rank {rank} takes a step"),
             Event::Arrive(source, dest) => {
                 let ssn = world.next_held(source, dest).unwrap_or_default();
@@ -313,7 +316,7 @@ impl Simulation<'_> {
 
     fn takes_in(&mut self, rank: Rank) {
         match self.manner.grain {
-            Grain::Wait => self.go_on(rank),
+            Grain::Wait => self.go_on(rank, true),
             Grain::Call => self.attentively(rank, |simulation| {
                 let Some(engine) = &mut simulation.ranks[rank as usize].engine else { return };
                 match engine.progress() {
@@ -335,10 +338,10 @@ impl Simulation<'_> {
     }
 
     /// A rank goes on until it waits, or for one call.
-    fn go_on(&mut self, rank: Rank) {
+    fn go_on(&mut self, rank: Rank, hurries: bool) {
         let incarnation = self.ranks[rank as usize].incarnation;
         match self.manner.grain {
-            Grain::Wait => self.go_on_until_it_waits(rank),
+            Grain::Wait => self.go_on_until_it_waits(rank, hurries),
             Grain::Call => self.attentively(rank, |simulation| simulation.step(rank, incarnation)),
         }
         self.agenda.retain(|event| *event != Event::Run(rank, incarnation));
@@ -349,18 +352,32 @@ impl Simulation<'_> {
         }
     }
 
-    fn go_on_until_it_waits(&mut self, rank: Rank) {
+    /// A rank goes on until it waits. In a hurry it waits without making progress where it waits for messages that it takes in
+    /// one step.
+    fn go_on_until_it_waits(&mut self, rank: Rank, hurries: bool) {
+        let mut hasty = hurries;
         let mut idle = 0;
         while idle < IDLE_STEPS && self.end.is_none() && self.ranks[rank as usize].engine.is_some() {
             let life = &mut self.ranks[rank as usize];
+            hasty &= life.may_be_hasty();
             let before = life.application.state();
-            let stepped = life.step(u64::from(life.incarnation));
+            let stepped = life.step(u64::from(life.incarnation), hasty);
             // Who polled in vain does not wait.
             let polled = life.application.state() != before;
-            idle = if polled || matches!(stepped, Ok((true, _))) { 0 } else { idle + 1 };
+            let moved = matches!(stepped, Ok((true, _)));
+            let spins = hasty && life.defers();
             self.stepped(rank, stepped);
             if self.ranks[rank as usize].over && !self.has_timers() {
                 break;
+            }
+            match (moved, polled) {
+                (true, _) => (idle, hasty) = (0, true),
+                (false, true) => (idle, hasty) = (0, false),
+                (false, false) if spins => break,
+                (false, false) => {
+                    idle += u32::from(!hasty);
+                    hasty = false;
+                }
             }
         }
         // It has nothing to do before something comes.
@@ -468,7 +485,7 @@ impl Simulation<'_> {
         };
         (0..self.job.setting.domains.ranks()).filter(has_something).find_map(|rank| {
             let mut looked = self.fork();
-            looked.go_on(rank);
+            looked.go_on(rank, true);
             let [before, after] = [self, &looked].map(|simulation| {
                 let life = &simulation.ranks[rank as usize];
                 (simulation.world.borrow().changes(), life.application.state(), life.engine.is_some())
@@ -530,7 +547,7 @@ impl Simulation<'_> {
         let mut next = BTreeSet::new();
         for event in self.agenda.iter() {
             match *event {
-                Event::Run(rank, _) if self.ranks[rank as usize].settled == Some(world.inputs(rank)) => {}
+                Event::Run(rank, _) if self.is_settled(rank, &world) => {}
                 // Entries that are for no disk take part: its watermark passes them.
                 Event::WriteOut(rank, _) if world.is_written(rank) => {}
                 Event::WriteOut(rank, _) => {
@@ -558,6 +575,12 @@ impl Simulation<'_> {
             next.extend(sources.map(|source| Event::Arrive(source, dest)));
         }
         next.into_iter().collect()
+    }
+
+    /// Whether a step would change nothing for a rank.
+    fn is_settled(&self, rank: Rank, world: &World) -> bool {
+        let life = &self.ranks[rank as usize];
+        life.settled == Some(world.inputs(rank)) && !life.defers()
     }
 
     /// All that may make a difference to what comes: the world, what each process is, output on its way, and

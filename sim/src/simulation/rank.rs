@@ -31,6 +31,9 @@ const WAIT: Time = 100;
 /// How often that doubles.
 const MAX_DOUBLINGS: u32 = 2;
 
+/// What makes a draw of haste of what the world outside would answer.
+const HASTE: u64 = 2;
+
 /// A rank, and what its node knows of it from one life to the next.
 #[derive(Clone)]
 pub(super) struct Life {
@@ -98,9 +101,29 @@ impl Life {
         }
     }
 
-    /// Makes progress and takes a step. Whether anything moved is told with it.
-    pub fn step(&mut self, live: u64) -> Result<(bool, Step), Fault> {
+    /// Whether it waits for messages that are received in one step if they come before it makes progress.
+    pub fn defers(&self) -> bool {
+        self.engine.as_ref().is_some_and(|engine| engine.defers())
+    }
+
+    /// Whether it may take a step without making progress: its program goes on, and its protocol has no part in what it misses.
+    pub fn may_be_hasty(&self) -> bool {
+        !self.over && self.engine.as_ref().is_some_and(|engine| engine.stack().delivers_silently())
+    }
+
+    /// Whether it takes the next step in haste, by a draw. One that waits for what it would receive in one step often stays at
+    /// that until it comes.
+    pub fn hurries(&self, draw: u64) -> bool {
+        if self.defers() { !draw.is_multiple_of(16) } else { draw.is_multiple_of(4) }
+    }
+
+    /// Makes progress, unless it is to be `hasty`, and takes a step. Whether anything moved is told with it.
+    pub fn step(&mut self, live: u64, hasty: bool) -> Result<(bool, Step), Fault> {
         let Some(engine) = &mut self.engine else { return Ok((false, Step::Waiting)) };
+        if hasty {
+            let step = self.application.step(&mut Observed::new(engine, &mut self.record), live)?;
+            return Ok((step == Step::Moved, step));
+        }
         let moved = engine.progress()?;
         if engine.checkpoint_due() {
             let before = engine.counts();
@@ -229,7 +252,10 @@ impl Simulation<'_> {
         if !self.is_current(rank, incarnation) {
             return self.stagger(rank, incarnation, live);
         }
-        let stepped = self.ranks[rank as usize].step(live);
+        let is_explored = self.world.borrow().explored.is_some();
+        let life = &mut self.ranks[rank as usize];
+        let hasty = !is_explored && life.may_be_hasty() && life.hurries(mix(live, HASTE));
+        let stepped = life.step(live, hasty);
         self.stepped(rank, stepped);
     }
 

@@ -19,6 +19,10 @@
 //!   application (a survivor sees that a channel begins anew, say): its death undoes the step, and what comes later finds it as
 //!   one who looks around all the time.
 //!
+//! Where the protocol has no part in deliveries, a rank that waits for a message of a named source is in one of two states: it
+//! receives the message in one step when it comes, or it has looked around and posted its receive. With [`Grain::Wait`] looking
+//! around is a turn of its own there.
+//!
 //! Where checkpoints are taken, time goes by in two ways. The timer of each rank goes off at any moment before the rank's
 //! program is at its end, as often as [`Scope::checkpoints`] says; and whenever nothing else can happen the next timer goes off
 //! that makes a difference, so that output is shown that waits for a line. Each write of a checkpoint ends in a turn of its own,
