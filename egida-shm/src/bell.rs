@@ -12,11 +12,18 @@ use rustix::thread::futex;
 use rustix::thread::futex::Timespec;
 use rustix::thread::{MembarrierCommand, membarrier};
 
+/// Of [`Bell::sleeps`]: on the bell's word.
+const AT_WORD: u32 = 1;
+
+/// Of [`Bell::sleeps`]: at descriptors, one of which is for ringers.
+const AT_DESCRIPTOR: u32 = 2;
+
 /// What a process waits on while it sleeps.
 #[repr(C)]
 #[derive(Debug)]
 pub struct Bell {
     rung: AtomicU32,
+    /// 0, or how somebody sleeps.
     sleeps: AtomicU32,
 }
 
@@ -58,30 +65,31 @@ impl FencePolicy {
 }
 
 impl Bell {
-    /// Wakes the sleeper, if there is one, after news were published for it.
+    /// Wakes the sleeper, if there is one, after news were published for it. Returns whether it sleeps at a descriptor: then
+    /// the caller wakes it there.
     #[inline]
-    pub fn ring(&self, fences: &FencePolicy) {
+    pub fn ring(&self, fences: &FencePolicy) -> bool {
         fences.light();
-        if self.sleeps.load(Ordering::Relaxed) != 0 {
-            self.wake();
-        }
+        self.sleeps.load(Ordering::Relaxed) != 0 && self.wake()
     }
 
-    /// Wakes the sleeper, and keeps one that is about to sleep from doing so.
+    /// Wakes the sleeper, and keeps one that is about to sleep from doing so. Returns as [`Bell::ring`] does.
     #[cold]
-    pub fn wake(&self) {
-        if self.sleeps.swap(0, Ordering::SeqCst) != 0 {
+    pub fn wake(&self) -> bool {
+        let sleeps = self.sleeps.swap(0, Ordering::SeqCst);
+        if sleeps == AT_WORD {
             self.rung.fetch_add(1, Ordering::SeqCst);
             // A failure would mean that the word is not mapped, which it is: we have just changed it.
             let _ = futex::wake(&self.rung, futex::Flags::empty(), u32::MAX >> 1);
         }
+        sleeps == AT_DESCRIPTOR
     }
 
     /// Sleeps until rung for, or for at most `limit`, unless `news` finds that there is no need to. Returns whether there
     /// may be news.
     pub fn sleep(&self, fences: &FencePolicy, limit: Duration, mut news: impl FnMut() -> bool) -> bool {
         let before = self.rung.load(Ordering::SeqCst);
-        self.sleeps.store(1, Ordering::SeqCst);
+        self.sleeps.store(AT_WORD, Ordering::SeqCst);
         fences.heavy();
         let awake = news() || {
             let limit =
@@ -92,6 +100,16 @@ impl Bell {
         };
         self.sleeps.store(0, Ordering::SeqCst);
         awake
+    }
+
+    /// Sleeps as `wait` does, which ends when somebody wakes it at a descriptor, unless `news` finds that there is no need to.
+    pub fn sleep_at(&self, fences: &FencePolicy, news: impl FnOnce() -> bool, wait: impl FnOnce()) {
+        self.sleeps.store(AT_DESCRIPTOR, Ordering::SeqCst);
+        fences.heavy();
+        if !news() {
+            wait();
+        }
+        self.sleeps.store(0, Ordering::SeqCst);
     }
 
     /// Forgets a sleeper that died.

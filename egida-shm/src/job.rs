@@ -1,10 +1,10 @@
 //! The daemon's side of a job's memory.
 
 use std::ops::Range;
-use std::os::fd::BorrowedFd;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use egida_core::clock::Token;
 use egida_core::driver::Progress;
@@ -12,6 +12,7 @@ use egida_core::fault::Fault;
 use egida_core::gate::{MAX_STORES, StoreId};
 use egida_core::ids::{Domains, EventIndex, Incarnation, Position, Rank, Ssn};
 use egida_core::wire::{RecordHeader, WireError};
+use rustix::event::{EventfdFlags, eventfd};
 
 use crate::arena::{ADDRESS_SPACE_BYTES, Arena};
 use crate::bell::Bell;
@@ -21,7 +22,8 @@ use crate::layout::{LogName, LogSlot, MAX_TOKENS, Memory, RankSlot, TokenSlot};
 use crate::log::{Cursor, FrameKind, Segment, chain, orphan};
 use crate::mirror::{Mirror, Side};
 use crate::record::Head;
-use crate::{ENV_INCARNATION, ENV_JOB_FD, ENV_KILL, ENV_RANK};
+use crate::stretch::quiesce;
+use crate::{ENV_DAEMON_FD, ENV_INCARNATION, ENV_JOB_FD, ENV_KILL, ENV_RANK, ENV_WAKER_FDS};
 
 /// What a job's memory is made for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -83,10 +85,6 @@ struct Work {
     interrupted: AtomicBool,
 }
 
-/// How long [`JobMemory::quiesce`] sleeps between looks, at most, and how often it tells who holds it up.
-const LOOK: Duration = Duration::from_millis(1);
-const COMPLAIN: Duration = Duration::from_millis(10);
-
 impl JobMemory {
     /// Creates the memory of a job.
     ///
@@ -127,6 +125,16 @@ impl JobMemory {
         self.memory.arena().fd()
     }
 
+    /// The descriptors at which ranks of this host are woken, to pass on to ranks as the memory is, and what to say of them in the
+    /// environment; with `daemon`, the number of the rank's end of [`crate::introduction::pair`].
+    #[must_use]
+    pub fn wakers(&self, daemon: i32) -> (Vec<BorrowedFd<'_>>, [(&'static str, String); 2]) {
+        let wakers = self.memory.wakers();
+        let words: Vec<_> = wakers.iter().map(|(rank, fd)| format!("{rank}:{}", fd.as_raw_fd())).collect();
+        let fds = wakers.iter().map(|(_, fd)| fd.as_fd()).collect();
+        (fds, [(ENV_DAEMON_FD, daemon.to_string()), (ENV_WAKER_FDS, words.join(","))])
+    }
+
     /// The environment that lets a spawned process attach, for a child in which the memory has descriptor `fd`.
     #[must_use]
     pub fn environment(
@@ -153,6 +161,9 @@ impl JobMemory {
                 answers.store(1 + u64::from(there.start), Ordering::Relaxed);
             }
         }
+        let waker = |rank| Some((rank, eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK).ok()?));
+        // A rank without one sleeps on its bell, and has no connections of its own.
+        self.memory.set_wakers(here.clone().filter_map(waker).collect());
         let cpus = &self.memory.header().cpus;
         let busy = here.len() as u64 + others.len() as u64;
         let enough = cpus.load(Ordering::Relaxed) >= busy;
@@ -211,6 +222,15 @@ impl JobMemory {
         let slot = self.memory.rank(rank);
         slot.busy.store(0, Ordering::SeqCst);
         slot.bell.reset();
+        for there in (0..self.ranks()).filter(|&there| self.memory.is_elsewhere(there)) {
+            let line = &self.memory.channel(rank, there).reader;
+            if !line.carrier.is_link() {
+                // Its connections are gone; what they carried the link does, which finds its places anew.
+                line.left.store(0, Ordering::Release);
+                line.carrier.revoke();
+                self.memory.ring(self.memory.bell_of(there));
+            }
+        }
         let mut allocated_bytes = 0;
         let mut sound = Ok(());
         for (name, log) in self.logs_of(rank) {
@@ -228,26 +248,7 @@ impl JobMemory {
     /// to `blocked` now and then (every 10 ms or so). [`JobMemory::discard`] and [`JobMemory::reset_reader`] do this
     /// themselves.
     pub fn quiesce(&self, blocked: impl FnMut(Rank) -> Blocked) {
-        let mut blocked = blocked;
-        let header = self.memory.header();
-        let epoch = header.epoch.fetch_add(1, Ordering::SeqCst) + 1;
-        header.fences.heavy();
-        self.ring_all();
-        for (rank, slot) in (0..).zip(self.memory.rank_slots()) {
-            let mut complain_at = Instant::now() + COMPLAIN;
-            let mut pause = Duration::from_micros(10);
-            while (1..epoch).contains(&slot.busy.load(Ordering::SeqCst)) {
-                if Instant::now() >= complain_at {
-                    if blocked(rank) == Blocked::Reaped {
-                        slot.busy.store(0, Ordering::SeqCst);
-                        break;
-                    }
-                    complain_at = Instant::now() + COMPLAIN;
-                }
-                std::thread::sleep(pause);
-                pause = (pause * 2).min(LOOK);
-            }
-        }
+        quiesce(&self.memory, blocked);
     }
 
     /// Takes away all that is charged to a rank that was reaped, as the loss of its node would: its outbound channels
@@ -484,25 +485,23 @@ impl JobMemory {
     /// Ends a [`JobMemory::wait_for_work`] in another thread.
     pub fn interrupt(&self) {
         self.to_write.interrupted.store(true, Ordering::SeqCst);
-        self.memory.header().bell.wake();
+        let _ = self.memory.header().bell.wake();
     }
 
     /// Ends a [`JobMemory::wait_to_copy`] in another thread.
     pub fn interrupt_copies(&self) {
         self.to_copy.interrupted.store(true, Ordering::SeqCst);
-        self.memory.header().copies_bell.wake();
+        let _ = self.memory.header().copies_bell.wake();
     }
 
     /// Wakes a rank if it sleeps.
     pub fn ring(&self, rank: Rank) {
-        self.memory.rank(rank).bell.ring(&self.memory.header().fences);
+        self.memory.ring(rank);
     }
 
     /// Wakes every rank that sleeps.
     pub fn ring_all(&self) {
-        for slot in self.memory.rank_slots() {
-            slot.bell.ring(&self.memory.header().fences);
-        }
+        self.memory.ring_all();
     }
 
     /// Tells every rank, and every incarnation to come, that versions have ended.

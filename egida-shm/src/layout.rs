@@ -10,8 +10,9 @@
 
 use std::fmt;
 use std::ops::Deref;
-use std::sync::Arc;
+use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use egida_core::driver::Progress;
 use egida_core::fault::Fault;
@@ -21,12 +22,13 @@ use egida_core::wire::WireError;
 
 use crate::arena::{Arena, PAGE_BYTES, Shared};
 use crate::bell::{Bell, FencePolicy};
+use crate::carrier::Carrier;
 
 /// "EGIDAJOB", little-endian.
 const MAGIC: u64 = u64::from_le_bytes(*b"EGIDAJOB");
 
 /// The version of everything in this file and of the frames in `log.rs`.
-const LAYOUT_VERSION: u64 = 4;
+const LAYOUT_VERSION: u64 = 5;
 
 /// No job has more ranks than this: the tables grow with the square.
 pub const MAX_RANKS: u32 = 4096;
@@ -202,6 +204,11 @@ pub struct ReaderLine {
     pub finished: AtomicU64,
     /// The serial number of the segment in which the read cursor stands; 0 before there is one.
     pub left: AtomicU64,
+    /// Where the reader is on another host: who carries what goes between the two.
+    pub carrier: Carrier,
+    /// Where a connection of the writer's own does: 0 if everything has gone out, else another number with every attempt to
+    /// send. The writer's.
+    pub behind: AtomicU64,
 }
 
 /// The head of a segment.
@@ -295,7 +302,12 @@ pub struct Memory {
     arena: Arena,
     ranks: u32,
     tables: Tables,
+    /// Of this process: where ranks of this host sleep that have connections of their own.
+    wakers: OnceLock<Wakers>,
 }
+
+/// Descriptors at which ranks are woken, each with its rank.
+pub type Wakers = Vec<(Rank, OwnedFd)>;
 
 /// Where the tables begin.
 #[derive(Debug, Clone, Copy)]
@@ -380,7 +392,7 @@ impl Memory {
                 arena.len()
             )));
         }
-        Ok(Self { arena, ranks, tables })
+        Ok(Self { arena, ranks, tables, wakers: OnceLock::new() })
     }
 
     /// The mapping.
@@ -435,6 +447,38 @@ impl Memory {
         match self.rank(rank).status.answers.load(Ordering::Relaxed) {
             0 => rank,
             link => Rank::try_from(link - 1).unwrap_or(rank).min(self.ranks - 1),
+        }
+    }
+
+    /// Says at which descriptors ranks of this host are woken, where they do not sleep on their bells alone.
+    pub fn set_wakers(&self, wakers: Wakers) {
+        // Nobody says it twice.
+        let _ = self.wakers.set(wakers);
+    }
+
+    /// Those descriptors.
+    pub fn wakers(&self) -> &[(Rank, OwnedFd)] {
+        self.wakers.get().map_or(&[], Vec::as_slice)
+    }
+
+    /// Wakes whoever sleeps at a rank's bell.
+    #[inline]
+    pub fn ring(&self, rank: Rank) {
+        if self.rank(rank).bell.ring(&self.header().fences) {
+            self.wake_at_descriptor(rank);
+        }
+    }
+
+    /// Wakes every rank that sleeps.
+    pub fn ring_all(&self) {
+        (0..self.ranks).for_each(|rank| self.ring(rank));
+    }
+
+    #[cold]
+    fn wake_at_descriptor(&self, rank: Rank) {
+        if let Some((_, waker)) = self.wakers().iter().find(|(of, _)| *of == rank) {
+            // It fails only where it was written to so often that the sleeper has to wake up anyway.
+            let _ = rustix::io::write(waker, &1u64.to_ne_bytes());
         }
     }
 

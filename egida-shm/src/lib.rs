@@ -12,14 +12,16 @@
 //! ```
 //!
 //! A [`Mirror`] keeps such a memory and that of another host the same, as far as ranks of one read what those of the other
-//! write; what it says and hears goes over whatever connection there is.
+//! write; what it says and hears goes over whatever connection there is. Two ranks of different hosts may have one of their own.
 //!
 //! This crate decides nothing: which records may be reclaimed, what a new incarnation skips, when a store is flushed is
 //! told to it. It keeps no thread and takes no lock that a dead process could hold.
 
 mod arena;
 mod bell;
+mod carrier;
 mod driver;
+pub mod introduction;
 mod job;
 mod journal;
 mod kill;
@@ -44,6 +46,12 @@ pub const ENV_RANK: &str = "EGIDA_RANK";
 pub const ENV_JOB_FD: &str = "EGIDA_JOB_FD";
 /// Environment variable: which life of its rank a spawned process is.
 pub const ENV_INCARNATION: &str = "EGIDA_INCARNATION";
+/// Environment variable: the number of the inherited descriptor by which a spawned process asks its daemon for connections to
+/// ranks of other hosts.
+pub const ENV_DAEMON_FD: &str = "EGIDA_DAEMON_FD";
+/// Environment variable: the ranks of this host, each with the number of the inherited descriptor at which it is woken, as in
+/// `0:7,1:8`.
+pub const ENV_WAKER_FDS: &str = "EGIDA_WAKER_FDS";
 /// Environment variable: where a spawned process is to kill itself, as in `send:1000;point:match:3`.
 pub const ENV_KILL: &str = "EGIDA_KILL";
 /// Environment variable: the directory into which a spawned process writes what happens to it, where somebody wants to know.

@@ -4,10 +4,42 @@
 //! an older one is left. Whoever becomes busy afterwards knows that something may have changed.
 
 use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
 
 use egida_core::ids::Rank;
 
+use crate::job::Blocked;
 use crate::layout::Memory;
+
+/// How long [`quiesce`] sleeps between looks, at most, and how often it tells who holds it up.
+const LOOK: Duration = Duration::from_millis(1);
+const COMPLAIN: Duration = Duration::from_millis(10);
+
+/// Begins a new epoch and waits until no live rank of this host is in a stretch under the old one. A rank that holds this up is
+/// handed to `blocked` now and then.
+pub fn quiesce(memory: &Memory, mut blocked: impl FnMut(Rank) -> Blocked) {
+    let header = memory.header();
+    let epoch = header.epoch.fetch_add(1, Ordering::SeqCst) + 1;
+    header.fences.heavy();
+    memory.ring_all();
+    // Where a mark stands of a rank of another host, it is of whoever writes a mirror of its logs, and says nothing here.
+    let here = (0..).zip(memory.rank_slots()).filter(|&(rank, _)| !memory.is_elsewhere(rank));
+    for (rank, slot) in here {
+        let mut complain_at = Instant::now() + COMPLAIN;
+        let mut pause = Duration::from_micros(10);
+        while (1..epoch).contains(&slot.busy.load(Ordering::SeqCst)) {
+            if Instant::now() >= complain_at {
+                if blocked(rank) == Blocked::Reaped {
+                    slot.busy.store(0, Ordering::SeqCst);
+                    break;
+                }
+                complain_at = Instant::now() + COMPLAIN;
+            }
+            std::thread::sleep(pause);
+            pause = (pause * 2).min(LOOK);
+        }
+    }
+}
 
 /// One rank's mark.
 #[derive(Debug)]
@@ -53,6 +85,11 @@ impl Stretch {
         if self.depth == 0 {
             memory.rank(self.rank).busy.store(0, Ordering::Release);
         }
+    }
+
+    /// Whether no stretch is under way.
+    pub fn is_outside(&self) -> bool {
+        self.depth == 0
     }
 
     /// The epoch of the last stretch.

@@ -38,7 +38,7 @@ impl End {
     }
 
     fn connected(&mut self) {
-        self.mirror.connected();
+        self.mirror.connected().unwrap();
         self.stream.clear();
         self.framer = Framer::default();
     }
@@ -88,7 +88,7 @@ impl Pair {
     /// Both hosts make a change, which one of them makes first.
     fn change(&mut self, view: u64, dead: Rank, change: impl Fn(&JobMemory)) {
         for end in [&mut self.b, &mut self.a] {
-            end.mirror.changing();
+            end.mirror.changing().unwrap();
             change(&end.job);
             end.mirror.changed(view, dead).unwrap();
             // The other has not heard of it, and something of before is on its way.
@@ -345,7 +345,7 @@ fn the_launcher_has_the_journal_of_a_rank_before_it_hears_of_its_end() {
     drop(driver);
     host.job.reaped(1).unwrap();
     for end in [&mut host, &mut launcher] {
-        end.mirror.changing();
+        end.mirror.changing().unwrap();
         end.job.discard(1, patient).unwrap();
         end.mirror.changed(1, 1).unwrap();
     }

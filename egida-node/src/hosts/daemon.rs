@@ -2,7 +2,7 @@
 
 use std::io::{self, BufRead, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsFd, AsRawFd};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
@@ -12,13 +12,14 @@ use egida_core::ids::{Incarnation, Rank};
 use egida_core::output::Stream;
 use egida_core::recovery::Fate;
 use egida_net::{HandshakeError, JobKey, Listener, dial, framing};
-use egida_shm::{Blocked, JobConfig, JobMemory, Side};
+use egida_shm::{Blocked, JobConfig, JobMemory, Side, introduction};
 use rustix::process::Signal;
 use thiserror::Error;
 use tokio::io::AsyncWriteExt;
 use tokio::net::unix::pipe;
 use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
 
+use super::introductions::{Introductions, Links, caller};
 use super::link::{Call, Ears, Link};
 use super::orders::{Listening, Order, Setup, Tale, Ticket, from_bytes, to_bytes};
 use super::{LAUNCHER, number_of};
@@ -74,11 +75,18 @@ pub fn run(launcher: SocketAddr, me: u32) -> Result<(), DaemonError> {
     watch_launcher(happen.clone()).map_err(system("start a thread"))?;
     let mut stream = call(launcher, &key, me)?;
     let address = stream.local_addr().map_err(system("find our address"))?.ip();
-    let links: Arc<OnceLock<Vec<(u32, Link)>>> = Arc::default();
+    let links = Links::default();
     let known = Arc::clone(&links);
+    let introductions = Arc::new(OnceLock::<Introductions>::new());
+    let introduced = Arc::clone(&introductions);
     let welcome = move |from: u32, stream: TcpStream| {
+        let (from, is_for_ranks) = caller(from);
         // Who calls before we know whom to expect calls again.
-        if let Some((_, link)) =
+        if is_for_ranks {
+            if let Some(introductions) = introduced.get() {
+                introductions.meet(from, stream);
+            }
+        } else if let Some((_, link)) =
             known.get().and_then(|links| links.iter().find(|(number, _)| *number == from))
         {
             link.attach(stream);
@@ -90,7 +98,9 @@ pub fn run(launcher: SocketAddr, me: u32) -> Result<(), DaemonError> {
         let directory = setup.directory.display();
         DaemonError::Gone(format!("cannot enter the directory `{directory}` here: {error}"))
     })?;
-    let daemon = Daemon::new(setup, &links, key, launcher, stream, &happen)?;
+    let known = Introductions::new(setup.me, setup.hosts.clone(), key.clone(), Arc::clone(&links));
+    let known = introductions.get_or_init(|| known).clone();
+    let daemon = Daemon::new(setup, (&links, known), key, launcher, stream, &happen)?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -159,6 +169,7 @@ struct Daemon {
     /// Of all links, for changes of memory.
     links: Vec<Link>,
     changes: Changes,
+    introductions: Introductions,
     processes: Vec<Option<Running>>,
     happen: mpsc::Sender<Happened>,
     happened: mpsc::Receiver<Happened>,
@@ -184,7 +195,7 @@ struct Changes {
 impl Daemon {
     fn new(
         setup: Setup,
-        links: &OnceLock<Vec<(u32, Link)>>,
+        (links, introductions): (&Links, Introductions),
         key: JobKey,
         launcher: SocketAddr,
         stream: TcpStream,
@@ -217,7 +228,8 @@ impl Daemon {
                 from: number_of(setup.me),
                 to: number_of(at),
             });
-            let ears = Ears { receive: Box::new(|_| {}), fail: fail() };
+            let hearing = introductions.clone();
+            let ears = Ears { receive: Box::new(move |bytes| hearing.hear(bytes)), fail: fail() };
             let link = Link::start(format!("host {}", host.name), memory.mirror(side), call, ears);
             connected.push((number_of(at), link.map_err(system)?));
         }
@@ -248,6 +260,7 @@ impl Daemon {
                 reaped: (0..setup.ranks).map(|_| AtomicBool::new(true)).collect(),
                 one: Arc::default(),
             },
+            introductions,
             setup,
             memory,
             launcher,
@@ -366,9 +379,15 @@ impl Daemon {
                 .into_iter()
                 .map(|(name, value)| (name.to_owned(), value)),
         );
+        let (ours, theirs) = introduction::pair()?;
+        let (mut inherits, variables) = self.memory.wakers(theirs.as_raw_fd());
+        inherits.extend([fd, theirs.as_fd()]);
+        environment.extend(variables.map(|(name, value)| (name.to_owned(), value)));
         let Setup { program, args, environment: base, .. } = &self.setup;
-        let launch = Launch { program, args, base: Some(base), environment, memory: fd, fed: rank == 0 };
+        let launch = Launch { program, args, base: Some(base), environment, inherits, fed: rank == 0 };
         let mut spawned = launch.spawn()?;
+        drop(theirs);
+        self.introductions.serve(rank, ours)?;
         let target = Target::of(&spawned)?;
         self.changes.reaped[rank as usize].store(false, Ordering::Release);
         let stdin = spawned.stdin.take().map(|stdin| {
@@ -402,6 +421,7 @@ impl Daemon {
             Happened::Noticed { rank, line } => self.tell(&Tale::Noticed { rank, line }),
             Happened::Ended(ended) => {
                 self.processes[ended.rank as usize] = None;
+                self.introductions.leave(ended.rank);
                 self.changes.reaped[ended.rank as usize].store(true, Ordering::Release);
                 if let Err(fault) = self.memory.reaped(ended.rank) {
                     tracing::warn!(rank = ended.rank, %fault, "a rank left its memory overwritten");
@@ -423,7 +443,7 @@ impl Changes {
     fn change(&self, view: u64, rank: Rank, fate: Fate) -> Result<(), Fault> {
         // While memory changes nothing is taken or sent.
         let mut mirrors: Vec<_> = self.links.iter().map(Link::mirror).collect();
-        mirrors.iter_mut().for_each(|mirror| mirror.changing());
+        mirrors.iter_mut().try_for_each(|mirror| mirror.changing())?;
         super::change_memory(&self.memory, rank, fate, |rank| self.blocked(rank))?;
         mirrors.iter_mut().try_for_each(|mirror| mirror.changed(view, rank))?;
         drop(mirrors);

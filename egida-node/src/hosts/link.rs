@@ -156,7 +156,11 @@ impl Link {
                 let _ = old.shutdown(Shutdown::Both);
             }
             connection.number += 1;
-            mirror.connected();
+            if let Err(fault) = mirror.connected() {
+                drop((connection, mirror));
+                self.fail(format!("{}: {fault}", self.0.name));
+                return;
+            }
             let mut told = lock(&self.0.told);
             told.send_again();
             told.confirmed = 0;

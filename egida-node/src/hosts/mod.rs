@@ -10,7 +10,7 @@
 //! The launcher starts a daemon on each host, by `ssh` or by what the user names, and gives it the job's key through a pipe.
 //! The daemons call the launcher and each other; every connection begins with a proof of the key. What a rank sends goes into
 //! the memory of its host, as ever; the daemons' links (`link`) carry it to where it is read, and the journals to the
-//! launcher ([`egida_shm::Mirror`]). So a job on several hosts is recovered as one on a single host is: by the same
+//! launcher ([`egida_shm::Mirror`]), or a connection of two ranks' own does (`introductions`). So a job on several hosts is recovered as one on a single host is: by the same
 //! coordinator, over the launcher's memory.
 //!
 //! Every change that a death makes to memory is made on all hosts and at the launcher, in the same order; a step of recovery
@@ -19,6 +19,7 @@
 //! What is not there: the loss of a host. It ends the job with a message and exit code 86.
 
 mod daemon;
+mod introductions;
 mod launch;
 mod link;
 mod list;
@@ -202,7 +203,7 @@ impl Hosts {
         let hosts = Arc::clone(self);
         let here = tokio::task::spawn_blocking(move || {
             let mut mirrors: Vec<_> = hosts.hosts.iter().map(|host| host.link.mirror()).collect();
-            mirrors.iter_mut().for_each(|mirror| mirror.changing());
+            mirrors.iter_mut().try_for_each(|mirror| mirror.changing())?;
             change_memory(&hosts.memory, rank, fate, blocked)?;
             mirrors.iter_mut().try_for_each(|mirror| mirror.changed(view, rank))?;
             drop(mirrors);

@@ -71,9 +71,10 @@ impl Job {
         let attach = JobMemory::environment(fd.as_raw_fd(), rank, incarnation, kill.as_deref());
         environment.extend(attach.into_iter().map(|(name, value)| (name.to_owned(), value)));
         let (program, args) = (&self.program, &self.args);
-        let mut spawned = Launch { program, args, base: None, environment, memory: fd, fed: rank == 0 }
-            .spawn()
-            .map_err(|error| JobError::Program { program: self.program.clone(), error })?;
+        let mut spawned =
+            Launch { program, args, base: None, environment, inherits: vec![fd], fed: rank == 0 }
+                .spawn()
+                .map_err(|error| JobError::Program { program: self.program.clone(), error })?;
         let target = Target::of(&spawned).map_err(JobError::system("watch a process"))?;
         self.process(rank).target = Some(target);
         self.steps.reaped[rank as usize].store(false, Ordering::Release);

@@ -62,6 +62,9 @@ fn prepare(parent: Pid, inherit: &[RawFd]) -> io::Result<()> {
 }
 
 /// Waits with the runtime for a descriptor to become readable.
+///
+/// # Errors
+/// [`io::Error`] where the runtime cannot wait for it.
 pub fn readable(fd: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
     // SAFETY: the descriptor is owned, so it stays open, and stays itself, until the `AsyncFd` is dropped.
     unsafe { Ok(AsyncFd::register_with_interest(fd, Interest::READABLE)?) }

@@ -5,7 +5,7 @@ mod spawn;
 mod stdin;
 mod watch;
 
-pub use exec::{PersonalityDenied, randomization_off};
+pub use exec::{PersonalityDenied, randomization_off, readable};
 pub use spawn::{ENV_NOTICE_FD, Launch, Spawned, Target};
 pub use stdin::{Spool, feed};
 pub use watch::{CHUNK_BYTES, Chunk, Ended, Happened, How, Window, Windows, watch};

@@ -27,8 +27,8 @@ pub struct Launch<'a> {
     pub base: Option<&'a [(OsString, OsString)]>,
     /// What stands in its environment besides.
     pub environment: Vec<(String, String)>,
-    /// The job's memory, which it inherits under the number that the descriptor has here.
-    pub memory: BorrowedFd<'a>,
+    /// What it inherits under the numbers that the descriptors have here: the job's memory, and what belongs to it.
+    pub inherits: Vec<BorrowedFd<'a>>,
     /// Whether it gets a standard input to be fed; else it reads the end of input.
     pub fed: bool,
 }
@@ -68,7 +68,9 @@ impl Launch<'_> {
         command.env(ENV_NOTICE_FD, noticed.as_raw_fd().to_string());
         command.stdin(if self.fed { Stdio::piped() } else { Stdio::null() });
         command.stdout(Stdio::piped()).stderr(Stdio::piped());
-        bind_to_parent(&mut command, &[self.memory, noticed.as_fd()]);
+        let mut inherits = self.inherits;
+        inherits.push(noticed.as_fd());
+        bind_to_parent(&mut command, &inherits);
         let mut child = command.spawn()?;
         drop(noticed);
         let missing = || io::Error::from(io::ErrorKind::BrokenPipe);

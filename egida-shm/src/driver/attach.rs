@@ -11,7 +11,7 @@ use egida_core::ids::{Domains, Incarnation, Position, Rank};
 use egida_core::trace::Event;
 use rustix::io::{FdFlags, fcntl_getfd, fcntl_setfd};
 
-use super::{ShmDriver, Watched};
+use super::{Direct, ShmDriver, Watched};
 use crate::arena::Arena;
 use crate::job::RankState;
 use crate::kill::{Death, KillSwitch};
@@ -20,7 +20,7 @@ use crate::log::Cursor;
 use crate::stretch::Stretch;
 use crate::trace::TraceFile;
 use crate::writer::LogWriter;
-use crate::{ENV_INCARNATION, ENV_JOB_FD, ENV_KILL, ENV_RANK, ENV_TRACE};
+use crate::{ENV_DAEMON_FD, ENV_INCARNATION, ENV_JOB_FD, ENV_KILL, ENV_RANK, ENV_TRACE, ENV_WAKER_FDS};
 
 /// What a rank's process finds in its job's memory.
 #[derive(Debug)]
@@ -44,6 +44,21 @@ pub struct Attached {
 }
 
 impl Attached {
+    /// The same, with what it takes to have connections to ranks of other hosts.
+    fn connected(mut self, daemon: &str, wakers: &str) -> Result<Self, Fault> {
+        let no_number =
+            |name: &str| Fault::Driver(format!("the environment variable {name} holds no descriptor"));
+        let daemon = daemon.parse().ok().and_then(inherited).ok_or_else(|| no_number(ENV_DAEMON_FD))?;
+        let waker = |word: &str| {
+            let (rank, fd) = word.split_once(':')?;
+            Some((rank.parse().ok()?, inherited(fd.parse().ok()?)?))
+        };
+        let wakers: Option<Vec<_>> = wakers.split(',').filter(|word| !word.is_empty()).map(waker).collect();
+        self.driver.memory.set_wakers(wakers.ok_or_else(|| no_number(ENV_WAKER_FDS))?);
+        self.driver.ask_at(daemon);
+        Ok(self)
+    }
+
     /// The same, writing what happens to it into a directory.
     fn traced(mut self, dir: &Path) -> Result<Self, Fault> {
         let file = TraceFile::create(dir, self.rank, self.incarnation).map_err(|error| {
@@ -70,8 +85,13 @@ impl ShmDriver {
     pub fn attach_from_env() -> Option<Result<Attached, Fault>> {
         let [rank, fd, incarnation, kill, trace] =
             [ENV_RANK, ENV_JOB_FD, ENV_INCARNATION, ENV_KILL, ENV_TRACE].map(take_variable);
+        let [daemon, wakers] = [ENV_DAEMON_FD, ENV_WAKER_FDS].map(take_variable);
         let attached = attach_by(&rank?, fd, incarnation, kill.as_deref());
-        Some(attached.and_then(|attached| match trace {
+        let connected = attached.and_then(|attached| match (daemon, wakers) {
+            (Some(daemon), Some(wakers)) => attached.connected(&daemon, &wakers),
+            _ => Ok(attached),
+        });
+        Some(connected.and_then(|attached| match trace {
             Some(dir) => attached.traced(Path::new(&dir)),
             None => Ok(attached),
         }))
@@ -87,7 +107,6 @@ impl ShmDriver {
         incarnation: Incarnation,
         kill: KillSwitch,
     ) -> Result<Attached, Fault> {
-        let _ = fcntl_getfd(&fd).and_then(|flags| fcntl_setfd(&fd, flags | FdFlags::CLOEXEC));
         let memory = Memory::recognise(Arena::open(fd)?)?;
         memory.map_ready();
         let size = memory.ranks();
@@ -141,10 +160,25 @@ impl ShmDriver {
             watched: Watched::new(ranks),
             bells: (0..ranks).map(|rank| memory.bell_of(rank)).collect(),
             spins,
+            looked: 0,
+            direct: None,
+            fault: None,
             trace: None,
             caught_up: true,
             memory,
         })
+    }
+
+    /// Has this rank have connections of its own to ranks of other hosts: it asks for them at the rank's end of
+    /// [`crate::introduction::pair`].
+    pub fn ask_at(&mut self, daemon: OwnedFd) {
+        self.direct = Some(Box::new(Direct::new(self.rank, self.memory.ranks(), daemon)));
+    }
+
+    /// How many there are.
+    #[must_use]
+    pub fn connections(&self) -> usize {
+        self.direct.as_ref().map_or(0, |direct| direct.count())
     }
 
     /// Makes known how far this process is.
@@ -187,6 +221,20 @@ pub fn journal_end(memory: &Memory, rank: Rank) -> Result<(Option<Cursor>, Posit
     Ok((Some(cursor), position))
 }
 
+/// A descriptor that the daemon that spawned this process hands over to this library, if it is open. No process that the
+/// application starts inherits it.
+fn inherited(fd: RawFd) -> Option<OwnedFd> {
+    if fd < 0 {
+        return None;
+    }
+    // SAFETY: the number is borrowed only to ask whether it is an open descriptor.
+    let flags = fcntl_getfd(unsafe { BorrowedFd::borrow_raw(fd) }).ok()?;
+    // SAFETY: the descriptor is open, and nobody else in this process knows of it.
+    let fd = unsafe { OwnedFd::from_raw_fd(fd) };
+    let _ = fcntl_setfd(&fd, flags | FdFlags::CLOEXEC);
+    Some(fd)
+}
+
 fn take_variable(name: &str) -> Option<String> {
     let value = std::env::var(name).ok();
     // SAFETY: called while the library initialises, before the application has been told that it may use it from other
@@ -209,11 +257,7 @@ fn attach_by(
     let rank = number(ENV_RANK, Some(rank))?;
     let incarnation = number(ENV_INCARNATION, incarnation.as_deref())?;
     let fd: RawFd = number(ENV_JOB_FD, fd.as_deref())?;
-    // SAFETY: the number is borrowed only to ask whether it is an open descriptor.
-    if fd < 0 || fcntl_getfd(unsafe { BorrowedFd::borrow_raw(fd) }).is_err() {
-        return Err(Fault::Driver(format!("descriptor {fd}, said to be the job's memory, is not open")));
-    }
-    // SAFETY: the descriptor is open, and the daemon that spawned this process hands it over to this library.
-    let fd = unsafe { OwnedFd::from_raw_fd(fd) };
+    let fd = inherited(fd)
+        .ok_or_else(|| Fault::Driver(format!("descriptor {fd}, said to be the job's memory, is not open")))?;
     ShmDriver::attach(fd, rank, incarnation, KillSwitch::parse(kill.unwrap_or_default(), Death::Kill)?)
 }

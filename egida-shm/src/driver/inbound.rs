@@ -310,7 +310,7 @@ impl ShmDriver {
     pub fn news(&self) -> bool {
         let memory = &*self.memory;
         let epoch = memory.header().epoch.load(Ordering::Acquire);
-        if epoch != self.stretch.epoch() && self.watched.epoch.replace(epoch) != epoch {
+        if epoch != self.looked && self.watched.epoch.replace(epoch) != epoch {
             return true;
         }
         any_source(memory, self.rank, |source| {

@@ -1,6 +1,7 @@
 //! The rank's side: [`Driver`] over a job's memory.
 
 mod attach;
+mod direct;
 mod inbound;
 mod outbound;
 mod park;
@@ -20,7 +21,7 @@ use egida_core::trace::{Event, Place};
 use egida_core::wire::RecordHeader;
 
 pub use attach::{Attached, journal_end};
-pub use outbound::announce;
+pub use outbound::{announce, survey};
 
 use crate::kill::KillSwitch;
 use crate::layout::{LogName, Memory};
@@ -28,6 +29,7 @@ use crate::log::FrameKind;
 use crate::stretch::Stretch;
 use crate::trace::TraceFile;
 use crate::writer::{Log, LogWriter};
+use direct::Direct;
 use inbound::{Inbound, NoticesIn};
 use outbound::{NoticesOut, Outbound};
 
@@ -52,6 +54,12 @@ pub struct ShmDriver {
     watched: Watched,
     /// At whose bell one rings for each rank.
     bells: Vec<Rank>,
+    /// The epoch under which it was looked which channels are stale.
+    looked: u64,
+    /// Connections to ranks of other hosts, where there are hosts.
+    direct: Option<Box<Direct>>,
+    /// What went wrong there where nobody could be told.
+    fault: Option<Fault>,
     /// Whether there is a processor for every rank, so that waiting may spin.
     spins: bool,
     trace: Option<TraceFile>,
@@ -110,7 +118,14 @@ impl Driver for ShmDriver {
     }
 
     fn enter(&mut self) -> u64 {
-        if self.stretch.enter(&self.memory) {
+        if let Some(direct) = &mut self.direct
+            && let Err(fault) = direct.take_offers(&self.memory, &mut self.stretch)
+        {
+            self.fault = Some(fault);
+        }
+        self.stretch.enter(&self.memory);
+        if self.looked != self.stretch.epoch() {
+            self.looked = self.stretch.epoch();
             self.look_for_new_generations();
         }
         self.stretch.epoch()
@@ -129,15 +144,24 @@ impl Driver for ShmDriver {
     }
 
     fn ready(&mut self, sources: &mut Vec<Rank>) {
+        self.pull();
         self.ready_sources(sources);
+        if self.fault.is_some() {
+            // Whoever asks for its arrivals is told.
+            sources.push(self.rank);
+        }
     }
 
     #[inline]
     fn may_have(&self, source: Rank) -> bool {
         self.inbound[source as usize].may_have(&self.memory, self.memory.channel(source, self.rank))
+            || self.direct.as_ref().is_some_and(|direct| direct.has(source))
     }
 
     fn arrival(&mut self, source: Rank) -> Result<Option<Arrival>, Fault> {
+        if self.direct.is_some() && self.memory.is_elsewhere(source) {
+            self.pull_from(source)?;
+        }
         let memory = &*self.memory;
         self.inbound[source as usize].arrival(memory, memory.channel(source, self.rank), source, self.rank)
     }
@@ -304,7 +328,30 @@ impl ShmDriver {
         }
     }
 
-    fn ring_rank(&self, rank: Rank) {
-        self.memory.rank(self.bells[rank as usize]).bell.ring(&self.memory.header().fences);
+    /// Takes what has come over connections of this rank's own.
+    fn pull(&mut self) {
+        if let Some(direct) = &mut self.direct
+            && let Err(fault) = direct.pull(&self.memory, &mut self.stretch, None)
+        {
+            self.fault = Some(fault);
+        }
+    }
+
+    /// The same, where one rank is asked for what it sends, and a connection to it where there is none and it does.
+    fn pull_from(&mut self, source: Rank) -> Result<(), Fault> {
+        if let Some(fault) = self.fault.take() {
+            return Err(fault);
+        }
+        let Some(direct) = &mut self.direct else { return Ok(()) };
+        let has =
+            self.inbound[source as usize].may_have(&self.memory, self.memory.channel(source, self.rank));
+        match (direct.has(source), has) {
+            (true, false) => direct.pull(&self.memory, &mut self.stretch, Some(source)),
+            (false, true) => {
+                direct.want(source);
+                Ok(())
+            }
+            _ => Ok(()),
+        }
     }
 }

@@ -8,10 +8,11 @@ use egida_core::fault::Fault;
 use egida_core::ids::{Rank, Ssn};
 use egida_core::wire::{RecordHeader, WireError};
 
-use super::ShmDriver;
+use super::{Direct, ShmDriver};
 use crate::layout::{LogName, Memory};
 use crate::log::{Cursor, FrameKind};
 use crate::record;
+use crate::stretch::Stretch;
 use crate::writer::{Log, LogWriter, Reclaims};
 
 /// A payload is published in pieces, so that the receiver copies one while the sender copies the next. The first is of this
@@ -20,6 +21,9 @@ const FIRST_PIECE_BYTES: usize = 4 << 10;
 
 /// Each piece is twice as long as the one before, up to this.
 pub const PIECE_BYTES: usize = 32 << 10;
+
+/// A connection to another host is told of so much at once: a system call costs more than a bell.
+const TELL_BYTES: usize = 128 << 10;
 
 /// A segment's rest is filled with a part of a piece where at least so much of it fits.
 const LEAST_PIECE_BYTES: usize = 4 << 10;
@@ -65,7 +69,7 @@ impl ShmDriver {
         let first = Cursor::first(memory, &memory.channel(self.rank, dest).log, name)
             .map_err(|error| name.garbage(0, error))?;
         if let Some(mut cursor) = first {
-            outbound.extent = survey(memory, &mut cursor, self.rank)?;
+            outbound.extent = survey(memory, &mut cursor, self.rank)?.0;
             outbound.writer = LogWriter::resume(&cursor);
             // A predecessor may have died between beginning the channel and making it known.
             announce(memory, self.rank, dest);
@@ -101,8 +105,9 @@ impl ShmDriver {
             stretch: &mut self.stretch,
             kill: &mut self.kill,
         };
-        let bell = &memory.rank(self.bells[dest as usize]).bell;
-        let fences = &memory.header().fences;
+        let bell = self.bells[dest as usize];
+        let is_elsewhere = self.direct.is_some() && memory.is_elsewhere(dest);
+        let mut written_bytes = TELL_BYTES;
         let mut rest =
             payload.get(from_byte as usize..).ok_or(Fault::Bug("a record's rest begins behind its end"))?;
         if extent.begun_bytes.is_none() {
@@ -122,7 +127,10 @@ impl ShmDriver {
         let mut most = FIRST_PIECE_BYTES;
         while !rest.is_empty() {
             most = (most * 2).min(PIECE_BYTES);
-            bell.ring(fences);
+            if written_bytes >= TELL_BYTES || !is_elsewhere {
+                written_bytes = 0;
+                tell(memory, &mut self.direct, log.stretch, (dest, bell))?;
+            }
             log.kill.failpoint(Failpoint::ChannelPiece)?;
             let taken = make_room(writer, &mut log, 0, rest.len().min(most), header.ssn + 1)?;
             let (piece, behind) = rest.split_at(taken);
@@ -130,13 +138,13 @@ impl ShmDriver {
             log.kill.failpoint(Failpoint::ChannelReserved)?;
             writer.publish(&log, FrameKind::Piece, written)?;
             extent.begun_bytes = extent.begun_bytes.map(|begun| begun + taken as u64);
+            written_bytes += taken;
             rest = behind;
         }
         extent.whole += 1;
         extent.begun_bytes = None;
         log.kill.failpoint(Failpoint::ChannelPublished)?;
-        bell.ring(fences);
-        Ok(())
+        tell(memory, &mut self.direct, log.stretch, (dest, bell))
     }
 
     pub(super) fn compare_record(
@@ -210,7 +218,7 @@ impl ShmDriver {
         if !lane.loaded {
             let garbage = |error| name.garbage(0, error);
             if let Some(mut cursor) = Cursor::last(memory, slot, name).map_err(garbage)? {
-                let mut entries = 0;
+                let mut entries = cursor.segment().first_number;
                 while let Some(frame) = cursor.frame(memory).map_err(garbage)? {
                     cursor.skip(&frame);
                     entries += 1;
@@ -226,9 +234,26 @@ impl ShmDriver {
         let written = lane.writer.write(&log, &[&ssn.to_le_bytes()])?;
         lane.writer.publish(&log, FrameKind::Notice, written)?;
         lane.written += 1;
-        self.ring_rank(source);
-        Ok(())
+        tell(memory, &mut self.direct, &mut self.stretch, (source, self.bells[source as usize]))
     }
+}
+
+/// Has a rank learn of what was written for it: by a connection to it, where there is one, or else at a bell.
+#[inline]
+fn tell(
+    memory: &Memory,
+    direct: &mut Option<Box<Direct>>,
+    stretch: &mut Stretch,
+    (rank, bell): (Rank, Rank),
+) -> Result<(), Fault> {
+    let carries = match direct {
+        Some(direct) if memory.is_elsewhere(rank) => direct.push(memory, stretch, rank)?,
+        _ => false,
+    };
+    if !carries {
+        memory.ring(bell);
+    }
+    Ok(())
 }
 
 /// The length of a payload's first piece: what is a little longer than that goes in one.
@@ -260,8 +285,8 @@ pub fn announce(memory: &Memory, from: Rank, to: Rank) {
     memory.sources(to)[from as usize / 64].fetch_or(1 << (from % 64), Ordering::AcqRel);
 }
 
-/// Walks a channel from its first segment to its end.
-fn survey(memory: &Memory, cursor: &mut Cursor, source: Rank) -> Result<Extent, Fault> {
+/// Walks a channel from its first segment to its end. Returns the length of the record that was begun and not finished, too.
+pub fn survey(memory: &Memory, cursor: &mut Cursor, source: Rank) -> Result<(Extent, u64), Fault> {
     let first = cursor.segment().first_number;
     let mut extent = Extent { reclaimed: first, whole: first, begun_bytes: None };
     // The record under way: its length, and how much of it stands there.
@@ -295,5 +320,5 @@ fn survey(memory: &Memory, cursor: &mut Cursor, source: Rank) -> Result<Extent, 
         }
     }
     extent.begun_bytes = open.map(|(_, begun)| begun);
-    Ok(extent)
+    Ok((extent, open.map_or(0, |(len, _)| len)))
 }

@@ -1,5 +1,6 @@
 //! Waiting without a thread: spin while it pays, let others run, sleep.
 
+use std::cell::Cell;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
@@ -30,28 +31,59 @@ impl ShmDriver {
     /// Waits until `ready`, or until this rank's bell was rung, or for 20 ms: whichever comes first. Returns whether there
     /// may be something to do. `ready` is usually [`ShmDriver::news`], after a call of the engine's that found nothing.
     pub fn park(&mut self, ready: impl Fn(&Self) -> bool) -> bool {
-        let this = &*self;
-        (this.spin(&ready) || this.yield_to_others(&ready)) || {
-            this.memory.rank(this.rank).bell.sleep(&this.memory.header().fences, SLEEP, || ready(this))
-        }
+        self.spin(&ready) || self.yield_to_others(&ready) || self.sleep(&ready)
     }
 
-    fn spin(&self, ready: &impl Fn(&Self) -> bool) -> bool {
+    /// Whether it is ready, with what has come over connections of this rank's own.
+    #[inline]
+    fn look(&mut self, ready: &impl Fn(&Self) -> bool) -> bool {
+        if self.direct.is_some() {
+            self.pull();
+        }
+        ready(self) || self.fault.is_some()
+    }
+
+    /// Sleeps on the bell alone, or where connections are waited for as well.
+    fn sleep(&mut self, ready: &impl Fn(&Self) -> bool) -> bool {
+        if let Some(direct) = self.direct.as_mut().filter(|direct| direct.is_used())
+            && let Err(fault) = direct.flush(&self.memory, &mut self.stretch)
+        {
+            self.fault = Some(fault);
+            return true;
+        }
+        let this = &*self;
+        let (bell, fences) = (&this.memory.rank(this.rank).bell, &this.memory.header().fences);
+        let Some(direct) = this.direct.as_ref().filter(|direct| direct.is_used()) else {
+            return bell.sleep(fences, SLEEP, || ready(this));
+        };
+        let waker = this.memory.wakers().iter().find(|(rank, _)| *rank == this.rank).map(|(_, waker)| waker);
+        let is_ready = Cell::new(false);
+        let look = || {
+            is_ready.set(ready(this));
+            is_ready.get()
+        };
+        bell.sleep_at(fences, look, || {
+            direct.wait(waker, SLEEP);
+        });
+        is_ready.get() || self.look(ready)
+    }
+
+    fn spin(&mut self, ready: &impl Fn(&Self) -> bool) -> bool {
         if !self.spins {
-            return ready(self);
+            return self.look(ready);
         }
         if self.shares_processor() {
             return false;
         }
         for _ in 0..EAGER_LOOKS {
-            if ready(self) {
+            if self.look(ready) {
                 return true;
             }
         }
         let begun = Instant::now();
         while begun.elapsed() < SPIN && !self.shares_processor() {
             for _ in 0..LOOKS {
-                if ready(self) {
+                if self.look(ready) {
                     return true;
                 }
                 std::hint::spin_loop();
@@ -60,11 +92,11 @@ impl ShmDriver {
         false
     }
 
-    fn yield_to_others(&self, ready: &impl Fn(&Self) -> bool) -> bool {
+    fn yield_to_others(&mut self, ready: &impl Fn(&Self) -> bool) -> bool {
         let mut begun = None;
         loop {
             for _ in 0..YIELDS {
-                if ready(self) {
+                if self.look(ready) {
                     return true;
                 }
                 sched_yield();

@@ -7,10 +7,10 @@ use egida_core::wire::WireError;
 
 use super::outflow::slot;
 use super::wire::Place;
-use crate::driver::announce;
+use crate::driver::{announce, survey};
 use crate::kill::KillSwitch;
 use crate::layout::{LogName, Memory};
-use crate::log::{FrameKind, chain};
+use crate::log::{Cursor, FrameKind, chain};
 use crate::record::HeadBytes;
 use crate::stretch::Stretch;
 use crate::writer::{Log, LogWriter, Reclaims};
@@ -30,6 +30,8 @@ pub struct Inflow {
     len: u64,
     /// Whether it was said where what comes begins.
     is_begun: bool,
+    /// Whether somebody else wrote the log meanwhile: what still comes was asked for before, and is not taken.
+    is_resumed: bool,
     /// What the reader had released before memory changed.
     released: u64,
 }
@@ -45,8 +47,41 @@ impl Inflow {
             place: Place { number, bytes: 0 },
             len: 0,
             is_begun: false,
+            is_resumed: false,
             released: 0,
         }
+    }
+
+    /// Goes on where somebody else has written the log: to its end, as it stands in memory.
+    ///
+    /// # Errors
+    /// [`Fault`] where the log is garbage.
+    pub fn resume(&mut self, memory: &Memory) -> Result<(), Fault> {
+        let fresh = Self { released: self.released, is_resumed: true, ..Self::new(memory, self.name) };
+        *self = fresh;
+        let log = slot(memory, self.name);
+        let garbage = |error| self.name.garbage(0, error);
+        match self.name {
+            LogName::Channel(from, _) => {
+                let first = Cursor::first(memory, log, self.name).map_err(garbage)?;
+                let Some(mut end) = first else { return Ok(()) };
+                let (extent, len) = survey(memory, &mut end, from)?;
+                self.place = Place { number: extent.whole, bytes: extent.begun_bytes.unwrap_or(0) };
+                self.len = len;
+                self.writer = LogWriter::resume(&end);
+            }
+            LogName::Lane(..) | LogName::Journal(_) => {
+                let last = Cursor::last(memory, log, self.name).map_err(garbage)?;
+                let Some(mut end) = last else { return Ok(()) };
+                self.place = Place { number: end.segment().first_number, bytes: 0 };
+                while let Some(frame) = end.frame(memory).map_err(garbage)? {
+                    end.skip(&frame);
+                    self.place.number += 1;
+                }
+                self.writer = LogWriter::resume(&end);
+            }
+        }
+        Ok(())
     }
 
     /// Memory is about to change.
@@ -69,6 +104,12 @@ impl Inflow {
     /// Nothing comes until it is said where that begins.
     pub fn pause(&mut self) {
         self.is_begun = false;
+    }
+
+    /// What comes from now on is asked for again: what was under way before is not taken.
+    pub fn ask_anew(&mut self) {
+        self.is_begun = false;
+        self.is_resumed = true;
     }
 
     /// The memory may have been taken away: then nothing has come.
@@ -100,16 +141,16 @@ impl Inflow {
         sound.map_err(|error| self.name.garbage(0, error))
     }
 
-    /// What comes begins here.
+    /// What comes begins here. Returns whether that is what is wanted; else it was asked for before somebody else wrote the log.
     ///
     /// # Errors
-    /// [`Fault`] where that is not what was wanted.
-    pub fn begin(&mut self, from: Place) -> Result<(), Fault> {
-        if from != self.place {
+    /// [`Fault`] where nobody can have asked for it.
+    pub fn begin(&mut self, from: Place) -> Result<bool, Fault> {
+        if from != self.place && !self.is_resumed {
             return Err(self.malformed("another part of the log than was wanted"));
         }
-        self.is_begun = true;
-        Ok(())
+        self.is_begun = from == self.place;
+        Ok(self.is_begun)
     }
 
     /// Writes the next frame.
@@ -118,6 +159,9 @@ impl Inflow {
     /// [`Fault`] where it is not the next one, or where there is no room.
     pub fn write(&mut self, memory: &Memory, kind: FrameKind, content: &[u8]) -> Result<(), Fault> {
         if !self.is_begun {
+            if self.is_resumed {
+                return Ok(());
+            }
             return Err(self.malformed("a frame before its log was begun"));
         }
         let before = self.place;

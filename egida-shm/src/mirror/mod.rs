@@ -18,9 +18,13 @@
 //! same changes in the same order; their number is the host's view. Everything that an end sends, it sends under the view
 //! that it told last; the other end drops what was sent under another view than its own, and nothing is sent to one of
 //! another view. So what was under way while memory changed is never taken for what came after.
+//!
+//! *Pairs.* What goes between one rank of a host and one of another may be lent to a connection of these two ranks: `pairs` says
+//! when, and how it comes back. Such a connection has a mirror of its own at either end, of nothing but that pair.
 
 mod inflow;
 mod outflow;
+mod pairs;
 mod wire;
 
 use std::collections::HashMap;
@@ -39,6 +43,7 @@ use crate::layout::{LogName, Memory};
 use crate::log::Frame;
 use inflow::Inflow;
 use outflow::Outflow;
+use pairs::Pairs;
 use wire::{Message, Place, frame_head};
 
 /// Of one log no more is sent at once, so that none keeps others waiting for long.
@@ -53,6 +58,13 @@ pub enum Side {
         here: Range<Rank>,
         /// On the other.
         there: Range<Rank>,
+    },
+    /// A rank of this host and one of another: at a connection of their own.
+    Pair {
+        /// On this host.
+        here: Rank,
+        /// On the other.
+        there: Rank,
     },
     /// A host with these ranks, and the launcher: at the host.
     ToLauncher {
@@ -89,6 +101,7 @@ pub struct Mirror {
     /// Ranks whose report is told, and as it was told last.
     reports: Vec<(Rank, Option<Report>)>,
     stable: Vec<[Position; MAX_STORES]>,
+    pairs: Pairs,
     frames: Vec<Frame>,
     text: Vec<u8>,
 }
@@ -112,6 +125,7 @@ impl Mirror {
         let (out, into) = logs(&side);
         let readers = match &side {
             Side::Hosts { here, there } => pairs(there, here),
+            &Side::Pair { here, there } => vec![(there, here)],
             Side::ToLauncher { here } => pairs(&all, here),
             Side::ToHost { .. } => Vec::new(),
         };
@@ -128,6 +142,7 @@ impl Mirror {
             stable: vec![[0; MAX_STORES]; ranks as usize],
             reports,
             memory,
+            pairs: Pairs::new(&side),
             side,
             view: 0,
             peer: None,
@@ -137,25 +152,50 @@ impl Mirror {
         }
     }
 
+    /// The end of a connection of a rank's own, to go on where what comes in ends in memory.
+    ///
+    /// # Errors
+    /// [`Fault`] where a log is garbage.
+    pub(crate) fn of_pair(memory: Arc<Memory>, here: Rank, there: Rank) -> Result<Self, Fault> {
+        let mut mirror = Self::new(memory, Side::Pair { here, there });
+        mirror.inflows.iter_mut().try_for_each(|inflow| inflow.resume(&mirror.memory))?;
+        Ok(mirror)
+    }
+
+    /// Whether the other end has said what it wants.
+    pub(crate) fn is_joined(&self) -> bool {
+        self.agrees()
+    }
+
     /// Where whoever sends for this mirror sleeps.
     #[must_use]
     pub fn bell(&self) -> MirrorBell {
         let at = match &self.side {
             Side::Hosts { there, .. } | Side::ToHost { there } => Some(there.start),
-            Side::ToLauncher { .. } => None,
+            Side::Pair { .. } | Side::ToLauncher { .. } => None,
         };
         MirrorBell { memory: Arc::clone(&self.memory), at }
     }
 
     /// There is a new connection: nothing that was told on the last one is known to have arrived.
-    pub fn connected(&mut self) {
+    ///
+    /// # Errors
+    /// [`Fault`] where a log is garbage.
+    pub fn connected(&mut self) -> Result<(), Fault> {
+        self.take_all_back()?;
         self.peer = None;
         self.tell_anew();
+        Ok(())
     }
 
     /// This host is about to change its memory.
-    pub fn changing(&mut self) {
+    ///
+    /// # Errors
+    /// [`Fault`] where a log is garbage.
+    pub fn changing(&mut self) -> Result<(), Fault> {
+        self.take_all_back()?;
         self.inflows.iter_mut().for_each(|inflow| inflow.remember(&self.memory));
+        Ok(())
     }
 
     /// This host has changed its memory, and has this view now. What it mirrored for the dead rank goes.
@@ -182,6 +222,7 @@ impl Mirror {
 
     fn tell_anew(&mut self) {
         self.is_view_told = false;
+        self.pairs.tell_anew();
         self.outflows.iter_mut().for_each(Outflow::pause);
         self.inflows.iter_mut().for_each(Inflow::pause);
         self.readers.iter_mut().for_each(|(.., words)| *words = [0; 3]);
@@ -216,7 +257,7 @@ impl Mirror {
         let head = |rank: Rank| self.memory.rank(rank).journal_heads.head.load(Ordering::Acquire);
         match &self.side {
             Side::ToLauncher { here } => Reached(here.clone().map(|rank| (rank, head(rank))).collect()),
-            Side::Hosts { .. } | Side::ToHost { .. } => Reached(Vec::new()),
+            Side::Hosts { .. } | Side::Pair { .. } | Side::ToHost { .. } => Reached(Vec::new()),
         }
     }
 
@@ -244,7 +285,10 @@ impl Mirror {
             return false;
         }
         match &self.side {
-            Side::Hosts { .. } => self.outflows.iter().any(|outflow| outflow.has_news(&self.memory)),
+            Side::Hosts { .. } | Side::Pair { .. } => {
+                self.outflows.iter().any(|outflow| !outflow.is_lent && outflow.has_news(&self.memory))
+                    || self.pairs.have_news(&self.memory)
+            }
             // Entries of a journal that nobody waits for are sent with the next that somebody does, or now and then.
             Side::ToLauncher { .. } => self.reports.iter().any(|(rank, told)| {
                 let report = self.memory.rank(*rank).report();
@@ -284,13 +328,22 @@ impl Mirror {
         if !self.agrees() {
             return Ok(any);
         }
+        self.settle_pairs()?;
+        while let Some((connection, log)) = self.pairs.next_want() {
+            if let Some(inflow) = self.index.get(&log.tag()).and_then(|&at| self.inflows.get_mut(at)) {
+                inflow.ask_anew();
+                tell(Message::Want { connection, log, place: inflow.place() });
+                any = true;
+            }
+        }
         for (source, reader, told) in &mut self.readers {
             let line = &self.memory.channel(*source, *reader).reader;
             let words = [&line.acknowledged, &line.depends, &line.released];
             let mut words = words.map(|word| word.load(Ordering::Acquire));
             // What a channel that was begun anew has not brought again is not released: it is still to come.
             let log = LogName::Channel(*source, *reader);
-            if let Some(inflow) = self.index.get(&log.tag()).and_then(|&at| self.inflows.get(at)) {
+            let inflow = self.index.get(&log.tag()).and_then(|&at| self.inflows.get(at));
+            if let Some(inflow) = inflow.filter(|_| !self.pairs.is_lent(*reader, *source)) {
                 words[2] = words[2].min(inflow.place().number);
             }
             if words != *told {
@@ -332,6 +385,9 @@ impl Mirror {
         for at in 0..self.outflows.len() {
             let outflow = &mut self.outflows[at];
             let log = outflow.name;
+            if outflow.is_lent {
+                continue;
+            }
             if let Some(from) = outflow.seek(&self.memory)? {
                 Message::Begin { log, from }.write(&mut text);
                 send(&[&text]);
@@ -368,6 +424,8 @@ impl Mirror {
     pub fn take(&mut self, bytes: &[u8]) -> Result<(), Fault> {
         let message = Message::read(bytes).map_err(|error| mismatch(&error))?;
         if let Message::View { view, wants } = message {
+            // The other end carries everything itself when it says this.
+            self.take_all_back()?;
             self.peer = Some(Peer { view, wants: wants.into_iter().collect() });
             self.want_again();
             return Ok(());
@@ -377,25 +435,31 @@ impl Mirror {
         }
         match message {
             Message::View { .. } => {}
+            Message::Begin { log, .. } | Message::Frame { log, .. } if self.pairs.is_log_lent(log) => {}
             Message::Begin { log, from } => {
-                let inflow = inflow(&self.index, &mut self.inflows, log)?;
-                inflow.begin(from)?;
+                if !inflow(&self.index, &mut self.inflows, log)?.begin(from)? {
+                    self.pairs.want(pairs::ANSWER, log);
+                }
             }
             Message::Frame { log, kind, content } => {
                 inflow(&self.index, &mut self.inflows, log)?.write(&self.memory, kind, content)?;
                 match log {
-                    LogName::Channel(_, to) | LogName::Lane(_, to) => {
-                        self.memory.rank(to).bell.ring(&self.memory.header().fences);
-                    }
+                    LogName::Channel(_, to) | LogName::Lane(_, to) => self.memory.ring(to),
                     LogName::Journal(_) => {}
                 }
+            }
+            Message::Want { connection, log, place } => {
+                let outflow = self.outflows.iter_mut().find(|outflow| outflow.name == log);
+                outflow.ok_or_else(|| mismatch(&WireError::Malformed("a log of others")))?.want(place);
+                self.pair_is_over(connection, log)?;
             }
             Message::Reader { source, reader, words } => {
                 self.check(&[source, reader])?;
                 let line = &self.memory.channel(source, reader).reader;
                 for (slot, word) in [&line.acknowledged, &line.depends, &line.released].into_iter().zip(words)
                 {
-                    slot.store(word, Ordering::Release);
+                    // It may come by two ways.
+                    slot.fetch_max(word, Ordering::AcqRel);
                 }
             }
             Message::Head { rank, position } => {
@@ -416,9 +480,7 @@ impl Mirror {
                 self.check(&[rank])?;
                 let stable = &self.memory.rank(rank).stable[usize::from(store) % MAX_STORES];
                 if stable.fetch_max(position, Ordering::AcqRel) < position {
-                    for slot in self.memory.rank_slots() {
-                        slot.bell.ring(&self.memory.header().fences);
-                    }
+                    self.memory.ring_all();
                 }
             }
         }
@@ -449,7 +511,7 @@ impl MirrorBell {
 
     /// Wakes who sleeps here.
     pub fn ring(&self) {
-        self.bell().ring(&self.memory.header().fences);
+        let _ = self.bell().ring(&self.memory.header().fences);
     }
 
     fn bell(&self) -> &Bell {
@@ -469,6 +531,10 @@ fn logs(side: &Side) -> (Vec<LogName>, Vec<LogName>) {
     let journals = |ranks: &Range<Rank>| ranks.clone().map(LogName::Journal).collect();
     match side {
         Side::Hosts { here, there } => (both(here, there), both(there, here)),
+        &Side::Pair { here, there } => {
+            let (here, there) = (here..here + 1, there..there + 1);
+            (both(&here, &there), both(&there, &here))
+        }
         Side::ToLauncher { here } => (journals(here), Vec::new()),
         Side::ToHost { there } => (Vec::new(), journals(there)),
     }

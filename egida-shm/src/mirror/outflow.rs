@@ -15,6 +15,8 @@ use crate::record::Head;
 #[derive(Debug)]
 pub struct Outflow {
     pub name: LogName,
+    /// Whether somebody else reads it meanwhile.
+    pub is_lent: bool,
     /// What the other side wants; nothing before it said so.
     wanted: Option<Place>,
     /// Where reading goes on; nothing before a wanted place was found.
@@ -30,7 +32,15 @@ pub struct Outflow {
 impl Outflow {
     /// Nothing is wanted yet.
     pub fn new(name: LogName) -> Self {
-        Self { name, wanted: None, cursor: None, place: Place::default(), len: 0, passed: VecDeque::new() }
+        Self {
+            name,
+            is_lent: false,
+            wanted: None,
+            cursor: None,
+            place: Place::default(),
+            len: 0,
+            passed: VecDeque::new(),
+        }
     }
 
     /// Stops until something is wanted again.

@@ -8,6 +8,7 @@
 //!   Head    5 | rank, position
 //!   State   6 | rank, incarnation, words of `RankSlot::report`
 //!   Stable  7 | rank, store, position
+//!   Want    8 | connection, tag, number, bytes
 //! ```
 
 use egida_core::wire::{Reader, WireError, put_varint};
@@ -38,6 +39,8 @@ pub enum Message<'a> {
     State { rank: u32, incarnation: u64, words: Vec<u64> },
     /// What a store holds of a journal.
     Stable { rank: u32, store: u8, position: u64 },
+    /// The ranks' own connection of that number does not carry their logs any more; from where on this one is wanted.
+    Want { connection: u64, log: LogName, place: Place },
 }
 
 /// A place in a log: so many whole records or entries before it, and so many payload bytes of the next record.
@@ -71,6 +74,11 @@ impl<'a> Message<'a> {
                 Self::State { rank: reader.rank()?, incarnation: reader.varint()?, words: all(&mut reader)? }
             }
             7 => Self::Stable { rank: reader.rank()?, store: reader.byte()?, position: reader.varint()? },
+            8 => Self::Want {
+                connection: reader.varint()?,
+                log: log(reader.varint()?)?,
+                place: place(&mut reader)?,
+            },
             _ => return Err(WireError::Malformed("an unknown kind of message")),
         };
         if reader.rest().is_empty() {
@@ -109,6 +117,9 @@ impl<'a> Message<'a> {
                 put_varint(out, (*rank).into());
                 out.push(*store);
                 put_varint(out, *position);
+            }
+            Self::Want { connection, log, place } => {
+                put(8, &mut [*connection, log.tag(), place.number, place.bytes].into_iter());
             }
         }
     }
@@ -170,6 +181,7 @@ mod tests {
             Message::Head { rank: 7, position: 300 },
             Message::State { rank: 7, incarnation: 2, words: vec![1, 2, 3] },
             Message::Stable { rank: 7, store: 3, position: 9 },
+            Message::Want { connection: 5, log: LogName::Channel(1, 2), place: place(300, 7) },
         ];
         let mut bytes = Vec::new();
         for message in messages {

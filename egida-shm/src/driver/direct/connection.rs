@@ -1,0 +1,210 @@
+//! One connection to another rank: the pair's mirror, and the bytes of its messages.
+//!
+//! ```text
+//!   length (4 bytes) | message of the mirror
+//! ```
+//!
+//! There is no checksum: the connection's ends know each other, and TCP has one.
+
+use std::io::{self, Read, Write};
+use std::net::TcpStream;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use egida_core::fault::Fault;
+use egida_core::ids::Rank;
+
+use crate::introduction::Offer;
+use crate::layout::{Memory, ReaderLine};
+use crate::mirror::Mirror;
+
+/// How much is handed to the system at once.
+const WRITE_BYTES: usize = 256 << 10;
+
+/// How much is taken from it at once.
+const READ_BYTES: usize = 256 << 10;
+
+/// What was read of the other end's log is told with what is sent next, or after so many bytes.
+const UNTOLD_BYTES: usize = 128 << 10;
+
+/// No message is longer: a log's frames are pieces.
+const MOST_BYTES: usize = 1 << 31;
+
+/// A connection of this rank's.
+#[derive(Debug)]
+pub struct Connection {
+    rank: Rank,
+    peer: Rank,
+    number: u64,
+    stream: TcpStream,
+    mirror: Mirror,
+    /// What is on its way out, and how much of it the system has.
+    outgoing: Vec<u8>,
+    sent: usize,
+    /// What has come in: from where it was not taken, and to where it was read.
+    incoming: Vec<u8>,
+    from: usize,
+    to: usize,
+    /// Bytes that have come since something was sent.
+    untold: usize,
+    tries: u64,
+}
+
+impl Connection {
+    /// This rank's end of a connection that carries from now on.
+    ///
+    /// # Errors
+    /// [`Fault`] where a log is garbage.
+    pub fn new(memory: &Arc<Memory>, rank: Rank, offer: Offer) -> Result<Self, Fault> {
+        let Offer { peer, number, stream } = offer;
+        // Where this fails, so does what is done with it next.
+        let _ = stream.set_nonblocking(true);
+        Ok(Self {
+            rank,
+            peer,
+            number,
+            stream,
+            mirror: Mirror::of_pair(Arc::clone(memory), rank, peer)?,
+            outgoing: Vec::new(),
+            sent: 0,
+            incoming: Vec::new(),
+            from: 0,
+            to: 0,
+            untold: 0,
+            tries: 0,
+        })
+    }
+
+    /// To whom it leads.
+    pub fn peer(&self) -> Rank {
+        self.peer
+    }
+
+    /// To wait for it.
+    pub fn fd(&self) -> BorrowedFd<'_> {
+        self.stream.as_fd()
+    }
+
+    /// Whether it carries still.
+    pub fn is_held(&self, memory: &Memory) -> bool {
+        self.line(memory).carrier.is_held(self.number)
+    }
+
+    /// Whether the system did not take all that there is to send.
+    pub fn is_behind(&self) -> bool {
+        self.sent < self.outgoing.len()
+    }
+
+    /// Lets the daemons carry again.
+    pub fn give_up(&self, memory: &Memory) {
+        let line = self.line(memory);
+        // Whoever reads the log next has to find its place; until it has, the writer, which is this rank, takes nothing back.
+        line.left.store(0, Ordering::Release);
+        line.carrier.give_up(self.number);
+    }
+
+    /// Sends what is new, as far as the system takes it; where `is_last`, also what can wait for company. Returns whether the
+    /// connection is whole.
+    ///
+    /// # Errors
+    /// [`Fault`] where a log is garbage.
+    pub fn send(&mut self, memory: &Memory, is_last: bool) -> Result<bool, Fault> {
+        let mut wants = is_last || self.untold >= UNTOLD_BYTES;
+        let is_whole = loop {
+            if self.sent == self.outgoing.len() {
+                self.outgoing.clear();
+                self.sent = 0;
+                if !std::mem::take(&mut wants) && !self.mirror.has_news() {
+                    break true;
+                }
+                let outgoing = &mut self.outgoing;
+                while outgoing.len() < WRITE_BYTES && self.mirror.produce(|parts| put(outgoing, parts))? {}
+                self.untold = 0;
+                if self.outgoing.is_empty() {
+                    break true;
+                }
+            }
+            match self.stream.write(&self.outgoing[self.sent..]) {
+                Ok(sent) => self.sent += sent,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => break error.kind() == io::ErrorKind::WouldBlock,
+            }
+        };
+        self.tries += 1;
+        let behind = if self.is_behind() { self.tries } else { 0 };
+        self.line(memory).behind.store(behind, Ordering::Release);
+        Ok(is_whole)
+    }
+
+    /// Takes what has come. Returns whether the connection is whole.
+    ///
+    /// # Errors
+    /// [`Fault`] where it is not what the other end can say, or does not find room.
+    pub fn receive(&mut self, memory: &Memory) -> Result<bool, Fault> {
+        loop {
+            self.make_room();
+            let room = self.incoming.len() - self.to;
+            let read = match self.stream.read(&mut self.incoming[self.to..]) {
+                Ok(0) => return Ok(false),
+                Ok(read) => read,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) => return Ok(error.kind() == io::ErrorKind::WouldBlock),
+            };
+            self.to += read;
+            self.untold += read;
+            let was_joined = self.mirror.is_joined();
+            self.take()?;
+            if !was_joined && self.mirror.is_joined() {
+                self.line(memory).carrier.join(self.number);
+            }
+            if read < room {
+                return Ok(true);
+            }
+        }
+    }
+
+    fn take(&mut self) -> Result<(), Fault> {
+        loop {
+            let rest = &self.incoming[self.from..self.to];
+            let Some((len, rest)) = rest.split_first_chunk() else { return Ok(()) };
+            let len = u32::from_le_bytes(*len) as usize;
+            if len > MOST_BYTES {
+                return Err(Fault::Driver(format!("rank {} announced a message of {len} bytes", self.peer)));
+            }
+            let Some(message) = rest.get(..len) else { return Ok(()) };
+            self.mirror.take(message)?;
+            self.from += 4 + len;
+        }
+    }
+
+    /// Makes room for the rest of a message that was begun, or for as much as comes.
+    fn make_room(&mut self) {
+        if self.from == self.to {
+            (self.from, self.to) = (0, 0);
+        }
+        let begun = &self.incoming[self.from..self.to];
+        let len = begun.first_chunk().map_or(0, |len| 4 + u32::from_le_bytes(*len) as usize);
+        // A length is believed as far as bytes come.
+        let wanted = len.saturating_sub(begun.len()).clamp(READ_BYTES / 2, READ_BYTES.max(2 * begun.len()));
+        if self.incoming.len() - self.to < wanted {
+            self.incoming.copy_within(self.from..self.to, 0);
+            (self.from, self.to) = (0, self.to - self.from);
+            let needed = (self.to + wanted).max(READ_BYTES);
+            if self.incoming.len() < needed {
+                self.incoming.resize(needed, 0);
+            }
+        }
+    }
+
+    fn line<'a>(&self, memory: &'a Memory) -> &'a ReaderLine {
+        &memory.channel(self.rank, self.peer).reader
+    }
+}
+
+fn put(out: &mut Vec<u8>, parts: &[&[u8]]) {
+    let len: usize = parts.iter().map(|part| part.len()).sum();
+    out.reserve(4 + len);
+    out.extend_from_slice(&(len as u32).to_le_bytes());
+    parts.iter().for_each(|part| out.extend_from_slice(part));
+}
