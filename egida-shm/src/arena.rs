@@ -4,7 +4,8 @@
 //! scribble over this memory, so an offset read from it is checked before it is used: a bad one is an error, never an
 //! access outside the mapping.
 
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU64, Ordering, compiler_fence};
 
@@ -177,6 +178,32 @@ impl Arena {
             );
         }
         Ok(())
+    }
+
+    /// Reads from a descriptor to where only the caller may write, as for [`Arena::copy_in`], and what does not fit there to
+    /// `more`. Returns how many bytes came.
+    ///
+    /// # Errors
+    /// [`io::Error`] of the descriptor, and [`io::ErrorKind::InvalidInput`] where the range would lie outside.
+    pub fn read_in(&self, offset: u64, len: u64, more: &mut [u8], from: BorrowedFd<'_>) -> io::Result<usize> {
+        if offset.checked_add(len).is_none_or(|end| end > self.len) {
+            return Err(io::ErrorKind::InvalidInput.into());
+        }
+        // SAFETY: the offset lies in the mapping.
+        let begin = unsafe { self.base.as_ptr().add(offset as usize) };
+        let parts = [
+            libc::iovec { iov_base: begin.cast(), iov_len: len as usize },
+            libc::iovec { iov_base: more.as_mut_ptr().cast(), iov_len: more.len() },
+        ];
+        // SAFETY: the descriptor is open; the first range is unpublished, as in `copy_in`, the second is borrowed for writing.
+        let read = unsafe { libc::readv(from.as_raw_fd(), parts.as_ptr(), 2) };
+        usize::try_from(read).map_err(|_| io::Error::last_os_error())
+    }
+
+    /// Where bytes stand that [`Arena::bytes`] gave.
+    pub fn offset_of(&self, bytes: &[u8]) -> Option<u64> {
+        let offset = (bytes.as_ptr().addr() as u64).checked_sub(self.base.as_ptr().addr() as u64)?;
+        (offset.checked_add(bytes.len() as u64)? <= self.len).then_some(offset)
     }
 
     /// Has the system give memory to a page-aligned range, and map it here, at once and not page by page as it is first

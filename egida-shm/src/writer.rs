@@ -81,6 +81,11 @@ impl LogWriter {
         self.room
     }
 
+    /// Where the content of the next frame begins, after [`LogWriter::reserve`].
+    pub fn content_at(&self) -> u64 {
+        self.tail + WORD_BYTES
+    }
+
     /// Makes room for a frame with so much content, in another segment where the current one has too little.
     /// `number` is that of the next record to begin.
     ///

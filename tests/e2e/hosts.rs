@@ -52,6 +52,7 @@ fn main() {
         }
     }
     trials.push(trial("none/process/ring/ends-at-a-death".to_owned(), ends_at_a_death));
+    trials.push(trial("causal/process/ring/ranks-have-connections".to_owned(), ranks_have_connections));
     trials.push(trial("causal/process/ring/a-host-is-lost".to_owned(), ends_with_a_host));
     trials.push(trial("causal/process/ring/the-launcher-is-killed".to_owned(), leaves_nothing));
     trials.push(trial("a-program-that-is-not-there".to_owned(), names_what_is_not_there));
@@ -131,6 +132,49 @@ fn ends_at_a_death() -> Result<(), String> {
         (Some(137), true) => Ok(()),
         _ => Err(told(&"it did not end as it should", &ended)),
     }
+}
+
+/// Ranks of different hosts that talk to each other do so over connections of their own, and a successor has one again.
+fn ranks_have_connections() -> Result<(), String> {
+    let job = on_hosts(&ENDLESS_RING).under(&CAUSAL, FailureUnit::Process).start();
+    started(job.pid(), ENDLESS_RING.ranks)?;
+    let ranks = || descendants(job.pid()).into_iter().filter(|&pid| !is_daemon(pid)).collect::<HashSet<_>>();
+    let met = |dead: Option<Pid>| {
+        let deadline = Instant::now() + SOON;
+        loop {
+            let ranks = ranks();
+            // In a ring over two hosts each rank has a neighbour on the other one.
+            if ranks.len() == ENDLESS_RING.ranks && ranks.iter().all(|&pid| Some(pid) != dead && has_tcp(pid))
+            {
+                return Ok(ranks);
+            }
+            if Instant::now() > deadline {
+                return Err(format!("not all of {ranks:?} have a connection of their own"));
+            }
+            thread::sleep(Duration::from_millis(10));
+        }
+    };
+    let result = met(None).and_then(|ranks| {
+        let victim = *ranks.iter().next().ok_or("there are no ranks")?;
+        signal(victim, Signal::KILL);
+        met(Some(victim)).map(drop)
+    });
+    signal(job.pid(), Signal::KILL);
+    let ended = job.finish();
+    result.map_err(|failure| told(&failure, &ended))
+}
+
+/// Whether a process has a TCP connection.
+fn has_tcp(pid: Pid) -> bool {
+    let proc = format!("/proc/{}", pid.as_raw_nonzero());
+    let tables = ["tcp", "tcp6"].map(|table| std::fs::read_to_string(format!("{proc}/net/{table}")));
+    let sockets: HashSet<_> = tables.iter().flatten().flat_map(|table| table.lines()).collect();
+    let established = |line: &&&str| line.split_whitespace().nth(3) == Some("01");
+    let inode = |line: &&str| line.split_whitespace().nth(9).map(|inode| format!("socket:[{inode}]"));
+    let sockets: HashSet<_> = sockets.iter().filter(established).filter_map(inode).collect();
+    let fds = std::fs::read_dir(format!("{proc}/fd")).into_iter().flatten().flatten();
+    fds.filter_map(|fd| std::fs::read_link(fd.path()).ok())
+        .any(|link| sockets.contains(&*link.to_string_lossy()))
 }
 
 /// A daemon is killed: the job says so and ends.

@@ -22,8 +22,15 @@ const FIRST_PIECE_BYTES: usize = 4 << 10;
 /// Each piece is twice as long as the one before, up to this.
 pub const PIECE_BYTES: usize = 32 << 10;
 
-/// A connection to another host is told of so much at once: a system call costs more than a bell.
-const TELL_BYTES: usize = 128 << 10;
+/// The first piece for a rank of another host: a system call costs more than a bell, and short of this nothing is gained by doing
+/// two things at once.
+const FAR_FIRST_PIECE_BYTES: usize = 64 << 10;
+
+/// The others.
+const FAR_PIECE_BYTES: usize = 128 << 10;
+
+/// So much is handed to the connection at once.
+const FAR_BYTES: usize = 256 << 10;
 
 /// A segment's rest is filled with a part of a piece where at least so much of it fits.
 const LEAST_PIECE_BYTES: usize = 4 << 10;
@@ -107,13 +114,17 @@ impl ShmDriver {
         };
         let bell = self.bells[dest as usize];
         let is_elsewhere = self.direct.is_some() && memory.is_elsewhere(dest);
-        let mut written_bytes = TELL_BYTES;
+        let (first, longest, told_bytes) = match is_elsewhere {
+            true => (FAR_FIRST_PIECE_BYTES, FAR_PIECE_BYTES, FAR_BYTES),
+            false => (FIRST_PIECE_BYTES, PIECE_BYTES, 0),
+        };
+        let mut untold_bytes = 0;
         let mut rest =
             payload.get(from_byte as usize..).ok_or(Fault::Bug("a record's rest begins behind its end"))?;
         if extent.begun_bytes.is_none() {
             let fixed = RecordHeader::BYTES + piggyback.len();
             let fresh = extent.whole == 0;
-            let taken = make_room(writer, &mut log, fixed, first_piece(rest.len()), header.ssn)?;
+            let taken = make_room(writer, &mut log, fixed, first_piece(rest.len(), first), header.ssn)?;
             let (piece, behind) = rest.split_at(taken);
             let written = writer.write(&log, &[&header.encode(), piggyback, piece])?;
             log.kill.failpoint(Failpoint::ChannelReserved)?;
@@ -123,12 +134,13 @@ impl ShmDriver {
             writer.publish(&log, FrameKind::Record, written)?;
             extent.begun_bytes = Some(taken as u64);
             rest = behind;
+            untold_bytes += taken;
         }
-        let mut most = FIRST_PIECE_BYTES;
+        let mut most = first;
         while !rest.is_empty() {
-            most = (most * 2).min(PIECE_BYTES);
-            if written_bytes >= TELL_BYTES || !is_elsewhere {
-                written_bytes = 0;
+            most = (most * 2).min(longest);
+            if untold_bytes >= told_bytes {
+                untold_bytes = 0;
                 tell(memory, &mut self.direct, log.stretch, (dest, bell))?;
             }
             log.kill.failpoint(Failpoint::ChannelPiece)?;
@@ -138,7 +150,7 @@ impl ShmDriver {
             log.kill.failpoint(Failpoint::ChannelReserved)?;
             writer.publish(&log, FrameKind::Piece, written)?;
             extent.begun_bytes = extent.begun_bytes.map(|begun| begun + taken as u64);
-            written_bytes += taken;
+            untold_bytes += taken;
             rest = behind;
         }
         extent.whole += 1;
@@ -258,8 +270,8 @@ fn tell(
 
 /// The length of a payload's first piece: what is a little longer than that goes in one.
 #[inline]
-fn first_piece(payload: usize) -> usize {
-    if payload <= 2 * FIRST_PIECE_BYTES { payload } else { FIRST_PIECE_BYTES }
+fn first_piece(payload: usize, first: usize) -> usize {
+    if payload <= 2 * first { payload } else { first }
 }
 
 /// Makes room for `fixed` bytes and as much of `payload` bytes as may go into one frame, and says how much that is: never
@@ -282,7 +294,10 @@ fn make_room(
 
 /// Makes a channel known to its reader.
 pub fn announce(memory: &Memory, from: Rank, to: Rank) {
-    memory.sources(to)[from as usize / 64].fetch_or(1 << (from % 64), Ordering::AcqRel);
+    let (word, bit) = (&memory.sources(to)[from as usize / 64], 1 << (from % 64));
+    if word.load(Ordering::Relaxed) & bit == 0 {
+        word.fetch_or(bit, Ordering::AcqRel);
+    }
 }
 
 /// Walks a channel from its first segment to its end. Returns the length of the record that was begun and not finished, too.

@@ -164,6 +164,32 @@ impl Inflow {
             }
             return Err(self.malformed("a frame before its log was begun"));
         }
+        let bytes = self.check(kind, content)?;
+        let room = self.room(memory, content.len() as u64)?;
+        memory.arena().copy_in(room, content).map_err(|error| self.name.garbage(0, error))?;
+        self.append(memory, kind, content.len() as u64, bytes)
+    }
+
+    /// Makes room for the content of the next frame, and says where: nowhere where it is not to be taken.
+    ///
+    /// # Errors
+    /// [`Fault`] where there is none.
+    pub fn reserve(&mut self, memory: &Memory, bytes: u64) -> Result<Option<u64>, Fault> {
+        if self.is_begun { self.room(memory, bytes).map(Some) } else { Ok(None) }
+    }
+
+    /// The next frame stands where room was made for it.
+    ///
+    /// # Errors
+    /// As for [`Inflow::write`].
+    pub fn publish(&mut self, memory: &Memory, kind: FrameKind, at: u64, bytes: u64) -> Result<(), Fault> {
+        let content = memory.arena().bytes(at, bytes).map_err(|error| self.name.garbage(0, error))?;
+        let reached = self.check(kind, content)?;
+        self.append(memory, kind, bytes, reached)
+    }
+
+    /// Whether a frame is the next one. Returns how much of its record's payload there is with it.
+    fn check(&mut self, kind: FrameKind, content: &[u8]) -> Result<u64, Fault> {
         let before = self.place;
         let mut bytes = 0;
         match (kind, self.name) {
@@ -185,7 +211,26 @@ impl Inflow {
         if bytes > self.len {
             return Err(self.malformed(crate::record::TOO_LONG));
         }
-        self.append(memory, kind, content, before.number + u64::from(before.bytes > 0))?;
+        Ok(bytes)
+    }
+
+    fn room(&mut self, memory: &Memory, bytes: u64) -> Result<u64, Fault> {
+        let Place { number, bytes: begun } = self.place;
+        self.with_log(memory, |writer, mut log| {
+            writer.reserve(&mut log, bytes, number + u64::from(begun > 0))?;
+            Ok(writer.content_at())
+        })
+    }
+
+    /// Publishes the frame that stands where room was made for it. With it there are so many bytes of its record's payload.
+    fn append(&mut self, memory: &Memory, kind: FrameKind, content: u64, bytes: u64) -> Result<(), Fault> {
+        let before = self.place;
+        self.with_log(memory, |writer, log| {
+            if let LogName::Channel(from, to) = log.name {
+                announce(memory, from, to);
+            }
+            writer.publish(&log, kind, content)
+        })?;
         self.place = match bytes == self.len {
             true => Place { number: before.number + 1, bytes: 0 },
             false => Place { bytes, ..before },
@@ -196,13 +241,17 @@ impl Inflow {
         Ok(())
     }
 
-    fn append(&mut self, memory: &Memory, kind: FrameKind, content: &[u8], number: u64) -> Result<(), Fault> {
+    fn with_log<T>(
+        &mut self,
+        memory: &Memory,
+        body: impl FnOnce(&mut LogWriter, Log<'_>) -> Result<T, Fault>,
+    ) -> Result<T, Fault> {
         let reclaims = match self.name {
             LogName::Channel(from, to) => Some(Reclaims::finished(&memory.channel(from, to).reader)),
             LogName::Lane(..) | LogName::Journal(_) => None,
         };
         let mut nowhere = KillSwitch::default();
-        let mut log = Log {
+        let log = Log {
             memory,
             slot: slot(memory, self.name),
             reclaims,
@@ -210,13 +259,7 @@ impl Inflow {
             stretch: &mut self.stretch,
             kill: &mut nowhere,
         };
-        let before = log.slot.last.load(Ordering::Relaxed);
-        self.writer.reserve(&mut log, content.len() as u64, number)?;
-        let written = self.writer.write(&log, &[content])?;
-        if let (0, LogName::Channel(from, to)) = (before, self.name) {
-            announce(memory, from, to);
-        }
-        self.writer.publish(&log, kind, written)
+        body(&mut self.writer, log)
     }
 
     fn malformed(&self, what: &'static str) -> Fault {

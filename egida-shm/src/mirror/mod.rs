@@ -40,10 +40,11 @@ use egida_core::wire::WireError;
 
 use crate::bell::Bell;
 use crate::layout::{LogName, Memory};
-use crate::log::Frame;
+use crate::log::{Frame, FrameKind};
 use inflow::Inflow;
 use outflow::Outflow;
 use pairs::Pairs;
+pub(crate) use wire::FRAME_HEAD_BYTES;
 use wire::{Message, Place, frame_head};
 
 /// Of one log no more is sent at once, so that none keeps others waiting for long.
@@ -108,6 +109,17 @@ pub struct Mirror {
 
 /// An incarnation, and what it reports.
 type Report = (u64, Vec<u64>);
+
+/// Room for the content of a frame.
+#[derive(Debug)]
+pub struct Room {
+    log: LogName,
+    kind: FrameKind,
+    /// Where it is.
+    pub at: u64,
+    /// How much.
+    pub bytes: u64,
+}
 
 #[derive(Debug)]
 struct Peer {
@@ -485,6 +497,32 @@ impl Mirror {
             }
         }
         Ok(())
+    }
+
+    /// Makes room for the content of a frame whose message begins so, for whoever can read it to there from the connection.
+    /// Nothing where the message is another, or is to be taken as a whole.
+    ///
+    /// # Errors
+    /// As for [`Mirror::take`].
+    pub(crate) fn reserve(
+        &mut self,
+        head: &[u8; FRAME_HEAD_BYTES],
+        bytes: u64,
+    ) -> Result<Option<Room>, Fault> {
+        let Some((log, kind)) = wire::read_frame_head(head).filter(|_| self.agrees()) else {
+            return Ok(None);
+        };
+        let inflow = inflow(&self.index, &mut self.inflows, log)?;
+        Ok(inflow.reserve(&self.memory, bytes)?.map(|at| Room { log, kind, at, bytes }))
+    }
+
+    /// The content is there.
+    ///
+    /// # Errors
+    /// As for [`Mirror::take`].
+    pub(crate) fn publish(&mut self, room: &Room) -> Result<(), Fault> {
+        let inflow = inflow(&self.index, &mut self.inflows, room.log)?;
+        inflow.publish(&self.memory, room.kind, room.at, room.bytes)
     }
 
     fn check(&self, ranks: &[Rank]) -> Result<(), Fault> {

@@ -134,6 +134,14 @@ pub fn frame_head(log: LogName, kind: FrameKind) -> [u8; FRAME_HEAD_BYTES] {
     head
 }
 
+/// What stands before a frame's content, read; nothing where it is another message.
+pub fn read_frame_head(bytes: &[u8; FRAME_HEAD_BYTES]) -> Option<(LogName, FrameKind)> {
+    match frame(bytes.strip_prefix(&[3])?) {
+        Ok(Message::Frame { log, kind, .. }) => Some((log, kind)),
+        _ => None,
+    }
+}
+
 fn frame(bytes: &[u8]) -> Result<Message<'_>, WireError> {
     let (tag, rest) = bytes.split_first_chunk().ok_or(WireError::Short)?;
     let (&kind, content) = rest.split_first().ok_or(WireError::Short)?;

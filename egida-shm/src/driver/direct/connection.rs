@@ -6,7 +6,8 @@
 //!
 //! There is no checksum: the connection's ends know each other, and TCP has one.
 
-use std::io::{self, Read, Write};
+use std::cell::Cell;
+use std::io::{self, Read};
 use std::net::TcpStream;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
@@ -15,15 +16,25 @@ use std::sync::atomic::Ordering;
 use egida_core::fault::Fault;
 use egida_core::ids::Rank;
 
+use super::outgoing::Outgoing;
 use crate::introduction::Offer;
 use crate::layout::{Memory, ReaderLine};
-use crate::mirror::Mirror;
+use crate::mirror::{FRAME_HEAD_BYTES, Mirror, Room};
 
 /// How much is handed to the system at once.
 const WRITE_BYTES: usize = 256 << 10;
 
-/// How much is taken from it at once.
-const READ_BYTES: usize = 256 << 10;
+/// How much is taken from it at once, but for long contents.
+const READ_BYTES: usize = 32 << 10;
+
+/// A content of which at least so much is still to come is read to where it is to stand.
+const IN_PLACE_BYTES: usize = 8 << 10;
+
+/// But not where it is longer than this: memory is given for what has come, not for what is announced.
+const MOST_IN_PLACE_BYTES: usize = 1 << 20;
+
+/// With the rest of a content so much is read of what follows.
+const BEHIND_BYTES: usize = 4 << 10;
 
 /// What was read of the other end's log is told with what is sent next, or after so many bytes.
 const UNTOLD_BYTES: usize = 128 << 10;
@@ -39,16 +50,18 @@ pub struct Connection {
     number: u64,
     stream: TcpStream,
     mirror: Mirror,
-    /// What is on its way out, and how much of it the system has.
-    outgoing: Vec<u8>,
-    sent: usize,
-    /// What has come in: from where it was not taken, and to where it was read.
+    outgoing: Outgoing,
+    /// A frame of which a part has come, and how much of it, in the log where it is to stand. Nobody sees it yet.
+    filling: Option<(Room, u64)>,
+    /// What else has come in: from where it was not taken, and to where it was read.
     incoming: Vec<u8>,
     from: usize,
     to: usize,
     /// Bytes that have come since something was sent.
     untold: usize,
     tries: u64,
+    /// Whether the system has something to say of it, as far as it was asked.
+    is_ready: Cell<bool>,
 }
 
 impl Connection {
@@ -66,14 +79,25 @@ impl Connection {
             number,
             stream,
             mirror: Mirror::of_pair(Arc::clone(memory), rank, peer)?,
-            outgoing: Vec::new(),
-            sent: 0,
+            outgoing: Outgoing::default(),
+            filling: None,
             incoming: Vec::new(),
             from: 0,
             to: 0,
             untold: 0,
             tries: 0,
+            is_ready: Cell::new(false),
         })
+    }
+
+    /// Whether the system had something to say of it when it was asked last.
+    pub fn is_ready(&self) -> bool {
+        self.is_ready.get()
+    }
+
+    /// It was asked.
+    pub fn set_ready(&self, is_ready: bool) {
+        self.is_ready.set(is_ready);
     }
 
     /// To whom it leads.
@@ -93,7 +117,7 @@ impl Connection {
 
     /// Whether the system did not take all that there is to send.
     pub fn is_behind(&self) -> bool {
-        self.sent < self.outgoing.len()
+        !self.outgoing.is_empty()
     }
 
     /// Lets the daemons carry again.
@@ -112,21 +136,22 @@ impl Connection {
     pub fn send(&mut self, memory: &Memory, is_last: bool) -> Result<bool, Fault> {
         let mut wants = is_last || self.untold >= UNTOLD_BYTES;
         let is_whole = loop {
-            if self.sent == self.outgoing.len() {
-                self.outgoing.clear();
-                self.sent = 0;
+            if self.outgoing.is_empty() {
                 if !std::mem::take(&mut wants) && !self.mirror.has_news() {
                     break true;
                 }
                 let outgoing = &mut self.outgoing;
-                while outgoing.len() < WRITE_BYTES && self.mirror.produce(|parts| put(outgoing, parts))? {}
+                self.mirror.produce(|parts| outgoing.put(memory, parts))?;
+                while outgoing.bytes() < WRITE_BYTES && self.mirror.has_news() {
+                    self.mirror.produce(|parts| outgoing.put(memory, parts))?;
+                }
                 self.untold = 0;
                 if self.outgoing.is_empty() {
                     break true;
                 }
             }
-            match self.stream.write(&self.outgoing[self.sent..]) {
-                Ok(sent) => self.sent += sent,
+            match self.outgoing.write(memory, &self.stream) {
+                Ok(()) => {}
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => break error.kind() == io::ErrorKind::WouldBlock,
             }
@@ -144,27 +169,50 @@ impl Connection {
     pub fn receive(&mut self, memory: &Memory) -> Result<bool, Fault> {
         loop {
             self.make_room();
-            let room = self.incoming.len() - self.to;
-            let read = match self.stream.read(&mut self.incoming[self.to..]) {
+            let behind = &mut self.incoming[self.to..];
+            let (read, wanted) = match &self.filling {
+                Some((room, filled)) => {
+                    let (at, rest) = (room.at + filled, room.bytes - filled);
+                    let behind = &mut behind[..BEHIND_BYTES];
+                    (
+                        memory.arena().read_in(at, rest, behind, self.stream.as_fd()),
+                        rest as usize + BEHIND_BYTES,
+                    )
+                }
+                None => (self.stream.read(behind), behind.len()),
+            };
+            let read = match read {
                 Ok(0) => return Ok(false),
                 Ok(read) => read,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                 Err(error) => return Ok(error.kind() == io::ErrorKind::WouldBlock),
             };
-            self.to += read;
             self.untold += read;
+            self.to += read - self.fill(read)?;
             let was_joined = self.mirror.is_joined();
-            self.take()?;
+            self.take(memory)?;
             if !was_joined && self.mirror.is_joined() {
                 self.line(memory).carrier.join(self.number);
             }
-            if read < room {
+            if read < wanted {
                 return Ok(true);
             }
         }
     }
 
-    fn take(&mut self) -> Result<(), Fault> {
+    /// Counts what was read of a content where it is to stand. Returns how much that is.
+    fn fill(&mut self, read: usize) -> Result<usize, Fault> {
+        let Some((room, filled)) = &mut self.filling else { return Ok(0) };
+        let new = (room.bytes - *filled).min(read as u64);
+        *filled += new;
+        if *filled == room.bytes {
+            self.mirror.publish(room)?;
+            self.filling = None;
+        }
+        Ok(new as usize)
+    }
+
+    fn take(&mut self, memory: &Memory) -> Result<(), Fault> {
         loop {
             let rest = &self.incoming[self.from..self.to];
             let Some((len, rest)) = rest.split_first_chunk() else { return Ok(()) };
@@ -172,10 +220,26 @@ impl Connection {
             if len > MOST_BYTES {
                 return Err(Fault::Driver(format!("rank {} announced a message of {len} bytes", self.peer)));
             }
-            let Some(message) = rest.get(..len) else { return Ok(()) };
+            let Some(message) = rest.get(..len) else { return self.begin_filling(memory, len) };
             self.mirror.take(message)?;
             self.from += 4 + len;
         }
+    }
+
+    /// Has the rest of a message read to where it is to stand, where that is worth it.
+    fn begin_filling(&mut self, memory: &Memory, len: usize) -> Result<(), Fault> {
+        let begun = &self.incoming[self.from + 4..self.to];
+        let Some((head, content)) = begun.split_first_chunk::<FRAME_HEAD_BYTES>() else { return Ok(()) };
+        let bytes = len - FRAME_HEAD_BYTES;
+        if bytes - content.len() < IN_PLACE_BYTES || bytes > MOST_IN_PLACE_BYTES {
+            return Ok(());
+        }
+        let Some(room) = self.mirror.reserve(head, bytes as u64)? else { return Ok(()) };
+        let copied = memory.arena().copy_in(room.at, content);
+        copied.map_err(|error| Fault::Driver(format!("a frame does not fit: {error}")))?;
+        self.filling = Some((room, content.len() as u64));
+        self.from = self.to;
+        Ok(())
     }
 
     /// Makes room for the rest of a message that was begun, or for as much as comes.
@@ -200,11 +264,4 @@ impl Connection {
     fn line<'a>(&self, memory: &'a Memory) -> &'a ReaderLine {
         &memory.channel(self.rank, self.peer).reader
     }
-}
-
-fn put(out: &mut Vec<u8>, parts: &[&[u8]]) {
-    let len: usize = parts.iter().map(|part| part.len()).sum();
-    out.reserve(4 + len);
-    out.extend_from_slice(&(len as u32).to_le_bytes());
-    parts.iter().for_each(|part| out.extend_from_slice(part));
 }

@@ -11,6 +11,7 @@
 //! not taken, the daemon sends in its place after a while.
 
 mod connection;
+mod outgoing;
 
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
@@ -96,11 +97,12 @@ impl Direct {
         if self.connections.is_empty() {
             return Ok(());
         }
-        if from.is_none() && self.connections.len() > FEW && !self.wait(None, Duration::ZERO) {
+        let all = from.is_none() && self.connections.len() <= FEW;
+        if from.is_none() && !all && !self.wait(None, Duration::ZERO) {
             return Ok(());
         }
         self.in_stretch(memory, stretch, |connection| {
-            if from.is_some_and(|from| from != connection.peer()) {
+            if !all && from.map_or(!connection.is_ready(), |from| from != connection.peer()) {
                 return Ok(true);
             }
             Ok(connection.receive(memory)? && connection.send(memory, false)?)
@@ -138,6 +140,9 @@ impl Direct {
         }
         let limit = Timespec { tv_sec: limit.as_secs().cast_signed(), tv_nsec: limit.subsec_nanos().into() };
         let any = poll(&mut fds, Some(&limit)).unwrap_or(0) > 0;
+        for (connection, fd) in self.connections.iter().zip(&fds) {
+            connection.set_ready(any && !fd.revents().is_empty());
+        }
         if let Some(waker) = waker.filter(|_| any) {
             // Nothing stands there where others have woken us.
             let _ = rustix::io::read(waker, &mut [0; 8]);
