@@ -21,6 +21,7 @@ use crate::errors::{Failure, Outcome};
 use crate::handle::{MPI_Request, MPI_Status, Table};
 use crate::request::{self, Ended, Request};
 use crate::status::write_flag;
+use crate::threads;
 use crate::world::{self, World};
 
 pub use look::{
@@ -233,10 +234,22 @@ fn first(mut places: Vec<usize>) -> Vec<usize> {
     places
 }
 
+/// Waits by testing until the flag says that it is over.
+fn tested(test: impl Fn(*mut c_int) -> Outcome) -> Outcome {
+    threads::until(|| {
+        let mut flag = 0;
+        test(&raw mut flag)?;
+        Ok((flag != 0).then_some(()))
+    })
+}
+
 /// `MPI_Wait`
 pub unsafe fn wait(request: *mut MPI_Request, status: *mut MPI_Status) -> Outcome {
     // SAFETY: the caller points to a handle and, perhaps, to a status.
     unsafe {
+        if threads::take_turns() {
+            return tested(|flag| test(request, flag, status));
+        }
         let mut asked = Asked::new(request, 1)?;
         world::with(|world| asked.wait_all(world, &[0]))?;
         asked.conclude_one(0, status)
@@ -247,6 +260,9 @@ pub unsafe fn wait(request: *mut MPI_Request, status: *mut MPI_Status) -> Outcom
 pub unsafe fn waitall(count: c_int, requests: *mut MPI_Request, statuses: *mut MPI_Status) -> Outcome {
     // SAFETY: the caller gives `count` handles and, perhaps, room for as many statuses.
     unsafe {
+        if threads::take_turns() {
+            return tested(|flag| testall(count, requests, flag, statuses));
+        }
         let mut asked = Asked::new(requests, count)?;
         let active = asked.active();
         world::with(|world| asked.wait_all(world, &active))?;
@@ -263,6 +279,9 @@ pub unsafe fn waitany(
 ) -> Outcome {
     // SAFETY: the caller gives `count` handles, room for an index and, perhaps, for a status.
     unsafe {
+        if threads::take_turns() {
+            return tested(|flag| testany(count, requests, index, flag, status));
+        }
         let mut asked = Asked::new(requests, count)?;
         let active = asked.active();
         if active.is_empty() {
@@ -285,7 +304,15 @@ pub unsafe fn waitsome(
     statuses: *mut MPI_Status,
 ) -> Outcome {
     // SAFETY: the caller's arrays, as in `some`.
-    unsafe { some(true, incount, requests, outcount, indices, statuses) }
+    unsafe {
+        if threads::take_turns() {
+            return threads::until(|| {
+                some(false, incount, requests, outcount, indices, statuses)?;
+                Ok((*outcount != 0).then_some(()))
+            });
+        }
+        some(true, incount, requests, outcount, indices, statuses)
+    }
 }
 
 /// `MPI_Testsome`

@@ -10,7 +10,7 @@ use crate::errors::{Failure, Outcome};
 use crate::handle::{MPI_Aint, MPI_Comm, MPI_Info};
 use crate::info::{self, Info};
 use crate::status::{write_flag, write_string};
-use crate::{comm, end, reads, request, world};
+use crate::{comm, end, reads, request, threads, world};
 
 const BEFORE: u8 = 0;
 const RUNNING: u8 = 1;
@@ -35,17 +35,16 @@ pub unsafe fn init(_argc: *mut c_int, _argv: *mut *mut *mut c_char) -> Outcome {
     begin(MPI_THREAD_SINGLE)
 }
 
-/// `MPI_Init_thread`: calls of several threads, one at a time, at most.
+/// `MPI_Init_thread`
 pub unsafe fn init_thread(
     _argc: *mut c_int,
     _argv: *mut *mut *mut c_char,
     required: c_int,
     provided: *mut c_int,
 ) -> Outcome {
-    let level = required.clamp(MPI_THREAD_SINGLE, MPI_THREAD_SERIALIZED);
-    begin(level)?;
+    begin(required)?;
     // SAFETY: the caller gives room for an integer.
-    unsafe { provided.write(level) };
+    unsafe { provided.write(THREAD_LEVEL.load(Ordering::Relaxed)) };
     Ok(())
 }
 
@@ -54,11 +53,13 @@ pub unsafe fn init_thread(
 static SESSIONS: AtomicI32 = AtomicI32::new(0);
 static BEGUN: AtomicBool = AtomicBool::new(false);
 
-fn begin(level: c_int) -> Outcome {
+fn begin(required: c_int) -> Outcome {
     if phase() != BEFORE {
         return Err(Failure::new(MPI_ERR_OTHER, "MPI was initialized before"));
     }
     begin_rank()?;
+    let level = required.clamp(MPI_THREAD_SINGLE, threads::highest());
+    threads::provide(level);
     THREAD_LEVEL.store(level, Ordering::Relaxed);
     MAIN_THREAD.store(this_thread(), Ordering::Relaxed);
     PHASE.store(RUNNING, Ordering::Relaxed);
@@ -106,19 +107,34 @@ extern "C" fn end_of_process() {
     }
 }
 
-/// Whether info objects may name a thread level so.
-pub fn is_thread_level(name: &str) -> bool {
-    ["MPI_THREAD_SINGLE", "MPI_THREAD_FUNNELED", "MPI_THREAD_SERIALIZED", "MPI_THREAD_MULTIPLE"]
-        .contains(&name)
+/// Levels of thread support as info objects name them.
+const THREAD_LEVELS: [(c_int, &str); 4] = [
+    (MPI_THREAD_SINGLE, "MPI_THREAD_SINGLE"),
+    (MPI_THREAD_FUNNELED, "MPI_THREAD_FUNNELED"),
+    (MPI_THREAD_SERIALIZED, "MPI_THREAD_SERIALIZED"),
+    (MPI_THREAD_MULTIPLE, "MPI_THREAD_MULTIPLE"),
+];
+
+/// The thread level of that name.
+pub fn thread_level(name: &str) -> Option<c_int> {
+    THREAD_LEVELS.iter().find(|(_, known)| *known == name).map(|&(level, _)| level)
+}
+
+/// Provides a session's thread level, or the highest below it that can be; returns which, in words. The rank has begun.
+pub fn provide_thread_level(required: Option<c_int>) -> &'static str {
+    let level =
+        required.map_or(THREAD_LEVEL.load(Ordering::Relaxed), |required| required.min(threads::highest()));
+    threads::provide(level);
+    name_of(level)
 }
 
 /// The thread level in words, as info objects have it.
 pub fn thread_level_name() -> &'static str {
-    match THREAD_LEVEL.load(Ordering::Relaxed) {
-        MPI_THREAD_SINGLE => "MPI_THREAD_SINGLE",
-        MPI_THREAD_FUNNELED => "MPI_THREAD_FUNNELED",
-        _ => "MPI_THREAD_SERIALIZED",
-    }
+    name_of(THREAD_LEVEL.load(Ordering::Relaxed))
+}
+
+fn name_of(level: c_int) -> &'static str {
+    THREAD_LEVELS.iter().find(|&&(known, _)| known == level).map_or("MPI_THREAD_SINGLE", |&(_, name)| name)
 }
 
 /// `MPI_Initialized`

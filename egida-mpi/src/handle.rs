@@ -11,6 +11,15 @@ pub type MPI_Count = i64;
 /// A position in a file.
 pub type MPI_Offset = i64;
 
+/// An enumeration of the tool information interface.
+pub type MPI_T_enum = usize;
+/// A control variable in the hand of a tool.
+pub type MPI_T_cvar_handle = usize;
+/// A performance variable in the hand of a tool.
+pub type MPI_T_pvar_handle = usize;
+/// A tool's experiment.
+pub type MPI_T_pvar_session = usize;
+
 /// A user's reduction.
 pub type MPI_User_function = Option<crate::op::UserFunction>;
 /// A user's reduction with large counts.

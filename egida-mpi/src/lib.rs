@@ -5,7 +5,7 @@
 //!                                │ entry: guard against panics, error handlers
 //!                                v
 //!        p2p  buffer  completion  probe  matched  generalized  coll  nonblocking  comm  group
-//!        attribute  topo  types  ops  info  errors  env  session  file
+//!        attribute  topo  types  ops  info  errors  env  session  file  tool
 //!                                │ handles become objects, arguments are checked
 //!                                v
 //!                  world: the engine's `Api`, parking, the end of the job
@@ -17,7 +17,8 @@
 //! bytes and patterns and back. It keeps no thread. It is loaded as `libmpi_abi.so.1`; as a Rust library it is of use to
 //! its own tests only.
 //!
-//! **Threads.** `MPI_THREAD_SERIALIZED` at most: calls that run at the same time cannot be repeated in the same order.
+//! **Threads.** `MPI_THREAD_SERIALIZED` at most where the protocol replays: calls that run at the same time cannot be repeated in the
+//! same order. `MPI_THREAD_MULTIPLE` under others (`threads.rs`).
 //!
 //! **Panics** never cross into C: `entry.rs` catches them and ends the rank with a message, as it does for every
 //! [`Fault`](egida_core::fault::Fault). The exit codes stand in `end.rs`.
@@ -54,6 +55,8 @@ mod reads;
 mod request;
 mod session;
 mod status;
+mod threads;
+mod tool;
 mod topo;
 mod transport;
 mod types;

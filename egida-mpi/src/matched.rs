@@ -18,6 +18,7 @@ use crate::p2p::pattern;
 use crate::probe;
 use crate::request::{self, Receiving, Request, status_of};
 use crate::status::write_flag;
+use crate::threads;
 use crate::types;
 use crate::world::{self, World};
 
@@ -40,6 +41,14 @@ fn take(world: &mut dyn World, seen: &Matched) -> Result<ReceiveId, Fault> {
     world.post(Pattern { source: Some(seen.source), context, tag })
 }
 
+/// The first message that fits, taken, if one has come.
+fn look(world: &mut dyn World, pattern: Pattern) -> Result<Option<(Matched, ReceiveId)>, Fault> {
+    match probe::look(world, pattern)? {
+        None => Ok(None),
+        Some(seen) => Ok(Some((seen, take(world, &seen)?))),
+    }
+}
+
 /// `MPI_Mprobe`
 pub unsafe fn mprobe(
     source: c_int,
@@ -52,10 +61,14 @@ pub unsafe fn mprobe(
         let (handle, seen) = match pattern(comm, source, tag)? {
             None => (MPI_MESSAGE_NO_PROC, MPI_Status::of_no_process()),
             Some(pattern) => {
-                let (seen, id) = world::with(|world| {
-                    let seen = probe::wait(world, pattern)?;
-                    Ok::<_, Fault>((seen, take(world, &seen)?))
-                })?;
+                let (seen, id) = if threads::take_turns() {
+                    threads::until(|| world::with(|world| look(world, pattern)))?
+                } else {
+                    world::with(|world| {
+                        let seen = probe::wait(world, pattern)?;
+                        Ok::<_, Fault>((seen, take(world, &seen)?))
+                    })?
+                };
                 (lock().insert(Taken { comm: comm.clone(), id }), status_of(&seen, comm, seen.len))
             }
         };
@@ -80,16 +93,10 @@ pub unsafe fn improbe(
     comm::on(comm, |comm| {
         let found = match pattern(comm, source, tag)? {
             None => Some((MPI_MESSAGE_NO_PROC, MPI_Status::of_no_process())),
-            Some(pattern) => {
-                let taken = world::with(|world| match probe::look(world, pattern)? {
-                    None => Ok::<_, Fault>(None),
-                    Some(seen) => Ok(Some((seen, take(world, &seen)?))),
-                })?;
-                taken.map(|(seen, id)| {
-                    let handle = lock().insert(Taken { comm: comm.clone(), id });
-                    (handle, status_of(&seen, comm, seen.len))
-                })
-            }
+            Some(pattern) => world::with(|world| look(world, pattern))?.map(|(seen, id)| {
+                let handle = lock().insert(Taken { comm: comm.clone(), id });
+                (handle, status_of(&seen, comm, seen.len))
+            }),
         };
         // SAFETY: see `mprobe`.
         unsafe {
@@ -134,7 +141,7 @@ pub unsafe fn mrecv(
     // SAFETY: the caller gives room for `count` elements, a handle and, perhaps, a status; so in the next.
     unsafe {
         let mut request = claim(buf, count, datatype, message)?;
-        world::with(|world| world::until(world, |world| Ok(request.advance(world)?.then_some(()))))?;
+        world::wait(|world| Ok(request.advance(world)?.then_some(())))?;
         let comm = request.comm().clone();
         request.ended().show(status).map_err(|failure| failure.on(&comm))
     }

@@ -19,7 +19,7 @@ use crate::group::array;
 use crate::handle::{Integer, MPI_Comm, MPI_Datatype, MPI_Request, MPI_Status};
 use crate::request::{self, Ended, Memory, Receiving, Request, Template};
 use crate::status::null;
-use crate::{types, world};
+use crate::{threads, types, world};
 
 /// The process that a send goes to; `None` for `MPI_PROC_NULL`.
 fn destination(comm: &Communicator, dest: c_int) -> Outcome<Option<Rank>> {
@@ -93,7 +93,7 @@ unsafe fn now(comm: &Arc<Communicator>, template: &Template) -> Outcome<Ended> {
             world::with(|world| world.send(*dest, *envelope, *mode, &source.packed()))?;
             return Ok(Ended::with(MPI_Status::empty()));
         }
-        Template::Receive { pattern: Some(pattern), memory } => {
+        Template::Receive { pattern: Some(pattern), memory } if !threads::take_turns() => {
             // SAFETY: see above.
             let memory = unsafe { memory.target()? }.unpacker();
             return Ok(world::with(|world| {
@@ -106,7 +106,7 @@ unsafe fn now(comm: &Arc<Communicator>, template: &Template) -> Outcome<Ended> {
     // SAFETY: the caller leaves the memory to the operation until it returns.
     let mut request = unsafe { Request::begin(comm, template)? };
     if !request.is_immediate() {
-        world::with(|world| world::until(world, |world| Ok(request.advance(world)?.then_some(()))))?;
+        world::wait(|world| Ok(request.advance(world)?.then_some(())))?;
     }
     Ok(request.ended())
 }

@@ -12,6 +12,7 @@ use crate::handle::{MPI_Comm, MPI_Status};
 use crate::p2p::pattern;
 use crate::request::status_of;
 use crate::status::write_flag;
+use crate::threads;
 use crate::world::{self, World};
 
 /// `MPI_Probe`. One of a named source decides nothing: its channel is in order.
@@ -20,7 +21,11 @@ pub unsafe fn probe(source: c_int, tag: c_int, comm: MPI_Comm, status: *mut MPI_
         let seen = match pattern(comm, source, tag)? {
             None => MPI_Status::of_no_process(),
             Some(pattern) => {
-                let seen = world::with(|world| wait(world, pattern))?;
+                let seen = if threads::take_turns() {
+                    threads::until(|| world::with(|world| look(world, pattern)))?
+                } else {
+                    world::with(|world| wait(world, pattern))?
+                };
                 status_of(&seen, comm, seen.len)
             }
         };

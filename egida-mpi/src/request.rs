@@ -487,17 +487,17 @@ static FINISHED: Mutex<Vec<Request>> = Mutex::new(Vec::new());
 /// Waits for one message, and takes it whole.
 pub fn take_message(pattern: Pattern) -> Outcome<Vec<u8>> {
     let mut bytes = Vec::new();
-    world::with(|world| {
-        let id = world.post(pattern)?;
-        world::until(world, |world| {
-            let Some(matched) = world.matched(id) else { return Ok(None) };
-            while (bytes.len() as u64) < matched.len {
-                let Some(piece) = world::piece(world, id)? else { return Ok(None) };
-                bytes.extend_from_slice(piece);
-            }
-            Ok(world.deliverable(id).then_some(()))
-        })?;
-        world::finish(world, id)
+    let id = world::with(|world| world.post(pattern))?;
+    world::wait(|world| {
+        let Some(matched) = world.matched(id) else { return Ok(None) };
+        while (bytes.len() as u64) < matched.len {
+            let Some(piece) = world::piece(world, id)? else { return Ok(None) };
+            bytes.extend_from_slice(piece);
+        }
+        match world.deliverable(id) {
+            true => world::finish(world, id).map(Some),
+            false => Ok(None),
+        }
     })?;
     Ok(bytes)
 }

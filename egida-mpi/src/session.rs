@@ -53,15 +53,14 @@ pub unsafe fn init(info: MPI_Info, errhandler: MPI_Errhandler, session: *mut MPI
             return Err(null("the session"));
         }
         let mut hints = info::get(info)?;
-        if let Some(level) = hints.get("thread_level")
-            && !env::is_thread_level(level)
-        {
-            return Err(Failure::new(MPI_ERR_INFO_VALUE, format!("there is no thread level `{level}`")));
-        }
+        let required = match hints.get("thread_level") {
+            None => None,
+            Some(name) => Some(env::thread_level(name).ok_or_else(|| {
+                Failure::new(MPI_ERR_INFO_VALUE, format!("there is no thread level `{name}`"))
+            })?),
+        };
         env::begin_session()?;
-        if hints.get("thread_level").is_none() {
-            hints.set("thread_level", env::thread_level_name());
-        }
+        hints.set("thread_level", env::provide_thread_level(required));
         hints.set("mpi_size", &world::with(|world| world.size()).to_string());
         Ok(lock().insert(Session { handler: handler.clone(), info: hints }))
     };

@@ -240,6 +240,53 @@ fn a_program_starts_alone_without_a_launcher() {
 }
 
 #[test]
+fn several_threads_call_at_once_where_nothing_is_replayed() {
+    let program = Program::outside("threads", 3, &["4", "70"]);
+    let lines = |protocol: &Protocol, kill: Option<&str>| {
+        let job = Job::of(&program).under(protocol, FailureUnit::Process);
+        let ended = kill.into_iter().fold(job, |job, kill| job.kill(kill)).run();
+        assert_eq!(ended.code(), Some(0), "{}: {}", protocol.name, ended.stderr_tail());
+        let mut lines: Vec<String> = ended.stdout.lines().map(str::to_owned).collect();
+        lines.sort();
+        lines
+    };
+    // What a rank adds up comes from the rank before: 1000 for each thread and 10 for each round, and that rank.
+    let sum = |rank: u64| 70 * (1000 * 6) + 4 * (10 * (69 * 70 / 2)) + 4 * 70 * ((rank + 2) % 3);
+    let expected = |level: &str| -> Vec<String> {
+        (0..3)
+            .flat_map(|rank| [format!("{rank}: level {level}"), format!("{rank}: result sum={}", sum(rank))])
+            .collect()
+    };
+    for _ in 0..5 {
+        assert_eq!(lines(&NONE, None), expected("multiple"));
+    }
+    assert_eq!(lines(&CAUSAL, Some("1@deliver:300")), expected("serialized"));
+}
+
+#[test]
+fn a_tool_reads_what_the_rank_counts_and_what_it_read_before() {
+    let program = Program::outside("tools", 3, &["30"]);
+    let job = |protocol: &Protocol| Job::of(&program).under(protocol, FailureUnit::Process);
+    let told = |job: Job, replays: bool, repeats: Option<u64>| {
+        let ended = job.run();
+        assert_eq!(ended.code(), Some(0), "{}", ended.stderr_tail());
+        for rank in 0..3 {
+            let repeated = if repeats == Some(rank) { "some" } else { "none" };
+            for line in [
+                format!("{rank}: replays {}", u8::from(replays)),
+                format!("{rank}: result sent=30 received=30"),
+                format!("{rank}: repeated {repeated}"),
+            ] {
+                assert!(ended.stdout.lines().any(|told| told == line), "no `{line}` in {}", ended.stdout);
+            }
+        }
+    };
+    told(job(&NONE), false, None);
+    told(job(&CAUSAL), true, None);
+    told(job(&CAUSAL).kill("1@deliver:20"), true, Some(1));
+}
+
+#[test]
 fn a_file_opened_for_writing_is_warned_of_once_and_is_whole_after_a_death() {
     let program = Program::outside("writes_file", 3, &[]);
     let written = |kill: Option<&str>| {

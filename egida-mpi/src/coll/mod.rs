@@ -53,31 +53,28 @@ impl Peers for Members<'_> {
     fn receive(&mut self, from: usize, sink: &mut dyn FnMut(&[u8])) -> Result<(), Fault> {
         let source = Some(self.comm.group.members()[from]);
         let pattern = Pattern { source, context: self.comm.collective_context(), tag: Some(TAG) };
-        world::with(|world| {
-            if world::take(world, pattern, sink)?.is_some() {
-                return Ok(());
+        let posted = world::with(|world| match world::take(world, pattern, sink)? {
+            Some(_) => Ok(None),
+            None => world.post(pattern).map(Some),
+        })?;
+        let Some(id) = posted else { return Ok(()) };
+        let mut read_bytes = 0;
+        world::wait(|world| {
+            match world.take_posted(id, sink)? {
+                Take::Taken(_) => return Ok(Some(())),
+                Take::NotYet => return Ok(None),
+                Take::Post => {}
             }
-            let id = world.post(pattern)?;
-            let mut read_bytes = 0;
-            let mut taken = false;
-            world::until(world, |world| {
-                match world.take_posted(id, sink)? {
-                    Take::Taken(_) => {
-                        taken = true;
-                        return Ok(Some(()));
-                    }
-                    Take::NotYet => return Ok(None),
-                    Take::Post => {}
-                }
-                let Some(matched) = world.matched(id) else { return Ok(None) };
-                while read_bytes < matched.len {
-                    let Some(bytes) = world::piece(world, id)? else { return Ok(None) };
-                    sink(bytes);
-                    read_bytes += bytes.len() as u64;
-                }
-                Ok(world.deliverable(id).then_some(()))
-            })?;
-            if taken { Ok(()) } else { world::finish(world, id) }
+            let Some(matched) = world.matched(id) else { return Ok(None) };
+            while read_bytes < matched.len {
+                let Some(bytes) = world::piece(world, id)? else { return Ok(None) };
+                sink(bytes);
+                read_bytes += bytes.len() as u64;
+            }
+            match world.deliverable(id) {
+                true => world::finish(world, id).map(Some),
+                false => Ok(None),
+            }
         })
     }
 }

@@ -208,7 +208,7 @@ impl Part {
 pub fn now(comm: &Arc<Communicator>, build: &dyn Fn(&mut Start) -> Outcome) -> Outcome<Vec<Vec<u8>>> {
     let mut under_way = Start::begin(comm, TAG, build)?;
     if !under_way.is_immediate() {
-        world::with(|world| world::until(world, |world| Ok(under_way.advance(world, comm)?.then_some(()))))?;
+        world::wait(|world| Ok(under_way.advance(world, comm)?.then_some(())))?;
     }
     match under_way.settle() {
         (None, shelves) => Ok(shelves),

@@ -4,7 +4,7 @@ use std::ffi::c_int;
 
 use egida_core::binder::bind;
 use egida_core::crash::Failpoint;
-use egida_core::driver::Driver;
+use egida_core::driver::{Driver, Progress};
 use egida_core::engine::{Engine, OnDivergence};
 use egida_core::fault::Fault;
 use egida_core::ids::Rank;
@@ -104,6 +104,10 @@ impl World for Engine<ShmDriver> {
 
     fn replays(&self) -> bool {
         self.stack().scope() != Scope::Nothing
+    }
+
+    fn counts(&self) -> Progress {
+        Engine::counts(self)
     }
 
     fn first_of_host(&self) -> Rank {

@@ -134,4 +134,8 @@ impl World for Alone {
     fn replays(&self) -> bool {
         false
     }
+
+    fn counts(&self) -> Progress {
+        Engine::counts(self)
+    }
 }

@@ -5,10 +5,11 @@ use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
 
 use egida_core::api::{Api, Matched, Pattern, ReceiveId, Take};
+use egida_core::driver::Progress;
 use egida_core::fault::Fault;
 use egida_core::ids::Rank;
 
-use crate::{end, request, transport};
+use crate::{end, request, threads, transport};
 
 mod alone;
 mod preload;
@@ -48,6 +49,9 @@ pub trait World: Api + Send {
     /// Whether the protocol re-executes a rank: then what the process reads from outside is an event, and files that it
     /// writes are written again.
     fn replays(&self) -> bool;
+
+    /// How far the rank has come.
+    fn counts(&self) -> Progress;
 
     /// The first rank of those that share this host's memory. It is the same in every life of a rank.
     fn first_of_host(&self) -> Rank {
@@ -153,6 +157,28 @@ pub fn until<T>(
             world.progress()?;
         }
     }
+}
+
+/// The same for a caller that does not hold the world.
+///
+/// # Errors
+/// Any [`Fault`].
+pub fn wait<T>(mut look: impl FnMut(&mut dyn World) -> Result<Option<T>, Fault>) -> Result<T, Fault> {
+    if !threads::take_turns() {
+        return with(|world| until(world, look));
+    }
+    threads::until(|| {
+        with(|world| {
+            request::advance_detached(world)?;
+            match look(world)? {
+                Some(found) => Ok(Some(found)),
+                None => {
+                    world.progress()?;
+                    look(world)
+                }
+            }
+        })
+    })
 }
 
 /// How often to look for a message before its receive is posted.

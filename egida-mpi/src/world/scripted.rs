@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::ffi::c_int;
 
 use egida_core::api::{Api, Matched, Observation, Pattern, ReceiveId, SendId};
+use egida_core::driver::Progress;
 use egida_core::event::Answer;
 use egida_core::fault::Fault;
 use egida_core::ids::{Rank, Ssn};
@@ -109,5 +110,8 @@ impl World for Scripted {
     }
     fn replays(&self) -> bool {
         true
+    }
+    fn counts(&self) -> Progress {
+        self.alone.counts()
     }
 }
