@@ -28,10 +28,10 @@ use crate::stretch::Stretch;
 use connection::Connection;
 
 /// How long a rank waits before it asks again for a connection that it did not get, or that broke.
-const ASK_AGAIN: Duration = Duration::from_millis(500);
+const ASK_AGAIN: Duration = Duration::from_millis(200);
 
 /// How long it waits until a claim is granted. The daemon that has other things to do goes on carrying.
-const GRANT: Duration = Duration::from_millis(20);
+const GRANT: Duration = Duration::from_millis(50);
 
 /// Every so manieth time it is looked whether a connection was offered.
 const OFFER_LOOKS: u32 = 16;
