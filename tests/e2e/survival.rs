@@ -62,17 +62,7 @@ fn survives(run: &Run) -> Result<(), String> {
     let kills = run.schedule.kills(run.victim, &reference.counts);
     let job = Job::of(run.program).under(run.protocol, run.unit);
     let ended = kills.iter().fold(job, |job, kill| job.kill(kill)).run();
-
-    if run.protocol.may_give_up(run.schedule.dead_at_once, run.unit) && verdict::gave_up(&ended) {
-        return Ok(());
-    }
-    verdict::same_result(run.program, &ended, &reference)
-        .and_then(|()| verdict::all_landed(&ended, &kills))
-        .and_then(|()| {
-            let replays = run.schedule.replays && !run.protocol.is_optimistic;
-            verdict::all_recovered(&ended, &kills, replays, &reference.counts)
-        })
-        .map_err(|failure| told(&failure, &ended))
+    verdict::survived(run, &ended, &kills, &reference).map_err(|failure| told(&failure, &ended))
 }
 
 /// Where a node loses what it had not written yet, survivors that depend on it roll back; and no line is shown twice. The logs

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use crate::job::Finished;
 use crate::oracle::{Contradiction, Oracle};
+use crate::plan::Run;
 use crate::programs::{Kind, Program};
 use crate::report::{Counts, Event};
 use crate::transcript::{BrokenLine, Transcript};
@@ -176,6 +177,25 @@ pub fn all_recovered(
         }
     }
     Ok(())
+}
+
+/// A run with kills ended right, and it was the run that it claims to be; or the launcher gave up where the protocol may.
+///
+/// # Errors
+/// The first thing that is not as it should be.
+pub fn survived(
+    run: &Run,
+    ended: &Finished,
+    kills: &[String],
+    undisturbed: &Undisturbed,
+) -> Result<(), Failure> {
+    if run.protocol.may_give_up(run.schedule.dead_at_once, run.unit) && gave_up(ended) {
+        return Ok(());
+    }
+    same_result(run.program, ended, undisturbed)?;
+    all_landed(ended, kills)?;
+    let replays = run.schedule.replays && !run.protocol.is_optimistic;
+    all_recovered(ended, kills, replays, &undisturbed.counts)
 }
 
 /// The launcher gave up in its own words: exit code and report agree.
