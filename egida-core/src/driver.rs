@@ -251,6 +251,9 @@ pub trait Driver {
     /// Makes known how far the rank has come, for whoever watches: a daemon that gates output, a report.
     fn note(&mut self, progress: Progress);
 
+    /// Makes known what has changed since [`Driver::note`] was told last: how much the rank has sent and received.
+    fn note_traffic(&mut self, sends: u64, deliveries: u64);
+
     /// Whether [`Driver::trace`] is to be called: telling costs time.
     fn is_traced(&self) -> bool {
         false

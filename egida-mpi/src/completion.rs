@@ -9,7 +9,7 @@
 mod look;
 
 use std::ffi::c_int;
-use std::sync::{Arc, MutexGuard};
+use std::sync::Arc;
 
 use egida_core::api::Observation;
 use egida_core::event::Answer;
@@ -20,6 +20,7 @@ use crate::constants::*;
 use crate::errors::{Failure, Outcome};
 use crate::handle::{MPI_Request, MPI_Status, Table};
 use crate::request::{self, Ended, Request};
+use crate::sole::Use;
 use crate::status::write_flag;
 use crate::threads;
 use crate::world::{self, World};
@@ -30,7 +31,7 @@ pub use look::{
 
 /// The requests that a call is about.
 struct Asked<'a> {
-    requests: MutexGuard<'static, Table<MPI_Request, Request>>,
+    requests: Use<'static, Table<MPI_Request, Request>>,
     handles: &'a mut [MPI_Request],
 }
 

@@ -10,7 +10,7 @@ use crate::errors::{Failure, Outcome};
 use crate::handle::{MPI_Aint, MPI_Comm, MPI_Info};
 use crate::info::{self, Info};
 use crate::status::{write_flag, write_string};
-use crate::{comm, end, reads, request, threads, world};
+use crate::{comm, end, reads, request, sole, threads, world};
 
 const BEFORE: u8 = 0;
 const RUNNING: u8 = 1;
@@ -63,6 +63,11 @@ fn begin(required: c_int) -> Outcome {
     THREAD_LEVEL.store(level, Ordering::Relaxed);
     MAIN_THREAD.store(this_thread(), Ordering::Relaxed);
     PHASE.store(RUNNING, Ordering::Relaxed);
+    // Input that is an event is read on the main thread, outside of calls: another thread may be in one under this level alone.
+    if level < MPI_THREAD_SERIALIZED || !world::replays() {
+        // SAFETY: no level lets two threads call at the same time, and this thread holds nothing.
+        unsafe { sole::promise() };
+    }
     Ok(())
 }
 

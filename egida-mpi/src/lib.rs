@@ -54,6 +54,7 @@ mod probe;
 mod reads;
 mod request;
 mod session;
+mod sole;
 mod status;
 mod threads;
 mod tool;

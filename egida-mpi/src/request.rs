@@ -1,8 +1,8 @@
 //! Requests: operations under way, and how each comes to its end (MPI 5.0, section 3.7).
 
 use std::fmt;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use egida_core::api::{Matched, Pattern, ReceiveId, SendId, Take};
 use egida_core::fault::Fault;
@@ -16,6 +16,7 @@ use crate::errors::{Failure, Outcome};
 use crate::generalized::Generalized;
 use crate::handle::{Handle, MPI_Request, MPI_Status, Table};
 use crate::plan::{Build, Start, UnderWay};
+use crate::sole::{Sole, Use};
 use crate::world::{self, World};
 
 /// How an operation ended.
@@ -436,14 +437,14 @@ impl Request {
             let _ = generalized.free();
         }
         if matches!(self.state, State::Receiving(_) | State::Collective(_) | State::Generalized(_)) {
-            let mut detached = detached();
+            let mut detached = DETACHED.lock();
             detached.push(self);
             DETACHED_COUNT.store(detached.len(), Ordering::Relaxed);
         }
     }
 }
 
-static REQUESTS: Mutex<Table<MPI_Request, Request>> = Mutex::new(Table::new());
+static REQUESTS: Sole<Table<MPI_Request, Request>> = Sole::new(Table::new());
 
 /// The handle of all sends that were complete when they began; 0 before there is one.
 static SENT: AtomicUsize = AtomicUsize::new(0);
@@ -469,20 +470,16 @@ pub fn sent(comm: &Arc<Communicator>) -> MPI_Request {
 pub fn is_shared(handle: MPI_Request) -> bool {
     handle != MPI_REQUEST_NULL && handle.value() == SENT.load(Ordering::Relaxed)
 }
-static DETACHED: Mutex<Vec<Request>> = Mutex::new(Vec::new());
+static DETACHED: Sole<Vec<Request>> = Sole::new(Vec::new());
 static DETACHED_COUNT: AtomicUsize = AtomicUsize::new(0);
 
 /// The requests that have handles. Whoever also needs the world locks this first.
-pub fn lock() -> MutexGuard<'static, Table<MPI_Request, Request>> {
-    REQUESTS.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-fn detached() -> MutexGuard<'static, Vec<Request>> {
-    DETACHED.lock().unwrap_or_else(PoisonError::into_inner)
+pub fn lock() -> Use<'static, Table<MPI_Request, Request>> {
+    REQUESTS.lock()
 }
 
 /// Collectives that nobody waits for, and that are to be finished.
-static FINISHED: Mutex<Vec<Request>> = Mutex::new(Vec::new());
+static FINISHED: Sole<Vec<Request>> = Sole::new(Vec::new());
 
 /// Waits for one message, and takes it whole.
 pub fn take_message(pattern: Pattern) -> Outcome<Vec<u8>> {
@@ -504,7 +501,8 @@ pub fn take_message(pattern: Pattern) -> Outcome<Vec<u8>> {
 
 /// Finishes collectives that nobody waited for. The caller does not hold the world.
 pub fn finish_detached() {
-    for mut request in std::mem::take(&mut *FINISHED.lock().unwrap_or_else(PoisonError::into_inner)) {
+    let finished = std::mem::take(&mut *FINISHED.lock());
+    for mut request in finished {
         let _ = request.ended();
         request.conclude();
     }
@@ -521,14 +519,14 @@ pub fn advance_detached(world: &mut dyn World) -> Result<(), Fault> {
     if !any_detached() {
         return Ok(());
     }
-    let mut detached = detached();
+    let mut detached = DETACHED.lock();
     let mut at = 0;
     while at < detached.len() {
         // One of the application's own says itself when it is over; a collective finishes once nobody holds the world.
         if detached[at].advance(world)? {
             let over = detached.swap_remove(at);
             if matches!(over.state, State::Collective(_) | State::Generalized(_)) {
-                FINISHED.lock().unwrap_or_else(PoisonError::into_inner).push(over);
+                FINISHED.lock().push(over);
             }
         } else {
             at += 1;

@@ -661,6 +661,13 @@ impl RankSlot {
         }
     }
 
+    /// Notes how much the rank has sent and received.
+    #[inline]
+    pub fn note_traffic(&self, sends: u64, deliveries: u64) {
+        self.progress[0].store(sends, Ordering::Relaxed);
+        self.progress[1].store(deliveries, Ordering::Relaxed);
+    }
+
     /// How far the rank has come, as it noted last.
     pub fn noted(&self) -> Progress {
         let word = |field: usize| self.progress[field].load(Ordering::Relaxed);

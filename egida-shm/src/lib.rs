@@ -17,6 +17,7 @@
 //! This crate decides nothing: which records may be reclaimed, what a new incarnation skips, when a store is flushed is
 //! told to it. It keeps no thread and takes no lock that a dead process could hold.
 
+mod anchor;
 mod arena;
 mod bell;
 mod carrier;

@@ -280,6 +280,13 @@ impl Cursor {
         }
     }
 
+    /// The record at the cursor, where one is published in this segment.
+    #[inline]
+    pub fn record(&self, memory: &Memory) -> Option<Frame> {
+        let frame = Frame::at(memory, self.at).ok()??;
+        (frame.kind == FrameKind::Record && frame.end() + JUMP_BYTES <= self.segment.end()).then_some(frame)
+    }
+
     /// Moves past a frame that [`Cursor::frame`] found.
     #[inline]
     pub fn skip(&mut self, frame: &Frame) {

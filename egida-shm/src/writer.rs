@@ -118,19 +118,50 @@ impl LogWriter {
         Ok(bytes as u64)
     }
 
+    /// Writes a frame's content of a head and a payload, whose room the caller has looked for. Nobody sees it yet.
+    ///
+    /// # Errors
+    /// [`WireError`] where it would lie outside the memory.
+    #[inline]
+    pub fn write_short<const N: usize>(
+        &self,
+        memory: &Memory,
+        head: &[u8; N],
+        payload: &[u8],
+    ) -> Result<u64, WireError> {
+        let at = self.tail + WORD_BYTES;
+        memory.arena().copy_in(at, head)?;
+        memory.arena().copy_in(at + N as u64, payload)?;
+        Ok((N + payload.len()) as u64)
+    }
+
     /// Publishes the frame that was written, and moves behind it.
     ///
     /// # Errors
     /// [`Fault::Bug`] where no room was made.
     #[inline]
     pub fn publish(&mut self, log: &Log<'_>, kind: FrameKind, content_bytes: u64) -> Result<(), Fault> {
+        self.publish_in(log.memory, kind, content_bytes).map_err(|error| log.name.garbage(0, error))
+    }
+
+    /// As [`LogWriter::publish`].
+    ///
+    /// # Errors
+    /// [`WireError`] where it lies outside the memory.
+    #[inline]
+    pub fn publish_in(
+        &mut self,
+        memory: &Memory,
+        kind: FrameKind,
+        content_bytes: u64,
+    ) -> Result<(), WireError> {
         let bytes = WORD_BYTES + content_bytes;
         let next = self.tail + bytes.next_multiple_of(16);
-        let clear = self.store_word(log, next, 0, Ordering::Relaxed);
-        clear.and(self.store_word(log, self.tail, (bytes << 8) | kind as u64, Ordering::Release))?;
+        memory.arena().at::<AtomicU64>(next)?.store(0, Ordering::Relaxed);
+        memory.arena().at::<AtomicU64>(self.tail)?.store((bytes << 8) | kind as u64, Ordering::Release);
         self.room = self.room.saturating_sub(next - self.tail);
         self.tail = next;
-        self.own_ahead(log);
+        self.own_ahead(memory);
         Ok(())
     }
 
@@ -138,16 +169,16 @@ impl LogWriter {
     /// The end of the next frame is cleared before that frame is published: without this its reader would wait for both
     /// lines.
     #[inline]
-    fn own_ahead(&self, log: &Log<'_>) {
+    fn own_ahead(&self, memory: &Memory) {
         #[cfg(target_arch = "x86_64")]
-        if let Ok(ahead) = log.memory.arena().at::<std::sync::atomic::AtomicU64>(self.tail + 64) {
+        if let Ok(ahead) = memory.arena().at::<AtomicU64>(self.tail + 64) {
             // SAFETY: the instruction changes nothing but caches, whatever the address.
             unsafe {
                 std::arch::asm!("prefetchw [{}]", in(reg) ahead, options(nostack, preserves_flags, readonly));
             }
         }
         #[cfg(not(target_arch = "x86_64"))]
-        let _ = log;
+        let _ = memory;
     }
 
     fn store_word(&self, log: &Log<'_>, at: u64, word: u64, order: Ordering) -> Result<(), Fault> {

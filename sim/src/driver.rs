@@ -552,6 +552,10 @@ impl Driver for SimDriver {
         }
     }
 
+    fn note_traffic(&mut self, sends: u64, deliveries: u64) {
+        (self.progress.sends, self.progress.deliveries) = (sends, deliveries);
+    }
+
     fn is_traced(&self) -> bool {
         self.is_traced
     }

@@ -139,7 +139,7 @@ impl<D: Driver> Engine<D> {
         }
         let inbound = &self.inbound[source as usize];
         self.driver.acknowledge(source, inbound.next, inbound.depends);
-        self.note();
+        self.note_traffic();
         if len > 0 {
             self.driver.crash_point(CrashPoint::At(Failpoint::ChannelPayload))?;
             payload(self.driver.whole_payload(source).unwrap_or_default());

@@ -58,7 +58,7 @@ impl<D: Driver> Api for Engine<D> {
         if mode == SendMode::Synchronous {
             outbound.synchronous.entry(ssn).or_insert(false);
         }
-        self.note();
+        self.note_traffic();
         Ok(SendId { dest, ssn })
     }
 

@@ -284,6 +284,17 @@ impl<D: Driver> Engine<D> {
         self.driver.note(self.counts);
     }
 
+    /// As [`Self::note`], where at most the numbers of sends and deliveries have changed, and events come with their own notes.
+    #[inline]
+    fn note_traffic(&mut self) {
+        if self.counts.caught_up && self.counts.events == self.stack.events() {
+            self.driver.note_traffic(self.counts.sends, self.counts.deliveries);
+        } else {
+            self.note();
+        }
+    }
+
+    #[inline]
     fn enter(&mut self) {
         if self.entered {
             return;
@@ -296,6 +307,7 @@ impl<D: Driver> Engine<D> {
         }
     }
 
+    #[inline]
     fn leave(&mut self) {
         if self.entered {
             self.driver.leave();
@@ -304,6 +316,7 @@ impl<D: Driver> Engine<D> {
     }
 
     /// Starts reading those inbound channels anew that began anew (all of them in a new engine).
+    #[cold]
     fn renew_channels(&mut self) {
         for source in 0..self.domains.ranks() {
             if source == self.rank {
@@ -427,6 +440,7 @@ impl<D: Driver> Engine<D> {
     }
 
     /// Whether all of these stores hold what is for them of the journal of `rank` below the position.
+    #[inline]
     fn is_stable(&self, rank: Rank, stores: u8, position: Position) -> bool {
         position == 0
             || (0..MAX_STORES as StoreId)
@@ -541,15 +555,23 @@ impl<D: Driver> Engine<D> {
         Ok(SendId { dest: self.rank, ssn })
     }
 
+    #[inline]
     fn write_record(&mut self, dest: Rank, header: &mut RecordHeader, payload: &[u8]) -> Result<(), Fault> {
+        let extent = &self.outbound[dest as usize].extent;
+        let fresh = header.ssn > extent.whole || (header.ssn == extent.whole && extent.begun_bytes.is_none());
+        if self.sends_silently && fresh && !self.driver.is_traced() {
+            return self.driver.append(dest, header, &[], payload, 0);
+        }
+        self.write_by_stack(dest, header, payload)
+    }
+
+    /// Writes a record that the protocol has a part in.
+    fn write_by_stack(&mut self, dest: Rank, header: &mut RecordHeader, payload: &[u8]) -> Result<(), Fault> {
         let extent = self.outbound[dest as usize].extent;
         let ssn = header.ssn;
         let whole = ssn < extent.whole;
         let begun = extent.begun_bytes.filter(|_| ssn == extent.whole);
         let fresh = !whole && begun.is_none();
-        if self.sends_silently && fresh && !self.driver.is_traced() {
-            return self.driver.append(dest, header, &[], payload, 0);
-        }
         let mut piggyback = std::mem::take(&mut self.piggyback);
         piggyback.clear();
         let mut journal = JournalOf(&mut self.driver, self.rank);
@@ -573,7 +595,7 @@ impl<D: Driver> Engine<D> {
             });
         }
         let written = if whole && ssn < extent.reclaimed {
-            self.counts.skipped_sends += 1;
+            self.skipped();
             Ok(())
         } else if whole || begun.is_some() {
             if let Comparison::Differs(how) = self.driver.compare(dest, header, payload)? {
@@ -584,7 +606,7 @@ impl<D: Driver> Engine<D> {
             match begun {
                 Some(from) => self.driver.append(dest, header, &[], payload, from),
                 None => {
-                    self.counts.skipped_sends += 1;
+                    self.skipped();
                     Ok(())
                 }
             }
@@ -593,6 +615,12 @@ impl<D: Driver> Engine<D> {
         };
         self.piggyback = piggyback;
         written
+    }
+
+    /// A send stands on its channel already.
+    fn skipped(&mut self) {
+        self.counts.skipped_sends += 1;
+        self.note();
     }
 }
 

@@ -114,6 +114,8 @@ impl Driver for Nobody {
 
     fn note(&mut self, _: Progress) {}
 
+    fn note_traffic(&mut self, _: u64, _: u64) {}
+
     fn crash_point(&mut self, _: CrashPoint) -> Result<(), Fault> {
         Ok(())
     }

@@ -2,13 +2,13 @@
 
 use std::ffi::c_int;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
 
 use egida_core::api::{Api, Matched, Pattern, ReceiveId, Take};
 use egida_core::driver::Progress;
 use egida_core::fault::Fault;
 use egida_core::ids::Rank;
 
+use crate::sole::{Sole, Use};
 use crate::{end, request, threads, transport};
 
 mod alone;
@@ -73,7 +73,7 @@ pub fn attach_early() {
     if preload::is_for_another() {
         DEFERRED.store(true, Ordering::Relaxed);
     } else {
-        attach(&mut lock());
+        attach(&mut WORLD.lock());
     }
 }
 
@@ -89,28 +89,39 @@ fn attach(slot: &mut Slot) {
 
 /// Runs with the world; a program without a launcher gets one of its own.
 pub fn with<R>(body: impl FnOnce(&mut dyn World) -> R) -> R {
-    let mut slot = lock();
-    if slot.is_none() && DEFERRED.swap(false, Ordering::Relaxed) {
-        attach(&mut slot);
-    }
+    let mut slot = WORLD.lock();
     if slot.is_none() {
-        match alone::alone() {
-            Ok(world) => install(&mut slot, Box::new(world)),
-            Err(fault) => end::for_fault(&fault),
-        }
+        begin(&mut slot);
     }
     let Some(world) = slot.as_mut() else { end::with_message("a bug in Egida: no world", end::ERROR) };
     let result = body(world.as_mut());
-    // A payload that was read in part keeps its channel as it is until the next progress, and the application may now
-    // be gone for long.
     if READING.load(Ordering::Relaxed) {
-        READING.store(false, Ordering::Relaxed);
-        if let Err(fault) = world.progress() {
-            drop(slot);
-            end::for_fault(&fault);
-        }
+        stop_reading(slot);
     }
     result
+}
+
+#[cold]
+fn begin(slot: &mut Slot) {
+    if DEFERRED.swap(false, Ordering::Relaxed) {
+        attach(slot);
+    }
+    if slot.is_none() {
+        match alone::alone() {
+            Ok(world) => install(slot, Box::new(world)),
+            Err(fault) => end::for_fault(&fault),
+        }
+    }
+}
+
+/// A payload that was read in part keeps its channel as it is until the next progress, and the application may now be gone for long.
+#[cold]
+fn stop_reading(mut slot: Use<'_, Slot>) {
+    READING.store(false, Ordering::Relaxed);
+    if let Some(Err(fault)) = slot.as_mut().map(|world| world.progress()) {
+        drop(slot);
+        end::for_fault(&fault);
+    }
 }
 
 /// The next bytes of a matched receive: [`Api::piece`].
@@ -231,18 +242,16 @@ pub fn known_rank() -> Option<Rank> {
 /// Tells the launcher that the job ends with `code`, unless the world is in the middle of something: the exit code alone
 /// has to do then.
 pub fn abort_if_idle(code: c_int) {
-    let mut slot = match WORLD.try_lock() {
-        Ok(slot) => slot,
-        Err(TryLockError::Poisoned(_) | TryLockError::WouldBlock) => return,
-    };
-    if let Some(world) = slot.as_mut() {
+    if let Some(mut slot) = WORLD.try_lock()
+        && let Some(world) = slot.as_mut()
+    {
         world.abort(code);
     }
 }
 
 type Slot = Option<Box<dyn World>>;
 
-static WORLD: Mutex<Slot> = Mutex::new(None);
+static WORLD: Sole<Slot> = Sole::new(None);
 /// Whether a payload was read since the last receive ended.
 static READING: AtomicBool = AtomicBool::new(false);
 /// Whether the process is to attach when it first calls MPI.
@@ -257,8 +266,4 @@ fn install(slot: &mut Slot, world: Box<dyn World>) {
     RANK.store(i64::from(world.rank()), Ordering::Relaxed);
     MAIN_THREAD.store(i64::from(std::process::id()), Ordering::Relaxed);
     *slot = Some(world);
-}
-
-fn lock() -> MutexGuard<'static, Slot> {
-    WORLD.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -11,7 +11,9 @@ use egida_core::ids::{Domains, Incarnation, Position, Rank};
 use egida_core::trace::Event;
 use rustix::io::{FdFlags, fcntl_getfd, fcntl_setfd};
 
+use super::inbound::Inbound;
 use super::{Direct, ShmDriver, Watched};
+use crate::anchor::Anchor;
 use crate::arena::Arena;
 use crate::job::RankState;
 use crate::kill::{Death, KillSwitch};
@@ -148,10 +150,11 @@ impl ShmDriver {
         let spins = u64::from(ranks) <= memory.header().cpus.load(Ordering::Relaxed);
         Ok(Self {
             rank,
+            slot: Anchor::new(&memory, |memory| memory.rank(rank)),
             stretch: Stretch::new(rank),
             kill,
             outbound: (0..ranks).map(|_| Default::default()).collect(),
-            inbound: (0..ranks).map(|_| Default::default()).collect(),
+            inbound: (0..ranks).map(|source| Inbound::new(&memory, source, rank)).collect(),
             notices_out: (0..ranks).map(|_| Default::default()).collect(),
             notices_in: (0..ranks).map(|_| Default::default()).collect(),
             journal,

@@ -1,6 +1,7 @@
 //! Reading: records from channels, notices from lanes.
 
 use std::cell::Cell;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use egida_core::driver::{Arrival, Location};
@@ -9,6 +10,7 @@ use egida_core::ids::{Rank, Ssn};
 use egida_core::wire::WireError;
 
 use super::ShmDriver;
+use crate::anchor::Anchor;
 use crate::layout::{ChannelSlot, LogName, Memory};
 use crate::log::{Cursor, Frame, FrameKind};
 use crate::record::Head;
@@ -38,8 +40,12 @@ impl Place {
 }
 
 /// A channel to this rank.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Inbound {
+    slot: Anchor<ChannelSlot>,
+    name: LogName,
+    /// Whether the writer is on another host.
+    from_elsewhere: bool,
     cursor: Option<Cursor>,
     /// The generation that the cursor stands in.
     generation: u64,
@@ -67,72 +73,132 @@ pub struct NoticesIn {
 }
 
 impl Inbound {
+    /// The channel from `source` to `reader`, which nobody has looked at.
+    pub fn new(memory: &Arc<Memory>, source: Rank, reader: Rank) -> Self {
+        Self {
+            slot: Anchor::new(memory, |memory| memory.channel(source, reader)),
+            name: LogName::Channel(source, reader),
+            from_elsewhere: memory.is_elsewhere(source),
+            cursor: None,
+            generation: 0,
+            stale: false,
+            next: 0,
+            current: None,
+            left: 0,
+            told: Cell::new(0),
+            awaited: Cell::new(0),
+        }
+    }
+
     /// Places the cursor at the first record that is retained, if the channel was begun.
-    fn begin(
-        &mut self,
-        memory: &Memory,
-        channel: &ChannelSlot,
-        source: Rank,
-        reader: Rank,
-    ) -> Result<(), Fault> {
-        let name = LogName::Channel(source, reader);
-        self.generation = channel.log.generation.load(Ordering::Acquire);
+    fn begin(&mut self, memory: &Memory) -> Result<(), Fault> {
+        let log = &self.slot.log;
+        self.generation = log.generation.load(Ordering::Acquire);
         self.stale = false;
         self.current = None;
         self.told.set(0);
         self.awaited.set(0);
-        self.next = channel.log.base.load(Ordering::Acquire);
-        self.cursor = Cursor::first(memory, &channel.log, name).map_err(|error| name.garbage(0, error))?;
+        self.next = log.base.load(Ordering::Acquire);
+        self.cursor = Cursor::first(memory, log, self.name).map_err(|error| self.name.garbage(0, error))?;
         if let Some(cursor) = &self.cursor {
             self.next = cursor.segment().first_number;
             self.left = cursor.segment().serial;
-            channel.reader.left.store(self.left, Ordering::Release);
+            self.slot.reader.left.store(self.left, Ordering::Release);
         }
         Ok(())
     }
 
-    pub fn arrival(
-        &mut self,
-        memory: &Memory,
-        channel: &ChannelSlot,
-        source: Rank,
-        reader: Rank,
-    ) -> Result<Option<Arrival>, Fault> {
+    #[inline]
+    pub fn arrival(&mut self, memory: &Memory) -> Result<Option<Arrival>, Fault> {
+        if self.find_next(memory).is_none() {
+            self.find(memory)?;
+        }
+        let Some(head) = &self.current else { return Ok(None) };
+        let at = head.frame().at;
+        self.told.set(at);
+        let place = Place { frame: at, is_head: true, generation: self.generation as u16 };
+        Ok(Some(Arrival { header: head.header, payload: place.location() }))
+    }
+
+    /// Finds the record at the cursor where nothing is to be told, followed, begun or complained of: nearly always.
+    #[inline]
+    fn find_next(&mut self, memory: &Memory) -> Option<()> {
+        let cursor = self.cursor.as_ref().filter(|_| !self.stale)?;
+        let frame = cursor.record(memory).filter(|_| cursor.segment().serial == self.left)?;
+        let head = Head::read(memory, &frame).ok().filter(|head| head.header.ssn == self.next)?;
+        self.current = Some(head);
+        Some(())
+    }
+
+    /// Finds the record at the cursor, if one is published there.
+    #[cold]
+    fn find(&mut self, memory: &Memory) -> Result<(), Fault> {
+        self.current = None;
         if self.stale {
-            return Ok(None);
+            return Ok(());
         }
         if self.cursor.is_none() {
-            self.begin(memory, channel, source, reader)?;
+            self.begin(memory)?;
         }
-        let Some(cursor) = &mut self.cursor else { return Ok(None) };
-        let corrupt = |ssn, error| Fault::CorruptRecord { source_rank: source, ssn, error };
+        let Some(cursor) = &mut self.cursor else { return Ok(()) };
+        let name = self.name;
         let frame = loop {
-            let found = cursor.frame(memory).map_err(|error| corrupt(self.next, error))?;
+            let found = cursor.frame(memory).map_err(|error| name.garbage(self.next, error))?;
             if cursor.segment().serial != self.left {
                 self.left = cursor.segment().serial;
-                channel.reader.left.store(self.left, Ordering::Release);
+                self.slot.reader.left.store(self.left, Ordering::Release);
             }
             match found {
-                None => return Ok(None),
+                None => return Ok(()),
                 Some(frame) if frame.kind == FrameKind::Record => break frame,
                 // Payload of the record before, read by location or not at all.
                 Some(frame) if frame.kind == FrameKind::Piece => cursor.skip(&frame),
                 Some(_) => {
-                    return Err(corrupt(
-                        self.next,
-                        WireError::Malformed("a frame that does not belong there"),
-                    ));
+                    let error = WireError::Malformed("a frame that does not belong there");
+                    return Err(name.garbage(self.next, error));
                 }
             }
         };
-        let head = Head::read(memory, &frame).map_err(|error| corrupt(self.next, error))?;
+        let head = Head::read(memory, &frame).map_err(|error| name.garbage(self.next, error))?;
         if head.header.ssn != self.next {
-            return Err(corrupt(self.next, WireError::Malformed("the number of another record")));
+            return Err(name.garbage(self.next, WireError::Malformed("the number of another record")));
         }
         self.current = Some(head);
-        self.told.set(frame.at);
-        let place = Place { frame: frame.at, is_head: true, generation: self.generation as u16 };
-        Ok(Some(Arrival { header: head.header, payload: place.location() }))
+        Ok(())
+    }
+
+    #[inline]
+    pub fn acknowledge(&self, below: Ssn, events: u64) {
+        let reader = &self.slot.reader;
+        // This rank is the only one that writes these words while it lives.
+        if reader.depends.load(Ordering::Relaxed) < events {
+            reader.depends.store(events, Ordering::Release);
+        }
+        if reader.acknowledged.load(Ordering::Relaxed) < below {
+            reader.acknowledged.store(below, Ordering::Release);
+        }
+    }
+
+    #[inline]
+    pub fn finished(&self, below: Ssn) {
+        if self.from_elsewhere {
+            self.slot.reader.finished.store(below, Ordering::Release);
+        }
+    }
+
+    /// Tells the writer what is not needed any more. Returns whether that is news.
+    #[inline]
+    pub fn release(&self, below: Ssn) -> bool {
+        let released = &self.slot.reader.released;
+        let is_news = released.load(Ordering::Relaxed) < below;
+        if is_news {
+            released.store(below, Ordering::Release);
+        }
+        is_news
+    }
+
+    pub fn generation(&self) -> u64 {
+        self.slot.log.generation.load(Ordering::Acquire)
     }
 
     pub fn piggyback<'a>(&self, memory: &'a Memory) -> &'a [u8] {
@@ -146,6 +212,7 @@ impl Inbound {
         (payload.len() as u64 == head.header.len).then_some(payload)
     }
 
+    #[inline]
     pub fn advance(&mut self) {
         if let (Some(cursor), Some(head)) = (&mut self.cursor, self.current.take()) {
             cursor.skip(head.frame());
@@ -183,11 +250,11 @@ impl Inbound {
 
     /// Where the next frame is or will be, if the channel was begun and may be read.
     #[inline]
-    fn front(&self, channel: &ChannelSlot) -> Option<u64> {
+    fn front(&self) -> Option<u64> {
         match &self.cursor {
             _ if self.stale => None,
             Some(cursor) => Some(cursor.at()),
-            None => match channel.log.first.load(Ordering::Acquire) {
+            None => match self.slot.log.first.load(Ordering::Acquire) {
                 0 => None,
                 first => Some(first),
             },
@@ -196,13 +263,13 @@ impl Inbound {
 
     /// Whether something stands at the front.
     #[inline]
-    pub fn may_have(&self, memory: &Memory, channel: &ChannelSlot) -> bool {
-        self.front(channel).is_some_and(|front| is_published(memory, front))
+    pub fn may_have(&self, memory: &Memory) -> bool {
+        self.front().is_some_and(|front| is_published(memory, front))
     }
 
     /// Whether something stands at the front of which the engine does not know.
-    fn has_news(&self, memory: &Memory, channel: &ChannelSlot) -> bool {
-        if let Some(front) = self.front(channel)
+    fn has_news(&self, memory: &Memory) -> bool {
+        if let Some(front) = self.front()
             && front != self.told.get()
             && is_published(memory, front)
         {
@@ -244,7 +311,7 @@ impl ShmDriver {
         let memory = &*self.memory;
         let inbound = &mut self.inbound[source as usize];
         // Garbage is reported by the next `arrival`, which begins the channel again.
-        let _ = inbound.begin(memory, memory.channel(source, self.rank), source, self.rank);
+        let _ = inbound.begin(memory);
         inbound.next
     }
 
@@ -252,7 +319,7 @@ impl ShmDriver {
         let memory = &*self.memory;
         any_source(memory, self.rank, |source| {
             let inbound = &self.inbound[source as usize];
-            if let Some(front) = inbound.front(memory.channel(source, self.rank))
+            if let Some(front) = inbound.front()
                 && is_published(memory, front)
             {
                 inbound.told.set(front);
@@ -265,10 +332,8 @@ impl ShmDriver {
     /// Keeps the engine from reading channels that were taken away, until it rewinds them.
     #[cold]
     pub(super) fn look_for_new_generations(&mut self) {
-        let memory = &*self.memory;
-        for (source, inbound) in self.inbound.iter_mut().enumerate() {
-            let generation = memory.channel(source as Rank, self.rank).log.generation.load(Ordering::Acquire);
-            if inbound.cursor.is_some() && inbound.generation != generation {
+        for inbound in &mut self.inbound {
+            if inbound.cursor.is_some() && inbound.generation != inbound.generation() {
                 inbound.stale = true;
                 inbound.current = None;
             }
@@ -313,9 +378,8 @@ impl ShmDriver {
         if epoch != self.looked && self.watched.epoch.replace(epoch) != epoch {
             return true;
         }
-        any_source(memory, self.rank, |source| {
-            self.inbound[source as usize].has_news(memory, memory.channel(source, self.rank))
-        }) || self.watched.lanes_asked.iter().any(|&dest| self.has_notice(dest))
+        any_source(memory, self.rank, |source| self.inbound[source as usize].has_news(memory))
+            || self.watched.lanes_asked.iter().any(|&dest| self.has_notice(dest))
             || self.watched.stable_asked.borrow().iter().any(|&(rank, store)| {
                 let position = memory.rank(rank).stable[store].load(Ordering::Acquire);
                 self.watched.stable[rank as usize][store].replace(Some(position)) != Some(position)

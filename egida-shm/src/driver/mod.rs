@@ -23,8 +23,9 @@ use egida_core::wire::RecordHeader;
 pub use attach::{Attached, journal_end};
 pub use outbound::{announce, survey};
 
+use crate::anchor::Anchor;
 use crate::kill::KillSwitch;
-use crate::layout::{LogName, Memory};
+use crate::layout::{LogName, Memory, RankSlot};
 use crate::log::FrameKind;
 use crate::stretch::Stretch;
 use crate::trace::TraceFile;
@@ -42,6 +43,7 @@ use outbound::{NoticesOut, Outbound};
 pub struct ShmDriver {
     memory: Arc<Memory>,
     rank: Rank,
+    slot: Anchor<RankSlot>,
     stretch: Stretch,
     kill: KillSwitch,
     outbound: Vec<Outbound>,
@@ -98,6 +100,7 @@ impl Driver for ShmDriver {
         self.outbound[dest as usize].extent()
     }
 
+    #[inline]
     fn append(
         &mut self,
         dest: Rank,
@@ -117,6 +120,7 @@ impl Driver for ShmDriver {
         self.memory.channel(self.rank, dest).reader.acknowledged.load(Ordering::Acquire)
     }
 
+    #[inline]
     fn enter(&mut self) -> u64 {
         if let Some(direct) = &mut self.direct
             && let Err(fault) = direct.take_offers(&self.memory, &mut self.stretch)
@@ -131,12 +135,13 @@ impl Driver for ShmDriver {
         self.stretch.epoch()
     }
 
+    #[inline]
     fn leave(&mut self) {
         self.stretch.leave(&self.memory);
     }
 
     fn generation(&mut self, source: Rank) -> u32 {
-        self.memory.channel(source, self.rank).log.generation.load(Ordering::Acquire) as u32
+        self.inbound[source as usize].generation() as u32
     }
 
     fn rewind(&mut self, source: Rank) -> Ssn {
@@ -154,22 +159,23 @@ impl Driver for ShmDriver {
 
     #[inline]
     fn may_have(&self, source: Rank) -> bool {
-        self.inbound[source as usize].may_have(&self.memory, self.memory.channel(source, self.rank))
+        self.inbound[source as usize].may_have(&self.memory)
             || self.direct.as_ref().is_some_and(|direct| direct.has(source))
     }
 
+    #[inline]
     fn arrival(&mut self, source: Rank) -> Result<Option<Arrival>, Fault> {
         if self.direct.is_some() && self.memory.is_elsewhere(source) {
             self.pull_from(source)?;
         }
-        let memory = &*self.memory;
-        self.inbound[source as usize].arrival(memory, memory.channel(source, self.rank), source, self.rank)
+        self.inbound[source as usize].arrival(&self.memory)
     }
 
     fn piggyback(&self, source: Rank) -> &[u8] {
         self.inbound[source as usize].piggyback(&self.memory)
     }
 
+    #[inline]
     fn shows_whole_payloads(&self) -> bool {
         true
     }
@@ -179,38 +185,29 @@ impl Driver for ShmDriver {
         self.inbound[source as usize].whole_payload(&self.memory)
     }
 
+    #[inline]
     fn advance(&mut self, source: Rank) {
         self.inbound[source as usize].advance();
     }
 
+    #[inline]
     fn acknowledge(&mut self, source: Rank, below: Ssn, events: u64) {
-        let reader = &self.memory.channel(source, self.rank).reader;
-        // This rank is the only one that writes these words while it lives.
-        if reader.depends.load(Ordering::Relaxed) < events {
-            reader.depends.store(events, Ordering::Release);
-        }
-        if reader.acknowledged.load(Ordering::Relaxed) < below {
-            reader.acknowledged.store(below, Ordering::Release);
-        }
+        self.inbound[source as usize].acknowledge(below, events);
     }
 
     fn bytes(&self, source: Rank, at: Location) -> Option<(&[u8], Location)> {
         self.inbound[source as usize].bytes(&self.memory, at)
     }
 
+    #[inline]
     fn finished(&mut self, source: Rank, below: Ssn) {
-        if self.memory.is_elsewhere(source) {
-            self.memory.channel(source, self.rank).reader.finished.store(below, Ordering::Release);
-        }
+        self.inbound[source as usize].finished(below);
     }
 
+    #[inline]
     fn release(&mut self, source: Rank, below: Ssn) {
-        let released = &self.memory.channel(source, self.rank).reader.released;
-        if released.load(Ordering::Relaxed) < below {
-            released.store(below, Ordering::Release);
-            if self.trace.is_some() {
-                self.trace(Event::Release { source, below });
-            }
+        if self.inbound[source as usize].release(below) && self.trace.is_some() {
+            self.trace(Event::Release { source, below });
         }
     }
 
@@ -283,17 +280,24 @@ impl Driver for ShmDriver {
     }
 
     fn note(&mut self, progress: Progress) {
-        self.memory.rank(self.rank).note(&progress);
+        self.slot.note(&progress);
         if progress.caught_up && !self.caught_up {
             self.caught_up = true;
             self.trace(Event::CaughtUp);
         }
     }
 
+    #[inline]
+    fn note_traffic(&mut self, sends: u64, deliveries: u64) {
+        self.slot.note_traffic(sends, deliveries);
+    }
+
+    #[inline]
     fn crash_point(&mut self, point: CrashPoint) -> Result<(), Fault> {
         self.kill.pass(point)
     }
 
+    #[inline]
     fn is_traced(&self) -> bool {
         self.trace.is_some()
     }
@@ -343,8 +347,7 @@ impl ShmDriver {
             return Err(fault);
         }
         let Some(direct) = &mut self.direct else { return Ok(()) };
-        let has =
-            self.inbound[source as usize].may_have(&self.memory, self.memory.channel(source, self.rank));
+        let has = self.inbound[source as usize].may_have(&self.memory);
         match (direct.has(source), has) {
             (true, false) => direct.pull(&self.memory, &mut self.stretch, Some(source)),
             (false, true) => {

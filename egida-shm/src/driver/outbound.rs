@@ -35,6 +35,9 @@ const FAR_BYTES: usize = 256 << 10;
 /// A segment's rest is filled with a part of a piece where at least so much of it fits.
 const LEAST_PIECE_BYTES: usize = 4 << 10;
 
+/// A payload up to here goes the short way: with its head in a frame that is as good as never the last of its segment.
+const SHORT_BYTES: usize = 1 << 10;
+
 /// A channel from this rank.
 #[derive(Debug, Default)]
 pub struct Outbound {
@@ -86,7 +89,44 @@ impl ShmDriver {
         Ok(())
     }
 
+    #[inline]
     pub(super) fn append_record(
+        &mut self,
+        dest: Rank,
+        header: &RecordHeader,
+        piggyback: &[u8],
+        payload: &[u8],
+        from_byte: u64,
+    ) -> Result<(), Fault> {
+        if payload.len() <= SHORT_BYTES && piggyback.is_empty() {
+            let Outbound { writer, extent, .. } = &self.outbound[dest as usize];
+            let bytes = (RecordHeader::BYTES + payload.len()) as u64;
+            // A channel that has room was looked at, and was begun.
+            if writer.room() >= bytes
+                && extent.begun_bytes.is_none()
+                && (header.ssn, header.len, header.piggyback_len) == (extent.whole, payload.len() as u64, 0)
+            {
+                return self.append_short(dest, header, payload);
+            }
+        }
+        self.append_in_pieces(dest, header, piggyback, payload, from_byte)
+    }
+
+    /// Writes a whole record where there is room for it, with the same crash points as any other.
+    #[inline]
+    fn append_short(&mut self, dest: Rank, header: &RecordHeader, payload: &[u8]) -> Result<(), Fault> {
+        let Outbound { writer, extent, .. } = &mut self.outbound[dest as usize];
+        let (memory, kill) = (&*self.memory, &mut self.kill);
+        let garbage = |error| LogName::Channel(self.rank, dest).garbage(header.ssn, error);
+        let bytes = writer.write_short(memory, &header.encode(), payload).map_err(garbage)?;
+        kill.failpoint(Failpoint::ChannelReserved)?;
+        writer.publish_in(memory, FrameKind::Record, bytes).map_err(garbage)?;
+        extent.whole += 1;
+        kill.failpoint(Failpoint::ChannelPublished)?;
+        tell(memory, &mut self.direct, &mut self.stretch, (dest, self.bells[dest as usize]))
+    }
+
+    fn append_in_pieces(
         &mut self,
         dest: Rank,
         header: &RecordHeader,
