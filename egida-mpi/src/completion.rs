@@ -92,25 +92,33 @@ impl<'a> Asked<'a> {
         Ok(over)
     }
 
-    /// Waits for all of these, one after the other; now and then it moves on all of them, so that messages that came early
-    /// leave their channels.
+    /// Waits for all of these, one after the other.
     fn wait_all(&mut self, world: &mut dyn World, places: &[usize]) -> Result<(), Fault> {
+        self.wait_each(world, places.len(), |nth| places[nth])
+    }
+
+    /// Waits for `count` of them, one after the other; now and then it moves on all of them, so that messages that came early leave
+    /// their channels.
+    fn wait_each(
+        &mut self,
+        world: &mut dyn World,
+        count: usize,
+        place: impl Fn(usize) -> usize,
+    ) -> Result<(), Fault> {
         const ALL_EVERY: u32 = 8;
-        let mut left = places;
+        let mut over = 0;
         let mut looks = 0u32;
         world::until(world, |world| {
-            while let [at, rest @ ..] = left
-                && self.advance(world, *at)?
-            {
-                left = rest;
+            while over < count && self.advance(world, place(over))? {
+                over += 1;
             }
             looks = looks.wrapping_add(1);
             if looks.is_multiple_of(ALL_EVERY) && !world.defers() {
-                for &at in left.iter().skip(1) {
-                    self.advance(world, at)?;
+                for nth in over + 1..count {
+                    self.advance(world, place(nth))?;
                 }
             }
-            Ok(left.is_empty().then_some(()))
+            Ok((over == count).then_some(()))
         })
     }
 
@@ -179,12 +187,12 @@ impl<'a> Asked<'a> {
         let mut lives = true;
         if request.is_active() {
             let (again, trouble) = request.conclude();
-            ended.error = ended.error.or(trouble);
+            ended.error = ended.error.or(trouble.map(Box::new));
             lives = again;
         }
         seen(request.comm(), &ended);
         if !lives {
-            self.requests.remove(handle);
+            self.requests.discard(handle);
             self.handles[at] = MPI_REQUEST_NULL;
         }
         ended
@@ -265,9 +273,9 @@ pub unsafe fn waitall(count: c_int, requests: *mut MPI_Request, statuses: *mut M
             return tested(|flag| testall(count, requests, flag, statuses));
         }
         let mut asked = Asked::new(requests, count)?;
-        let active = asked.active();
-        world::with(|world| asked.wait_all(world, &active))?;
-        asked.conclude_several(0..asked.handles.len(), statuses, |_, at| at)
+        let count = asked.handles.len();
+        world::with(|world| asked.wait_each(world, count, |at| at))?;
+        asked.conclude_several(0..count, statuses, |_, at| at)
     }
 }
 

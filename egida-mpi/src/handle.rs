@@ -182,6 +182,16 @@ impl<H: Handle, T> Table<H, T> {
         self.slots.get_mut(slot(handle)?)?.as_mut()
     }
 
+    /// Forgets an object; its handle may name another one from now on.
+    pub fn discard(&mut self, handle: H) {
+        if let Some(slot) = slot(handle)
+            && let Some(object @ Some(_)) = self.slots.get_mut(slot)
+        {
+            *object = None;
+            self.free.push(slot);
+        }
+    }
+
     /// Takes an object out; its handle may name another one from now on.
     pub fn remove(&mut self, handle: H) -> Option<T> {
         let slot = slot(handle)?;

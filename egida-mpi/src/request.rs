@@ -9,7 +9,7 @@ use egida_core::fault::Fault;
 use egida_core::ids::Rank;
 use egida_core::wire::{Envelope, SendMode};
 
-use crate::comm::Communicator;
+use crate::comm::{Communicator, Held};
 use crate::constants::*;
 use crate::datatype::{Datatype, DatatypeError, Source, Target, Unpacker};
 use crate::errors::{Failure, Outcome};
@@ -25,7 +25,7 @@ pub struct Ended {
     /// What the caller sees of the message.
     pub status: MPI_Status,
     /// What was wrong with it.
-    pub error: Option<Trouble>,
+    pub error: Option<Box<Trouble>>,
 }
 
 /// An error of an operation, kept until somebody asks how it ended.
@@ -62,7 +62,7 @@ impl Ended {
     pub unsafe fn show(self, status: *mut MPI_Status) -> Outcome {
         // SAFETY: as this function's contract has it.
         unsafe { self.status.write(status) };
-        self.error.map_or(Ok(()), |error| Err(error.into()))
+        self.error.map_or(Ok(()), |error| Err((*error).into()))
     }
 }
 
@@ -133,7 +133,7 @@ pub fn ended(matched: &Matched, comm: &Communicator, sent_bytes: usize, room_byt
     }
     let error = DatatypeError::Truncated { sent_bytes, room_bytes };
     let status = MPI_Status { error: error.class(), ..status_of(matched, comm, room_bytes as u64) };
-    Ended { status, error: Some(error.into()) }
+    Ended { status, error: Some(Box::new(error.into())) }
 }
 
 /// What a caller sees of a message.
@@ -144,10 +144,10 @@ pub fn status_of(matched: &Matched, comm: &Communicator, bytes: u64) -> MPI_Stat
 /// An operation that the application has a handle of.
 #[derive(Debug)]
 pub struct Request {
-    comm: Arc<Communicator>,
+    comm: Held,
     state: State,
     /// How a persistent operation is started.
-    again: Option<Template>,
+    again: Option<Box<Template>>,
 }
 
 #[derive(Debug)]
@@ -158,7 +158,7 @@ enum State {
     Immediate(MPI_Status),
     /// A synchronous send.
     Sending(SendId),
-    Receiving(Box<Receiving>),
+    Receiving(Receiving),
     /// A receive that was withdrawn.
     Cancelled,
     /// A collective.
@@ -273,7 +273,7 @@ impl Template {
                 // SAFETY: as this function's contract has it.
                 let memory = unsafe { memory.target()? }.unpacker();
                 let receiving = world::with(|world| Receiving::post(world, *pattern, memory))?;
-                Ok(State::Receiving(Box::new(receiving)))
+                Ok(State::Receiving(receiving))
             }
         }
     }
@@ -290,7 +290,7 @@ impl Request {
     }
 
     fn in_state(comm: &Arc<Communicator>, state: State) -> Self {
-        Self { comm: comm.clone(), state, again: None }
+        Self { comm: Held::of(comm), state, again: None }
     }
 
     /// A collective that has begun.
@@ -300,7 +300,7 @@ impl Request {
 
     /// A receive that was posted.
     pub fn receiving(comm: &Arc<Communicator>, receiving: Receiving) -> Self {
-        Self::in_state(comm, State::Receiving(Box::new(receiving)))
+        Self::in_state(comm, State::Receiving(receiving))
     }
 
     /// One that was over when it began.
@@ -336,7 +336,7 @@ impl Request {
 
     /// A persistent one, not started.
     pub fn persistent(comm: &Arc<Communicator>, template: Template) -> Self {
-        Self { comm: comm.clone(), state: State::Inactive, again: Some(template) }
+        Self { comm: Held::of(comm), state: State::Inactive, again: Some(Box::new(template)) }
     }
 
     /// Starts a persistent one.
@@ -404,11 +404,12 @@ impl Request {
             }
             State::Settled(trouble) => {
                 let class = trouble.as_ref().map_or(MPI_SUCCESS, |trouble| trouble.class);
-                Ended { status: MPI_Status { error: class, ..MPI_Status::empty() }, error: trouble.clone() }
+                let status = MPI_Status { error: class, ..MPI_Status::empty() };
+                Ended { status, error: trouble.clone().map(Box::new) }
             }
             State::Generalized(generalized) => {
                 let (status, error) = generalized.status();
-                Ended { status, error }
+                Ended { status, error: error.map(Box::new) }
             }
             State::Receiving(receiving) => {
                 receiving.ended.clone().unwrap_or_else(|| Ended::with(MPI_Status::empty()))

@@ -10,6 +10,7 @@ mod settings;
 
 use std::collections::BTreeMap;
 use std::ffi::c_int;
+use std::ops::Deref;
 use std::sync::atomic::{AtomicI32, AtomicPtr, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -265,6 +266,38 @@ static WORLD: AtomicPtr<Arc<Communicator>> = AtomicPtr::new(std::ptr::null_mut()
 fn world() -> Option<&'static Arc<Communicator>> {
     // SAFETY: what `init` stores was leaked on purpose, and is not changed after it was stored.
     unsafe { WORLD.load(Ordering::Acquire).as_ref() }
+}
+
+/// A communicator that an operation under way holds on to. That of all processes needs no holding.
+#[derive(Debug)]
+pub enum Held {
+    /// The one of all processes.
+    World(&'static Arc<Communicator>),
+    /// Another one.
+    Other(Arc<Communicator>),
+}
+
+impl Held {
+    /// Holds on to a communicator.
+    #[inline]
+    pub fn of(comm: &Arc<Communicator>) -> Self {
+        match world().filter(|world| std::ptr::eq(*world, comm)) {
+            Some(world) => Self::World(world),
+            None => Self::Other(comm.clone()),
+        }
+    }
+}
+
+impl Deref for Held {
+    type Target = Arc<Communicator>;
+
+    #[inline]
+    fn deref(&self) -> &Arc<Communicator> {
+        match self {
+            Self::World(comm) => comm,
+            Self::Other(comm) => comm,
+        }
+    }
 }
 
 /// The error handler of a communicator, also of one that is still to come.

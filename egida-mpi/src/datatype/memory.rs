@@ -185,10 +185,10 @@ impl<'t> Target<'t> {
             Some(offset) => (at(self.base, offset).cast_mut(), None),
             None => (
                 self.base,
-                Some(Scattered {
+                Some(Box::new(Scattered {
                     walk: Walk::new(self.count, self.datatype),
                     _datatype: self.datatype.clone(),
-                }),
+                })),
             ),
         };
         Unpacker { base, room, received: 0, scattered }
@@ -203,7 +203,7 @@ pub struct Unpacker {
     room: usize,
     received: usize,
     /// None where the memory is one block, which begins at `base`.
-    scattered: Option<Scattered>,
+    scattered: Option<Box<Scattered>>,
 }
 
 /// Where the next bytes go, and the datatype that says so.

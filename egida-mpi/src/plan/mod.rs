@@ -194,7 +194,7 @@ impl Part {
     fn trouble(&self) -> Option<Trouble> {
         let ended = self.receiving.ended()?;
         if let Some(trouble) = &ended.error {
-            return Some(trouble.clone());
+            return Some((**trouble).clone());
         }
         let got = ended.status.bytes() as usize;
         (got != self.expected).then(|| Trouble {
