@@ -91,6 +91,7 @@ impl Matching {
 
     /// Whether no posted receive would take that message.
     #[must_use]
+    #[inline]
     pub fn leaves(&self, message: &Arrived) -> bool {
         !self.posted.iter().any(|posted| posted.takes(message))
     }

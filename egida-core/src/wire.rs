@@ -62,6 +62,7 @@ impl RecordHeader {
 
     /// The fixed form: little-endian fields in the order of [`RecordHeader`].
     #[must_use]
+    #[inline(always)] // for every message, and little but moves
     pub fn encode(&self) -> [u8; Self::BYTES] {
         let mut out = [0; Self::BYTES];
         out[0..8].copy_from_slice(&self.ssn.to_le_bytes());
@@ -82,6 +83,7 @@ impl RecordHeader {
     ///
     /// # Errors
     /// [`WireError`] for an unknown mode.
+    #[inline(always)] // as above
     pub fn decode(bytes: &[u8; Self::BYTES]) -> Result<Self, WireError> {
         let word = |at: usize| {
             let mut word = [0; 8];
@@ -110,6 +112,7 @@ impl RecordHeader {
 
     /// Folds what a re-execution must reproduce (number, length, envelope) into a running digest of a channel.
     #[must_use]
+    #[inline]
     pub fn fold(&self, digest: u64) -> u64 {
         let envelope =
             (u64::from(self.envelope.context) << 32) | u64::from(self.envelope.tag.cast_unsigned());

@@ -30,6 +30,7 @@ fn destination(comm: &Communicator, dest: c_int) -> Outcome<Option<Rank>> {
 }
 
 /// What a receive or probe asks for; `None` for `MPI_PROC_NULL`.
+#[inline]
 pub fn pattern(comm: &Communicator, source: c_int, tag: c_int) -> Outcome<Option<Pattern>> {
     let tag = match tag {
         MPI_ANY_TAG => None,
@@ -137,6 +138,7 @@ unsafe fn persistent(comm: &Arc<Communicator>, template: Template, request: *mut
 
 /// The bytes of elements without gaps, which is what nearly every message is made of; `None` where there is more to be said of
 /// the memory, or against it.
+#[inline(always)] // for every message; so below
 fn dense(buf: *const c_void, count: impl Integer, datatype: MPI_Datatype) -> Option<usize> {
     let bytes = usize::try_from(count.wide()).ok()?.checked_mul(Datatype::dense_bytes(datatype.0)?)?;
     (!buf.is_null() && isize::try_from(bytes).is_ok()).then_some(bytes)
@@ -146,6 +148,7 @@ fn dense(buf: *const c_void, count: impl Integer, datatype: MPI_Datatype) -> Opt
 ///
 /// # Safety
 /// The caller gives `count` elements to be read.
+#[inline(always)]
 unsafe fn send_dense(
     comm: &Communicator,
     mode: SendMode,
@@ -166,18 +169,20 @@ unsafe fn send_dense(
     Ok(true)
 }
 
-/// Receives elements without gaps, where the message is found and taken in one step; `None` says nothing.
+/// Receives elements without gaps, where the message is found and taken in one step. Returns whether it was.
 ///
 /// # Safety
-/// The caller gives room for `count` elements.
+/// The caller gives room for `count` elements and, perhaps, for a status.
+#[inline(always)]
 unsafe fn receive_dense(
     comm: &Communicator,
     (buf, count, datatype): (*mut c_void, impl Integer, MPI_Datatype),
     source: c_int,
     tag: c_int,
-) -> Outcome<Option<Ended>> {
-    let Some(room) = dense(buf, count, datatype) else { return Ok(None) };
-    let Some(pattern) = pattern(comm, source, tag)? else { return Ok(None) };
+    status: *mut MPI_Status,
+) -> Outcome<bool> {
+    let Some(room) = dense(buf, count, datatype) else { return Ok(false) };
+    let Some(pattern) = pattern(comm, source, tag)? else { return Ok(false) };
     let mut received = 0usize;
     let mut land = |bytes: &[u8]| {
         let fitting = bytes.len().min(room - received.min(room));
@@ -185,8 +190,14 @@ unsafe fn receive_dense(
         unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), buf.cast::<u8>().add(received), fitting) };
         received += bytes.len();
     };
-    let Some(matched) = world::with(|world| world::take(world, pattern, &mut land))? else { return Ok(None) };
-    Ok(Some(request::ended(&matched, comm, received, room)))
+    let Some(matched) = world::with(|world| world::take(world, pattern, &mut land))? else {
+        return Ok(false);
+    };
+    if received > room || !status.is_null() {
+        // SAFETY: as this function's contract has it.
+        unsafe { request::ended(&matched, comm, received, room).show(status)? };
+    }
+    Ok(true)
 }
 
 macro_rules! sends {
@@ -279,8 +290,8 @@ pub unsafe fn recv(
     comm::on(comm, |comm| {
         // SAFETY: the caller gives room for `count` elements and, perhaps, for a status.
         unsafe {
-            if let Some(ended) = receive_dense(comm, (buf, count, datatype), source, tag)? {
-                return ended.show(status);
+            if receive_dense(comm, (buf, count, datatype), source, tag, status)? {
+                return Ok(());
             }
             let template = to_receive(comm, (buf, count, datatype), source, tag)?;
             now(comm, &template)?.show(status)

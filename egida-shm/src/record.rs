@@ -22,7 +22,7 @@ impl HeadBytes {
     ///
     /// # Errors
     /// [`WireError`] where it does not.
-    #[inline]
+    #[inline(always)]
     pub fn read(content: &[u8]) -> Result<Self, WireError> {
         let fixed = content.first_chunk::<{ RecordHeader::BYTES }>().ok_or(WireError::Short)?;
         let header = RecordHeader::decode(fixed)?;
@@ -48,7 +48,7 @@ impl Head {
     ///
     /// # Errors
     /// [`WireError`] where it does not.
-    #[inline]
+    #[inline(always)]
     pub fn read(memory: &Memory, frame: &Frame) -> Result<Self, WireError> {
         let HeadBytes { header, .. } = HeadBytes::read(frame.content(memory)?)?;
         Ok(Self { header, frame: *frame })

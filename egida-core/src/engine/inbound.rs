@@ -95,6 +95,7 @@ pub(super) struct Inbound {
 
 impl Inbound {
     /// How many messages are known.
+    #[inline]
     pub fn known(&self) -> Ssn {
         self.first + self.messages.len() as u64
     }
@@ -145,11 +146,13 @@ impl Inbound {
     }
 
     /// Whether no message is known that is not finished, and none is known from elsewhere than the channel.
+    #[inline]
     pub fn is_idle(&self) -> bool {
         self.messages.is_empty() && self.logged.is_empty()
     }
 
     /// Passes the next message, the one at the read cursor, which is finished as soon as it is known.
+    #[inline]
     pub fn pass(&mut self, header: &RecordHeader) {
         self.first_read(header);
         self.depends = self.depends.max(header.events);
@@ -196,6 +199,7 @@ impl Inbound {
     }
 
     /// A record is read that is not known yet.
+    #[inline]
     pub fn first_read(&mut self, header: &RecordHeader) {
         self.digest_before_last = self.digest;
         self.digest = header.fold(self.digest);

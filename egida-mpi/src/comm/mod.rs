@@ -320,13 +320,15 @@ pub fn set_handler(handle: MPI_Comm, handler: Handler) -> Outcome {
 
 /// Runs `body` with the communicator of a handle and raises its errors there.
 pub fn on<T>(handle: MPI_Comm, body: impl FnOnce(&Arc<Communicator>) -> Outcome<T>) -> Outcome<T> {
-    match world().filter(|_| handle == MPI_COMM_WORLD) {
-        Some(comm) => body(comm).map_err(|failure| failure.on(comm)),
+    let other;
+    let comm = match world().filter(|_| handle == MPI_COMM_WORLD) {
+        Some(comm) => comm,
         None => {
-            let comm = get(handle)?;
-            body(&comm).map_err(|failure| failure.on(&comm))
+            other = get(handle)?;
+            &other
         }
-    }
+    };
+    body(comm).map_err(|failure| failure.on(comm))
 }
 
 /// As [`on`], for what communicators between two groups do not do.

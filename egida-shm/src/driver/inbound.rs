@@ -108,7 +108,7 @@ impl Inbound {
         Ok(())
     }
 
-    #[inline]
+    #[inline(always)]
     pub fn arrival(&mut self, memory: &Memory) -> Result<Option<Arrival>, Fault> {
         if self.find_next(memory).is_none() {
             self.find(memory)?;
@@ -121,7 +121,7 @@ impl Inbound {
     }
 
     /// Finds the record at the cursor where nothing is to be told, followed, begun or complained of: nearly always.
-    #[inline]
+    #[inline(always)]
     fn find_next(&mut self, memory: &Memory) -> Option<()> {
         let cursor = self.cursor.as_ref().filter(|_| !self.stale)?;
         let frame = cursor.record(memory).filter(|_| cursor.segment().serial == self.left)?;
@@ -205,7 +205,7 @@ impl Inbound {
         self.current.and_then(|head| head.piggyback(memory).ok()).unwrap_or_default()
     }
 
-    #[inline]
+    #[inline(always)]
     pub fn whole_payload<'a>(&self, memory: &'a Memory) -> Option<&'a [u8]> {
         let head = self.current.as_ref()?;
         let payload = head.payload(memory).ok()?;

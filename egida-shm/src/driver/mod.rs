@@ -100,7 +100,7 @@ impl Driver for ShmDriver {
         self.outbound[dest as usize].extent()
     }
 
-    #[inline]
+    #[inline(always)]
     fn append(
         &mut self,
         dest: Rank,
@@ -163,7 +163,7 @@ impl Driver for ShmDriver {
             || self.direct.as_ref().is_some_and(|direct| direct.has(source))
     }
 
-    #[inline]
+    #[inline(always)] // for every message; so below
     fn arrival(&mut self, source: Rank) -> Result<Option<Arrival>, Fault> {
         if self.direct.is_some() && self.memory.is_elsewhere(source) {
             self.pull_from(source)?;
@@ -180,7 +180,7 @@ impl Driver for ShmDriver {
         true
     }
 
-    #[inline]
+    #[inline(always)]
     fn whole_payload(&self, source: Rank) -> Option<&[u8]> {
         self.inbound[source as usize].whole_payload(&self.memory)
     }

@@ -89,7 +89,7 @@ impl ShmDriver {
         Ok(())
     }
 
-    #[inline]
+    #[inline(always)]
     pub(super) fn append_record(
         &mut self,
         dest: Rank,
@@ -113,7 +113,7 @@ impl ShmDriver {
     }
 
     /// Writes a whole record where there is room for it, with the same crash points as any other.
-    #[inline]
+    #[inline(always)]
     fn append_short(&mut self, dest: Rank, header: &RecordHeader, payload: &[u8]) -> Result<(), Fault> {
         let Outbound { writer, extent, .. } = &mut self.outbound[dest as usize];
         let (memory, kill) = (&*self.memory, &mut self.kill);
@@ -126,6 +126,7 @@ impl ShmDriver {
         tell(memory, &mut self.direct, &mut self.stretch, (dest, self.bells[dest as usize]))
     }
 
+    #[inline(never)]
     fn append_in_pieces(
         &mut self,
         dest: Rank,
