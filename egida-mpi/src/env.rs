@@ -63,8 +63,8 @@ fn begin(required: c_int) -> Outcome {
     THREAD_LEVEL.store(level, Ordering::Relaxed);
     MAIN_THREAD.store(this_thread(), Ordering::Relaxed);
     PHASE.store(RUNNING, Ordering::Relaxed);
-    // Input that is an event is read on the main thread, outside of calls: another thread may be in one under this level alone.
-    if level < MPI_THREAD_SERIALIZED || !world::replays() {
+    // Input that is an event is read on the process's main thread, outside of calls. No other thread may be in one then.
+    if !world::replays() || (level < MPI_THREAD_SERIALIZED && world::is_main_thread()) {
         // SAFETY: no level lets two threads call at the same time, and this thread holds nothing.
         unsafe { sole::promise() };
     }
