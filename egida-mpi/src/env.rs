@@ -65,7 +65,7 @@ fn begin(required: c_int) -> Outcome {
     PHASE.store(RUNNING, Ordering::Relaxed);
     // Input that is an event is read on the process's main thread, outside of calls. No other thread may be in one then.
     if !world::replays() || (level < MPI_THREAD_SERIALIZED && world::is_main_thread()) {
-        // SAFETY: no level lets two threads call at the same time, and this thread holds nothing.
+        // SAFETY: no level lets two threads call at the same time but that which is refused; and this thread holds nothing.
         unsafe { sole::promise() };
     }
     Ok(())

@@ -1,25 +1,38 @@
 //! Values that one thread at a time uses, without the price of a lock where a program has promised just that.
 //!
 //! A locked instruction waits until all that was stored before it has left for the other processors: behind a message, that is longer
-//! than all the rest of the call. No thread level above `MPI_THREAD_SERIALIZED` is provided, so calls never meet; what could meet them
-//! is input that is an event, which the main thread reads outside of calls.
+//! than all the rest of the call. Below `MPI_THREAD_MULTIPLE` calls never meet; what could meet them is input that is an event, which
+//! the main thread reads outside of calls.
 
 use std::cell::UnsafeCell;
 use std::ops::{Deref, DerefMut};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
 
 use crate::end;
 
 /// Whether the program has promised that nobody uses the library while another thread does.
-static PROMISED: AtomicBool = AtomicBool::new(false);
+static PROMISE: AtomicU8 = AtomicU8::new(OPEN);
 
-/// The program has given its promise. Called by the thread that does, in no use of any [`Sole`].
+const OPEN: u8 = 0;
+const GIVEN: u8 = 1;
+const REFUSED: u8 = 2;
+
+/// The program gives its promise, unless it was refused. Called by the thread that gives it, in no use of any [`Sole`].
 ///
 /// # Safety
-/// From now on no two threads use the library at the same time, and what one did is known to the next.
+/// Until [`refuse`], no two threads use the library at the same time, and what one did is known to the next.
 pub unsafe fn promise() {
-    PROMISED.store(true, Ordering::Relaxed);
+    let _ = PROMISE.compare_exchange(OPEN, GIVEN, Ordering::Relaxed, Ordering::Relaxed);
+}
+
+/// Several threads may use the library at the same time from now on. Called in no use of any [`Sole`].
+pub fn refuse() {
+    PROMISE.store(REFUSED, Ordering::Relaxed);
+}
+
+fn is_promised() -> bool {
+    PROMISE.load(Ordering::Relaxed) == GIVEN
 }
 
 /// A value that one thread at a time uses.
@@ -43,7 +56,7 @@ impl<T> Sole<T> {
     /// The value, for as long as the answer lives.
     #[inline]
     pub fn lock(&self) -> Use<'_, T> {
-        let lock = match PROMISED.load(Ordering::Relaxed) {
+        let lock = match is_promised() {
             true => None,
             false => Some(self.lock.lock().unwrap_or_else(PoisonError::into_inner)),
         };
@@ -52,7 +65,7 @@ impl<T> Sole<T> {
 
     /// The value, if nobody is using it.
     pub fn try_lock(&self) -> Option<Use<'_, T>> {
-        if PROMISED.load(Ordering::Relaxed) {
+        if is_promised() {
             return self.begin(None);
         }
         match self.lock.try_lock() {

@@ -9,7 +9,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::constants::{MPI_THREAD_MULTIPLE, MPI_THREAD_SERIALIZED};
-use crate::world;
+use crate::{sole, world};
 
 /// Whether several threads may call at once.
 static TAKE_TURNS: AtomicBool = AtomicBool::new(false);
@@ -24,6 +24,7 @@ pub fn highest() -> i32 {
 pub fn provide(level: i32) {
     if level == MPI_THREAD_MULTIPLE {
         TAKE_TURNS.store(true, Ordering::Relaxed);
+        sole::refuse();
     }
 }
 

@@ -14,7 +14,7 @@ use egida_core::fault::Fault;
 
 use crate::constants::*;
 use crate::handle::{MPI_Datatype, MPI_T_cvar_handle, MPI_T_enum, MPI_T_pvar_handle, MPI_T_pvar_session};
-use crate::{end, threads, world};
+use crate::{end, sole, threads, world};
 
 /// A control variable: an integer that nobody can set.
 struct Setting {
@@ -174,8 +174,12 @@ fn read(count: &Count) -> u64 {
 pub unsafe fn init_thread(required: c_int, provided: *mut c_int) -> c_int {
     world::with(|_| ());
     lock().users += 1;
+    let level = required.clamp(MPI_THREAD_SINGLE, threads::highest());
+    if level == MPI_THREAD_MULTIPLE {
+        sole::refuse();
+    }
     // SAFETY: the caller gives room for an integer; so in all of this file for what is asked for.
-    unsafe { write(provided, required.clamp(MPI_THREAD_SINGLE, threads::highest())) };
+    unsafe { write(provided, level) };
     MPI_SUCCESS
 }
 
