@@ -15,7 +15,7 @@ use egida_node::hosts::{self, Hosting};
 use egida_node::kill::KillOrder;
 use egida_node::limit::default_limit_bytes;
 use egida_node::quantity::{parse_duration, parse_size};
-use egida_node::{Options, Plan, PlanError, Shape};
+use egida_node::{Options, Plan, PlanError, Shape, Spill};
 use egida_spec::Diagnostic;
 use egida_spec::diagnostic::RenderStyle;
 use egida_spec::protocol::FailureUnit;
@@ -89,6 +89,14 @@ pub struct RunArgs {
     /// How much memory messages and logs may take together, as `256MiB`; else half of the machine's
     #[arg(long, value_name = "SIZE", value_parser = parse_size)]
     limit: Option<u64>,
+
+    /// Where messages and logs go on that are beyond the limit: a directory on a disk
+    #[arg(long, value_name = "DIR")]
+    spill: Option<PathBuf>,
+
+    /// How much of that disk they may take, as `64GiB`; else half of what is free there
+    #[arg(long, value_name = "SIZE", value_parser = parse_size, requires = "spill")]
+    spill_limit: Option<u64>,
 
     /// How much memory for messages and logs to make ready before the job begins, as `1GiB`; else it comes from the system as
     /// it is needed
@@ -189,6 +197,9 @@ fn plan(args: RunArgs, linked: impl FnOnce(&Path) -> Option<String>) -> Result<P
     if hosting.is_some() && args.prefault.is_some() {
         return Err("egida: `--prefault` is for jobs on one host".to_owned());
     }
+    if hosting.is_some() && args.spill.is_some() {
+        return Err("egida: `--spill` is for jobs on one host".to_owned());
+    }
     if hosting.is_some() && options.trace.is_some() {
         return Err("egida: `--trace` is for jobs on one host: each host has a clock of its own".to_owned());
     }
@@ -209,6 +220,7 @@ fn plan(args: RunArgs, linked: impl FnOnce(&Path) -> Option<String>) -> Result<P
         .map_err(|error| explain(&name, &text, &error))?;
     plan.limit_bytes = args.limit.unwrap_or_else(default_limit_bytes);
     plan.ready_bytes = args.prefault.unwrap_or(0).min(plan.limit_bytes);
+    plan.spill = args.spill.map(|dir| Spill { dir, limit_bytes: args.spill_limit });
     plan.hosting = hosting;
     plan.options = options;
     Ok(plan)

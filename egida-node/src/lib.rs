@@ -34,4 +34,4 @@ pub mod state_dir;
 pub mod storage;
 mod trace;
 
-pub use job::{JobError, Options, Plan, PlanError, Shape, run};
+pub use job::{JobError, Options, Plan, PlanError, Shape, Spill, run};

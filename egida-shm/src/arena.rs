@@ -1,5 +1,10 @@
 //! The one shared mapping of a job, and bounds-checked access to it.
 //!
+//! ```text
+//!   0               memory_len          len
+//!   | memory object | file, if there is one |
+//! ```
+//!
 //! Everything inside is named by offset, never by address, since every process maps it elsewhere. An application can
 //! scribble over this memory, so an offset read from it is checked before it is used: a bad one is an error, never an
 //! access outside the mapping.
@@ -36,12 +41,14 @@ pub unsafe trait Shared {}
 // SAFETY: an atomic integer.
 unsafe impl Shared for AtomicU64 {}
 
-/// The mapping of a job's memory object.
+/// The mapping of a job's memory object, and behind it of a file for what does not fit into memory.
 #[derive(Debug)]
 pub struct Arena {
     base: NonNull<u8>,
     len: u64,
+    memory_len: u64,
     fd: OwnedFd,
+    file: Option<OwnedFd>,
 }
 
 // SAFETY: the mapping belongs to the process, not to a thread, and is only reached through atomics and through the
@@ -51,52 +58,67 @@ unsafe impl Send for Arena {}
 unsafe impl Sync for Arena {}
 
 impl Arena {
-    /// Makes a new, empty memory object of up to `most_bytes` and maps it.
+    /// Makes a new, empty memory object of up to `most_bytes` and maps it, and behind it as much of an empty file.
     ///
     /// # Errors
     /// [`Fault::Driver`] where the system gives no memory object or no address space.
-    pub fn create(most_bytes: u64) -> Result<Self, Fault> {
+    pub fn create(most_bytes: u64, file: Option<OwnedFd>) -> Result<Self, Fault> {
         let fd = rustix::fs::memfd_create("egida-job", MemfdFlags::CLOEXEC)
             .map_err(|error| Fault::Driver(format!("cannot create the job's memory: {error}")))?;
         // Beyond RLIMIT_FSIZE the system would answer ftruncate with a signal instead of an error.
         let file_size = rustix::process::getrlimit(Resource::Fsize).current.unwrap_or(u64::MAX);
-        let mut len = most_bytes;
+        let mut part_len = most_bytes;
         loop {
-            let attempt = if len > file_size {
-                Err(Errno::FBIG)
-            } else {
-                rustix::fs::ftruncate(&fd, len).and_then(|()| map(fd.as_fd(), len))
+            let stretch = || {
+                rustix::fs::ftruncate(&fd, part_len)?;
+                file.as_ref().map_or(Ok(()), |file| rustix::fs::ftruncate(file, part_len))
             };
-            match attempt {
-                Ok(base) => return Ok(Self { base, len, fd }),
-                Err(error) if len / 2 < LEAST_ADDRESS_SPACE_BYTES.min(most_bytes) => {
+            let attempt = if part_len > file_size { Err(Errno::FBIG) } else { stretch() };
+            match attempt.and_then(|()| map(&fd, file.as_ref(), part_len)) {
+                Ok((base, len)) => return Ok(Self { base, len, memory_len: part_len, fd, file }),
+                Err(error) if part_len / 2 < LEAST_ADDRESS_SPACE_BYTES.min(most_bytes) => {
                     return Err(Fault::Driver(format!(
-                        "cannot map {len} bytes for the job's memory: {error}"
+                        "cannot map {part_len} bytes for the job's memory: {error}"
                     )));
                 }
-                Err(_) => len /= 2,
+                Err(_) => part_len /= 2,
             }
         }
     }
 
-    /// Maps the memory object behind a descriptor.
+    /// Maps the memory object behind a descriptor, and the file that belongs to it.
     ///
     /// # Errors
-    /// [`Fault::Driver`] where the descriptor is none, or the object cannot be mapped.
-    pub fn open(fd: OwnedFd) -> Result<Self, Fault> {
+    /// [`Fault::Driver`] where a descriptor is none, or the object cannot be mapped.
+    pub fn open(fd: OwnedFd, file: Option<OwnedFd>) -> Result<Self, Fault> {
         let failed = |error| Fault::Driver(format!("cannot map the job's memory: {error}"));
-        let stat = rustix::fs::fstat(&fd).map_err(failed)?;
-        let len = u64::try_from(stat.st_size).unwrap_or(0);
-        if len < PAGE_BYTES {
-            return Err(Fault::Driver(format!("the job's memory has only {len} bytes")));
+        let size = |fd: &OwnedFd| rustix::fs::fstat(fd).map(|stat| u64::try_from(stat.st_size).unwrap_or(0));
+        let memory_len = size(&fd).map_err(failed)?;
+        if memory_len < PAGE_BYTES {
+            return Err(Fault::Driver(format!("the job's memory has only {memory_len} bytes")));
         }
-        let base = map(fd.as_fd(), len).map_err(failed)?;
-        Ok(Self { base, len, fd })
+        if let Some(file) = &file
+            && size(file).map_err(failed)? < memory_len
+        {
+            return Err(Fault::Driver("the job's file is shorter than its memory".to_owned()));
+        }
+        let (base, len) = map(&fd, file.as_ref(), memory_len).map_err(failed)?;
+        Ok(Self { base, len, memory_len, fd, file })
     }
 
     /// Bytes of address space.
     pub fn len(&self) -> u64 {
         self.len
+    }
+
+    /// Bytes of address space of the memory object; what lies behind is in the file.
+    pub fn memory_len(&self) -> u64 {
+        self.memory_len
+    }
+
+    /// The file.
+    pub fn file(&self) -> Option<BorrowedFd<'_>> {
+        self.file.as_ref().map(AsFd::as_fd)
     }
 
     /// The memory object.
@@ -209,7 +231,7 @@ impl Arena {
     /// Has the system give memory to a page-aligned range, and map it here, at once and not page by page as it is first
     /// touched. A wish only: where it is not granted, the pages come as they are touched.
     pub fn populate(&self, offset: u64, len: u64) {
-        if offset.checked_add(len).is_none_or(|end| end > self.len) {
+        if offset.checked_add(len).is_none_or(|end| end > self.memory_len) {
             return;
         }
         // SAFETY: the range lies in the mapping; the advice changes no contents.
@@ -219,12 +241,31 @@ impl Arena {
         };
     }
 
+    /// Has the disk set aside what a page-aligned range of the file takes, so that no store there can find the disk full.
+    ///
+    /// # Errors
+    /// [`Fault::Driver`] where the disk has no room for it.
+    pub fn set_aside(&self, offset: u64, len: u64) -> Result<(), Fault> {
+        let (Some(file), Some(offset)) = (&self.file, offset.checked_sub(self.memory_len)) else {
+            return Err(Fault::Bug("memory is set aside on a disk"));
+        };
+        rustix::fs::fallocate(file, FallocateFlags::empty(), offset, len).map_err(|error| {
+            Fault::Driver(format!(
+                "{len} bytes of logs cannot be put on the disk that `--spill` names: {error}"
+            ))
+        })
+    }
+
     /// Gives the memory of a page-aligned range back to the system. The range reads as zeros afterwards.
     ///
     /// # Errors
     /// [`Fault::Driver`] where the system refuses.
     pub fn punch(&self, offset: u64, len: u64) -> Result<(), Fault> {
-        rustix::fs::fallocate(&self.fd, FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE, offset, len)
+        let (fd, offset) = match (&self.file, offset.checked_sub(self.memory_len)) {
+            (Some(file), Some(offset)) => (file, offset),
+            _ => (&self.fd, offset),
+        };
+        rustix::fs::fallocate(fd, FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE, offset, len)
             .map_err(|error| Fault::Driver(format!("cannot give memory of the job back: {error}")))?;
         // The compiler takes this system call for one that changes no memory of ours. It does.
         compiler_fence(Ordering::SeqCst);
@@ -239,25 +280,44 @@ impl Drop for Arena {
     }
 }
 
-fn map(fd: BorrowedFd<'_>, len: u64) -> Result<NonNull<u8>, Errno> {
-    let bytes = usize::try_from(len).map_err(|_| Errno::NOMEM)?;
+/// Maps so much of a memory object, and as much of a file behind it; returns where, and how much that is.
+fn map(fd: &OwnedFd, file: Option<&OwnedFd>, part_len: u64) -> Result<(NonNull<u8>, u64), Errno> {
+    let parts = [Some(fd), file];
+    let part_bytes = usize::try_from(part_len).map_err(|_| Errno::NOMEM)?;
+    let bytes = part_bytes.checked_mul(parts.iter().flatten().count()).ok_or(Errno::NOMEM)?;
     // SAFETY: a fresh mapping at an address of the system's choice.
     let base = unsafe {
-        rustix::mm::mmap(
+        rustix::mm::mmap_anonymous(
             std::ptr::null_mut(),
             bytes,
-            ProtFlags::READ | ProtFlags::WRITE,
-            MapFlags::SHARED | MapFlags::NORESERVE,
-            fd,
-            0,
+            ProtFlags::empty(),
+            MapFlags::PRIVATE | MapFlags::NORESERVE,
         )?
     };
+    for (at, part) in parts.into_iter().flatten().enumerate() {
+        // SAFETY: the range lies in the mapping made above, which nobody else knows yet.
+        let mapped = unsafe {
+            rustix::mm::mmap(
+                base.byte_add(at * part_bytes),
+                part_bytes,
+                ProtFlags::READ | ProtFlags::WRITE,
+                MapFlags::SHARED | MapFlags::NORESERVE | MapFlags::FIXED,
+                part,
+                0,
+            )
+        };
+        if let Err(error) = mapped {
+            // SAFETY: the mapping made above, which nobody else knows.
+            let _ = unsafe { rustix::mm::munmap(base, bytes) };
+            return Err(error);
+        }
+    }
     // A child that the application forks is no rank, and a core dump of terabytes helps nobody. Both are wishes only.
     for advice in [Advice::LinuxDontFork, Advice::LinuxDontDump] {
         // SAFETY: the range is the mapping made above; neither advice changes its contents in this process.
         let _ = unsafe { rustix::mm::madvise(base, bytes, advice) };
     }
-    NonNull::new(base.cast()).ok_or(Errno::NOMEM)
+    NonNull::new(base.cast()).map(|base| (base, bytes as u64)).ok_or(Errno::NOMEM)
 }
 
 #[cfg(test)]
@@ -266,7 +326,7 @@ mod tests {
 
     #[test]
     fn nothing_outside_can_be_named() {
-        let arena = Arena::create(1 << 30).unwrap();
+        let arena = Arena::create(1 << 30, None).unwrap();
         assert!(arena.at::<AtomicU64>(arena.len() - 8).is_ok());
         assert!(arena.at::<AtomicU64>(arena.len()).is_err());
         assert!(arena.at::<AtomicU64>(4).is_err());
@@ -279,10 +339,29 @@ mod tests {
 
     #[test]
     fn punched_memory_reads_as_zeros() {
-        let arena = Arena::create(1 << 30).unwrap();
+        let arena = Arena::create(1 << 30, None).unwrap();
         arena.copy_in(8192, &[7; 4096]).unwrap();
         assert_eq!(arena.bytes(8192, 2).unwrap(), [7, 7]);
         arena.punch(8192, 4096).unwrap();
         assert_eq!(arena.bytes(8192, 2).unwrap(), [0, 0]);
+    }
+    #[test]
+    fn a_file_begins_where_memory_ends() {
+        let file = || OwnedFd::from(tempfile::tempfile().unwrap());
+        let arena = Arena::create(1 << 30, Some(file())).unwrap();
+        assert_eq!((arena.memory_len(), arena.len()), (1 << 30, 2 << 30));
+        let at = arena.memory_len() + 8192;
+        arena.set_aside(at, 4096).unwrap();
+        arena.copy_in(at, &[7; 4096]).unwrap();
+        let [fd, file] = [arena.fd(), arena.file().unwrap()].map(|fd| fd.try_clone_to_owned().unwrap());
+        let mut byte = [0];
+        rustix::io::pread(&file, &mut byte, 8192).unwrap();
+        assert_eq!(byte, [7]);
+        let same = Arena::open(fd, Some(file)).unwrap();
+        assert_eq!(same.bytes(at, 2).unwrap(), [7, 7]);
+        same.punch(at, 4096).unwrap();
+        assert_eq!(arena.bytes(at, 2).unwrap(), [0, 0]);
+        assert!(arena.bytes(arena.len() - 1, 2).is_err());
+        assert!(Arena::create(1 << 30, None).unwrap().set_aside(0, 4096).is_err());
     }
 }

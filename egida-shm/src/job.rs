@@ -1,7 +1,7 @@
 //! The daemon's side of a job's memory.
 
 use std::ops::Range;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -18,12 +18,12 @@ use crate::arena::{ADDRESS_SPACE_BYTES, Arena};
 use crate::bell::Bell;
 use crate::driver::journal_end;
 use crate::journal::JournalReader;
-use crate::layout::{LogName, LogSlot, MAX_TOKENS, Memory, RankSlot, TokenSlot};
+use crate::layout::{LogName, LogSlot, MAX_TOKENS, Memory, RankSlot, Status, TokenSlot};
 use crate::log::{Cursor, FrameKind, Segment, chain, orphan};
 use crate::mirror::{Mirror, Side};
 use crate::record::Head;
 use crate::stretch::quiesce;
-use crate::{ENV_DAEMON_FD, ENV_INCARNATION, ENV_JOB_FD, ENV_KILL, ENV_RANK, ENV_WAKER_FDS};
+use crate::{ENV_DAEMON_FD, ENV_FILE_FD, ENV_INCARNATION, ENV_JOB_FD, ENV_KILL, ENV_RANK, ENV_WAKER_FDS};
 
 /// What a job's memory is made for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -100,11 +100,24 @@ impl JobMemory {
     /// # Errors
     /// As for [`JobMemory::create`].
     pub fn create_within(config: &JobConfig, address_space_bytes: u64) -> Result<Self, Fault> {
-        let arena = Arena::create(address_space_bytes)?;
+        Self::create_over(config, Arena::create(address_space_bytes, None)?, 0)
+    }
+
+    /// As [`JobMemory::create`], with an empty file for what is beyond the limit: up to `spill_limit_bytes` of it.
+    ///
+    /// # Errors
+    /// As for [`JobMemory::create`].
+    pub fn create_spilling(config: &JobConfig, file: OwnedFd, spill_limit_bytes: u64) -> Result<Self, Fault> {
+        let arena = Arena::create(ADDRESS_SPACE_BYTES, Some(file))?;
+        Self::create_over(config, arena, spill_limit_bytes)
+    }
+
+    fn create_over(config: &JobConfig, arena: Arena, spill_limit_bytes: u64) -> Result<Self, Fault> {
         let memory = Memory::lay_out(arena, config.ranks, config.ranks_per_domain, |memory| {
             let header = memory.header();
             header.failure_unit_is_node.store(config.failure_unit_is_node.into(), Ordering::Relaxed);
             header.limit_bytes.store(config.limit_bytes, Ordering::Relaxed);
+            header.spill_limit_bytes.store(spill_limit_bytes, Ordering::Relaxed);
             let cpus = std::thread::available_parallelism().map_or(1, usize::from);
             header.cpus.store(cpus as u64, Ordering::Relaxed);
             header.fences.join();
@@ -123,6 +136,14 @@ impl JobMemory {
     #[must_use]
     pub fn fd(&self) -> BorrowedFd<'_> {
         self.memory.arena().fd()
+    }
+
+    /// The descriptor of the file for what is beyond the limit, to pass on to ranks as the memory is, and what to say of it in the
+    /// environment.
+    #[must_use]
+    pub fn file(&self) -> Option<(BorrowedFd<'_>, (&'static str, String))> {
+        let file = self.memory.arena().file()?;
+        Some((file, (ENV_FILE_FD, file.as_raw_fd().to_string())))
     }
 
     /// The descriptors at which ranks of this host are woken, to pass on to ranks as the memory is, and what to say of them in the
@@ -231,14 +252,22 @@ impl JobMemory {
                 self.memory.ring(self.memory.bell_of(there));
             }
         }
-        let mut allocated_bytes = 0;
+        let (mut allocated_bytes, mut spilled_bytes) = (0, 0);
         let mut sound = Ok(());
         for (name, log) in self.logs_of(rank) {
             let (segments, result) = self.segments(name, log);
-            allocated_bytes += segments.iter().map(|segment| segment.bytes).sum::<u64>();
+            for segment in segments {
+                let charged = if self.memory.is_spilled(segment.at) {
+                    &mut spilled_bytes
+                } else {
+                    &mut allocated_bytes
+                };
+                *charged += segment.bytes;
+            }
             sound = sound.and(result.map_err(|error| name.garbage(0, error)));
         }
         slot.status.allocated_bytes.store(allocated_bytes, Ordering::Relaxed);
+        slot.status.spilled_bytes.store(spilled_bytes, Ordering::Relaxed);
         let (_, head) = journal_end(&self.memory, rank)?;
         slot.journal_heads.head.fetch_max(head, Ordering::AcqRel);
         sound
@@ -307,9 +336,12 @@ impl JobMemory {
             }
             log.generation.fetch_add(1, Ordering::AcqRel);
         }
-        let doomed_bytes = doomed.iter().map(|segment| segment.bytes).sum::<u64>();
-        let allocated = &slot.status.allocated_bytes;
-        allocated.store(allocated.load(Ordering::Relaxed).saturating_sub(doomed_bytes), Ordering::Relaxed);
+        for segment in &doomed {
+            let Status { spilled_bytes, allocated_bytes, .. } = &*slot.status;
+            let charged = if self.memory.is_spilled(segment.at) { spilled_bytes } else { allocated_bytes };
+            let left = charged.load(Ordering::Relaxed).saturating_sub(segment.bytes);
+            charged.store(left, Ordering::Relaxed);
+        }
         for source in 0..self.ranks() {
             let reader = &self.memory.channel(source, rank).reader;
             for word in
@@ -544,7 +576,19 @@ impl JobMemory {
         self.memory.fill(&self.memory.rank(rank).status.recovery, information)
     }
 
-    /// Bytes allocated for all channels, lanes and journals.
+    /// Bytes of the file allocated for all channels, lanes and journals.
+    #[must_use]
+    pub fn spilled_bytes(&self) -> u64 {
+        self.memory.spilled_bytes()
+    }
+
+    /// Bytes of the file that were ever allocated for channels, lanes and journals.
+    #[must_use]
+    pub fn ever_spilled_bytes(&self) -> u64 {
+        self.memory.ever_spilled_bytes()
+    }
+
+    /// Bytes of memory allocated for all channels, lanes and journals.
     #[must_use]
     pub fn allocated_bytes(&self) -> u64 {
         self.memory.allocated_bytes()

@@ -28,7 +28,7 @@ use crate::carrier::Carrier;
 const MAGIC: u64 = u64::from_le_bytes(*b"EGIDAJOB");
 
 /// The version of everything in this file and of the frames in `log.rs`.
-const LAYOUT_VERSION: u64 = 5;
+const LAYOUT_VERSION: u64 = 6;
 
 /// No job has more ranks than this: the tables grow with the square.
 pub const MAX_RANKS: u32 = 4096;
@@ -65,8 +65,10 @@ pub struct JobHeader {
     ranks_per_domain: AtomicU64,
     /// 1 where the failure unit is the node.
     pub failure_unit_is_node: AtomicU64,
-    /// What all ranks may allocate together.
+    /// What all ranks may allocate together in memory.
     pub limit_bytes: AtomicU64,
+    /// What all ranks may allocate together in the file besides.
+    pub spill_limit_bytes: AtomicU64,
     /// Processors that the daemon may run on.
     pub cpus: AtomicU64,
     /// From where on memory was made ready before the job began. The daemon's, before any rank is there.
@@ -79,6 +81,8 @@ pub struct JobHeader {
     pub fences: FencePolicy,
     /// The first address that was never allocated.
     next_free: Line<AtomicU64>,
+    /// The first address in the file that was never allocated.
+    next_spilled: Line<AtomicU64>,
     /// Grows by one with every [`crate::JobMemory::quiesce`]; from 1.
     pub epoch: Line<AtomicU64>,
     /// How many tokens stand in their table. The daemon's.
@@ -153,8 +157,10 @@ pub struct Status {
     pub incarnation: AtomicU64,
     /// [`crate::RankState`]. The rank's.
     pub state: AtomicU64,
-    /// Bytes charged to the rank. The rank's while it lives.
+    /// Bytes of memory charged to the rank. The rank's while it lives.
     pub allocated_bytes: AtomicU64,
+    /// Bytes of the file charged to the rank. The rank's while it lives.
+    pub spilled_bytes: AtomicU64,
     /// Recovery information for the next incarnation. The daemon's.
     pub recovery: Blob,
     /// For a rank on another host 1 + the rank at whose bell the link to that host sleeps; 0 for one of this host. The
@@ -359,6 +365,7 @@ impl Memory {
         header.ranks.store(ranks.into(), Ordering::Relaxed);
         header.ranks_per_domain.store(ranks_per_domain.max(1).into(), Ordering::Relaxed);
         header.next_free.store(memory.tables.end, Ordering::Relaxed);
+        header.next_spilled.store(memory.arena.memory_len(), Ordering::Relaxed);
         header.epoch.store(1, Ordering::Relaxed);
         initialize(&memory)?;
         header.magic.store(MAGIC, Ordering::Release);
@@ -540,22 +547,22 @@ impl Memory {
     pub fn take(&self, bytes: u64) -> Result<u64, Fault> {
         let bytes = bytes.next_multiple_of(PAGE_BYTES);
         let at = self.header().next_free.fetch_add(bytes, Ordering::Relaxed);
-        let inside = at.checked_add(bytes).is_some_and(|end| end <= self.arena.len());
+        let inside = at.checked_add(bytes).is_some_and(|end| end <= self.arena.memory_len());
         if at < self.tables.end || !at.is_multiple_of(PAGE_BYTES) || !inside {
             return Err(Fault::Driver("the address space of the job's memory is used up".into()));
         }
         Ok(at)
     }
 
-    /// Takes a segment's memory, charged to its log's owner.
+    /// Takes a segment's memory, charged to its log's owner; where memory is at its limit, room in the file.
     ///
     /// # Errors
-    /// [`Fault::OverLimit`] where the limit leaves no room, [`Fault::Driver`] as for [`Memory::take`].
+    /// [`Fault::OverLimit`] where the limits leave no room, [`Fault::Driver`] as for [`Memory::take`] and where the disk is full.
     pub fn allocate(&self, name: LogName, bytes: u64) -> Result<u64, Fault> {
         let limit_bytes = self.header().limit_bytes.load(Ordering::Relaxed);
         // Summing up instead of counting in one word: a word shared by all would be wrong after a death in between.
         if self.allocated_bytes().saturating_add(bytes) > limit_bytes {
-            return Err(Fault::OverLimit { what: name.to_string(), limit_bytes, remedy: "--limit" });
+            return self.spill(name, bytes, limit_bytes);
         }
         self.rank(name.owner()).status.allocated_bytes.fetch_add(bytes, Ordering::Relaxed);
         let at = self.take(bytes)?;
@@ -568,20 +575,58 @@ impl Memory {
         Ok(at)
     }
 
+    fn spill(&self, name: LogName, bytes: u64, limit_bytes: u64) -> Result<u64, Fault> {
+        let header = self.header();
+        let most_bytes = header.spill_limit_bytes.load(Ordering::Relaxed);
+        let over = |limit_bytes, remedy| Fault::OverLimit { what: name.to_string(), limit_bytes, remedy };
+        if most_bytes == 0 {
+            return Err(over(limit_bytes, "--limit` or `--spill"));
+        }
+        if self.spilled_bytes().saturating_add(bytes) > most_bytes {
+            return Err(over(limit_bytes.saturating_add(most_bytes), "--spill-limit"));
+        }
+        let at = header.next_spilled.fetch_add(bytes, Ordering::Relaxed);
+        let inside = at.checked_add(bytes).is_some_and(|end| end <= self.arena.len());
+        if at < self.arena.memory_len() || !at.is_multiple_of(PAGE_BYTES) || !inside {
+            return Err(Fault::Driver("the address space of the job's file is used up".into()));
+        }
+        self.arena.set_aside(at, bytes)?;
+        self.rank(name.owner()).status.spilled_bytes.fetch_add(bytes, Ordering::Relaxed);
+        Ok(at)
+    }
+
     /// Gives a segment's memory back.
     ///
     /// # Errors
     /// [`Fault::Driver`] where the system refuses.
     pub fn free(&self, name: LogName, at: u64, bytes: u64) -> Result<(), Fault> {
         self.arena.punch(at, bytes)?;
-        self.rank(name.owner()).status.allocated_bytes.fetch_sub(bytes, Ordering::Relaxed);
+        let status = &self.rank(name.owner()).status;
+        let charged = if self.is_spilled(at) { &status.spilled_bytes } else { &status.allocated_bytes };
+        charged.fetch_sub(bytes, Ordering::Relaxed);
         Ok(())
     }
 
-    /// Bytes charged to all ranks.
+    /// Whether an address is in the file.
+    pub fn is_spilled(&self, at: u64) -> bool {
+        at >= self.arena.memory_len()
+    }
+
+    /// Bytes of memory charged to all ranks.
     pub fn allocated_bytes(&self) -> u64 {
         let charged = |slot: &RankSlot| slot.status.allocated_bytes.load(Ordering::Relaxed);
         self.rank_slots().iter().map(charged).fold(0, u64::saturating_add)
+    }
+
+    /// Bytes of the file charged to all ranks.
+    pub fn spilled_bytes(&self) -> u64 {
+        let charged = |slot: &RankSlot| slot.status.spilled_bytes.load(Ordering::Relaxed);
+        self.rank_slots().iter().map(charged).fold(0, u64::saturating_add)
+    }
+
+    /// Bytes of the file that were ever allocated.
+    pub fn ever_spilled_bytes(&self) -> u64 {
+        self.header().next_spilled.load(Ordering::Relaxed).saturating_sub(self.arena.memory_len())
     }
 
     /// Stores bytes in a blob, in place of what it held.

@@ -45,6 +45,8 @@ pub use trace::{monotonic_ns, trace_file};
 pub const ENV_RANK: &str = "EGIDA_RANK";
 /// Environment variable: the number of the inherited descriptor of the job's memory.
 pub const ENV_JOB_FD: &str = "EGIDA_JOB_FD";
+/// Environment variable: the number of the inherited descriptor of the file for what is beyond the memory's limit, where there is one.
+pub const ENV_FILE_FD: &str = "EGIDA_FILE_FD";
 /// Environment variable: which life of its rank a spawned process is.
 pub const ENV_INCARNATION: &str = "EGIDA_INCARNATION";
 /// Environment variable: the number of the inherited descriptor by which a spawned process asks its daemon for connections to

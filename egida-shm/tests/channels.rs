@@ -78,10 +78,42 @@ fn a_limit_is_an_error_by_name() {
     let error = (0..).find_map(|ssn| send(&mut sender, 3, ssn, 50_000).err()).unwrap();
     assert_eq!(
         error.to_string(),
-        "the log of the channel from rank 0 to rank 3 needs more than its limit of 1048576 bytes; raise it with `--limit`"
+        "the log of the channel from rank 0 to rank 3 needs more than its limit of 1048576 bytes; raise it with `--limit` or `--spill`"
     );
     assert!(job.allocated_bytes_of(0) > MIB / 2 && job.allocated_bytes_of(1) == 0);
     job.quiesce(|_| panic!("a rank that failed must not look busy"));
+}
+
+#[test]
+fn what_is_beyond_the_limit_goes_to_a_file_and_is_read_from_there() {
+    let job = spilling_job(2, 2 * MIB, 24 * MIB);
+    let (mut sender, mut receiver) = (rank(&job, 0), rank(&job, 1));
+    let mut ssn = 0;
+    let error = loop {
+        match send(&mut sender, 1, ssn, 50_000) {
+            Ok(()) => ssn += 1,
+            Err(error) => break error,
+        }
+    };
+    assert!(
+        error.to_string().ends_with("more than its limit of 27262976 bytes; raise it with `--spill-limit`")
+    );
+    assert!(job.allocated_bytes() <= 2 * MIB);
+    assert!(job.spilled_bytes() <= 24 * MIB && job.spilled_bytes() == job.ever_spilled_bytes());
+    assert!(ssn * 50_000 > 20 * MIB, "{ssn} messages");
+    for _ in 0..ssn {
+        let arrival = receive(&mut receiver, 0).expect("a record");
+        read_payload(&mut receiver, 0, &arrival);
+    }
+    // A dead rank's logs are counted where they are, and given back where they are.
+    let before = (job.allocated_bytes(), job.spilled_bytes());
+    drop(sender);
+    job.reaped(0).unwrap();
+    assert_eq!((job.allocated_bytes(), job.spilled_bytes()), before);
+    job.discard(0, patient).unwrap();
+    assert_eq!((job.allocated_bytes(), job.spilled_bytes()), (0, 0));
+    let blocks = rustix::fs::fstat(job.file().unwrap().0).unwrap().st_blocks;
+    assert!((blocks as u64) * 512 < MIB, "{blocks} blocks are still on the disk");
 }
 
 #[test]

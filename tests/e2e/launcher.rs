@@ -15,7 +15,7 @@ use egida_e2e::programs::Program;
 use egida_e2e::protocols::{CAUSAL, FailureUnit, NONE, PROTOCOLS, Protocol};
 use egida_e2e::report::Event;
 use egida_e2e::transcript::Transcript;
-use egida_e2e::verdict::{DIVERGENCE, UNRECOVERABLE};
+use egida_e2e::verdict::{self, DIVERGENCE, UNRECOVERABLE};
 use rustix::process::{Pid, Signal};
 
 const SOON: Duration = Duration::from_secs(10);
@@ -284,6 +284,39 @@ fn a_tool_reads_what_the_rank_counts_and_what_it_read_before() {
     told(job(&NONE), false, None);
     told(job(&CAUSAL), true, None);
     told(job(&CAUSAL).kill("1@deliver:20"), true, Some(1));
+}
+
+#[test]
+fn what_memory_does_not_hold_goes_on_on_a_disk() {
+    let program = Program::named("large");
+    let disk = tempfile::tempdir().expect("a temporary directory");
+    let small = |unit| Job::of(&program).under(&CAUSAL, unit).option("--limit", "1MiB");
+    let undisturbed = Job::of(&program).under(&NONE, FailureUnit::Process).run();
+    let undisturbed = verdict::undisturbed(&program, &undisturbed).expect("it ends right");
+    for unit in FailureUnit::ALL {
+        for kill in [None, Some("1@deliver:9"), Some("2@send:14")] {
+            let job = small(unit).option("--spill", disk.path());
+            let ended = kill.into_iter().fold(job, |job, kill| job.kill(kill)).run();
+            let told = &ended.stderr;
+            verdict::same_result(&program, &ended, &undisturbed)
+                .unwrap_or_else(|failure| panic!("{failure}: {told}"));
+            assert!(told.contains("in memory, as much as may be: they go on in"), "{told}");
+            assert!(told.contains("MiB of messages and logs went to"), "{told}");
+        }
+    }
+    assert!(fs::read_dir(disk.path()).expect("a directory").next().is_none(), "the file has no name");
+    let refused = |job: Job, why: &str| {
+        let ended = job.run();
+        assert_ne!(ended.code(), Some(0), "{why}");
+        assert!(ended.stderr.contains(why), "no `{why}` in {}", ended.stderr);
+    };
+    refused(small(FailureUnit::Process), "raise it with `--limit` or `--spill`");
+    let little = small(FailureUnit::Process).option("--spill", disk.path()).option("--spill-limit", "1MiB");
+    refused(little, "raise it with `--spill-limit`");
+    refused(
+        small(FailureUnit::Process).option("--spill", "/no/such/place"),
+        "cannot make a file in `/no/such/place`",
+    );
 }
 
 #[test]

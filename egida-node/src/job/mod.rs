@@ -15,6 +15,7 @@ mod news;
 mod plan;
 mod recover;
 mod run;
+mod spilling;
 mod watch;
 
 use std::collections::{BTreeMap, BTreeSet, HashSet, VecDeque};
@@ -51,9 +52,10 @@ use collect::{StepError, Steps};
 use kills::Kills;
 pub use news::{DIVERGENCE, FAILED, TIMEOUT, UNRECOVERABLE};
 use news::{Death, Last, News};
-pub use plan::{Options, Plan, PlanError, Shape};
+pub use plan::{Options, Plan, PlanError, Shape, Spill};
 use recover::{Recovering, StepDone};
 use run::Signals;
+use spilling::Spilling;
 
 /// Why a job could not begin, or could not go on for reasons of its surroundings.
 #[derive(Debug, Error)]
@@ -86,6 +88,14 @@ pub enum JobError {
     Report {
         /// Where to.
         path: String,
+        /// Why not.
+        error: io::Error,
+    },
+    /// There is no place for what is beyond the memory's limit.
+    #[error("cannot make a file in `{dir}` for messages and logs: {error}")]
+    Spill {
+        /// Where.
+        dir: String,
         /// Why not.
         error: io::Error,
     },
@@ -186,6 +196,7 @@ struct Job {
     preload: Option<PathBuf>,
     discard_determinants: bool,
     timeout: Option<Duration>,
+    spilling: Option<Spilling>,
     news: News,
     trace: Trace,
     kills: Kills,
@@ -262,13 +273,17 @@ impl Job {
             Some(path) => Trace::create(path, state_dir.path().join("trace"), header)
                 .map_err(|error| JobError::Trace { path: path.display().to_string(), error })?,
         };
-        let memory = JobMemory::create(&JobConfig {
+        let config = JobConfig {
             ranks,
             ranks_per_domain,
             failure_unit_is_node: unit == FailureUnit::Node,
             limit_bytes: plan.limit_bytes,
             specification: specification.clone(),
-        })?;
+        };
+        let (memory, spilling) = match &plan.spill {
+            None => (JobMemory::create(&config)?, None),
+            Some(spill) => spilling::create(&config, spill).map(|(memory, told)| (memory, Some(told)))?,
+        };
         if plan.ready_bytes > 0 {
             let begun = Instant::now();
             memory.make_ready(plan.ready_bytes);
@@ -356,6 +371,7 @@ impl Job {
             preload: options.preload,
             discard_determinants: options.discard_determinants,
             timeout: options.timeout,
+            spilling,
             news,
             trace,
             kills: Kills::new(options.kills),

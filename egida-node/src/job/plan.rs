@@ -40,10 +40,21 @@ pub struct Plan {
     pub limit_bytes: u64,
     /// How much of it is made ready before the job begins.
     pub ready_bytes: u64,
+    /// Where they go on beyond that, on this host.
+    pub spill: Option<Spill>,
     /// The hosts that have the ranks, where that is not this one.
     pub hosting: Option<Hosting>,
     /// What the user wants besides.
     pub options: Options,
+}
+
+/// Where channels and journals go on when memory is at its limit.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Spill {
+    /// The directory, on a disk: a file without a name is made there.
+    pub dir: PathBuf,
+    /// How much of it may be taken; half of what is free where nothing is said.
+    pub limit_bytes: Option<u64>,
 }
 
 /// The size of a job, and what fails as one in it.
@@ -101,6 +112,7 @@ impl Plan {
             backends: Backends::default(),
             limit_bytes: default_limit_bytes(),
             ready_bytes: 0,
+            spill: None,
             hosting: None,
             options: Options::default(),
         })

@@ -109,7 +109,7 @@ impl Job {
     /// The next time at which something may be due.
     fn wake_at(&self) -> Option<Instant> {
         let started = Instant::now() - self.news.elapsed();
-        let is_looking = !self.recovering.is_empty() || self.is_output_waiting();
+        let is_looking = !self.recovering.is_empty() || self.is_output_waiting() || self.spilling.is_some();
         let look = is_looking.then_some(self.next_look);
         let due = match self.phase {
             Phase::Running => [self.kills.next_due(), self.timeout].map(|at| at.map(|at| started + at)),
@@ -132,6 +132,9 @@ impl Job {
             self.carry_out(&order);
         }
         self.look_at_replays();
+        let ever_bytes = self.memory.ever_spilled_bytes();
+        let told = self.spilling.as_mut().and_then(|spilling| spilling.look(elapsed, ever_bytes));
+        told.into_iter().for_each(|told| self.news.note(told));
         if let Some(limit) = self.timeout.filter(|limit| *limit <= elapsed) {
             self.news.warn(format!("the job ends: it reached its timeout of {:.1} s", limit.as_secs_f64()));
             self.end_with(TIMEOUT, Signal::KILL);
@@ -217,6 +220,10 @@ impl Job {
         }
         for order in self.kills.left().map(ToString::to_string).collect::<Vec<_>>() {
             self.news.note(format!("nothing came of `--kill {order}`: the job ended before"));
+        }
+        if let Some(spilling) = &mut self.spilling {
+            spilling.look(self.news.elapsed(), self.memory.ever_spilled_bytes());
+            spilling.sum().into_iter().for_each(|told| self.news.note(told));
         }
         let code = match &ended {
             Ok(code) => *code,

@@ -70,11 +70,15 @@ impl Job {
         let fd = self.memory.fd();
         let attach = JobMemory::environment(fd.as_raw_fd(), rank, incarnation, kill.as_deref());
         environment.extend(attach.into_iter().map(|(name, value)| (name.to_owned(), value)));
+        let mut inherits = vec![fd];
+        if let Some((file, (name, value))) = self.memory.file() {
+            inherits.push(file);
+            environment.push((name.to_owned(), value));
+        }
         let (program, args) = (&self.program, &self.args);
-        let mut spawned =
-            Launch { program, args, base: None, environment, inherits: vec![fd], fed: rank == 0 }
-                .spawn()
-                .map_err(|error| JobError::Program { program: self.program.clone(), error })?;
+        let mut spawned = Launch { program, args, base: None, environment, inherits, fed: rank == 0 }
+            .spawn()
+            .map_err(|error| JobError::Program { program: self.program.clone(), error })?;
         let target = Target::of(&spawned).map_err(JobError::system("watch a process"))?;
         self.process(rank).target = Some(target);
         self.steps.reaped[rank as usize].store(false, Ordering::Release);

@@ -22,7 +22,9 @@ use crate::log::Cursor;
 use crate::stretch::Stretch;
 use crate::trace::TraceFile;
 use crate::writer::LogWriter;
-use crate::{ENV_DAEMON_FD, ENV_INCARNATION, ENV_JOB_FD, ENV_KILL, ENV_RANK, ENV_TRACE, ENV_WAKER_FDS};
+use crate::{
+    ENV_DAEMON_FD, ENV_FILE_FD, ENV_INCARNATION, ENV_JOB_FD, ENV_KILL, ENV_RANK, ENV_TRACE, ENV_WAKER_FDS,
+};
 
 /// What a rank's process finds in its job's memory.
 #[derive(Debug)]
@@ -87,8 +89,8 @@ impl ShmDriver {
     pub fn attach_from_env() -> Option<Result<Attached, Fault>> {
         let [rank, fd, incarnation, kill, trace] =
             [ENV_RANK, ENV_JOB_FD, ENV_INCARNATION, ENV_KILL, ENV_TRACE].map(take_variable);
-        let [daemon, wakers] = [ENV_DAEMON_FD, ENV_WAKER_FDS].map(take_variable);
-        let attached = attach_by(&rank?, fd, incarnation, kill.as_deref());
+        let [daemon, wakers, file] = [ENV_DAEMON_FD, ENV_WAKER_FDS, ENV_FILE_FD].map(take_variable);
+        let attached = attach_by(&rank?, fd, file, incarnation, kill.as_deref());
         let connected = attached.and_then(|attached| match (daemon, wakers) {
             (Some(daemon), Some(wakers)) => attached.connected(&daemon, &wakers),
             _ => Ok(attached),
@@ -109,7 +111,21 @@ impl ShmDriver {
         incarnation: Incarnation,
         kill: KillSwitch,
     ) -> Result<Attached, Fault> {
-        let memory = Memory::recognise(Arena::open(fd)?)?;
+        Self::attach_with(fd, None, rank, incarnation, kill)
+    }
+
+    /// The same, where the memory has a file for what is beyond its limit.
+    ///
+    /// # Errors
+    /// As for [`ShmDriver::attach`].
+    pub fn attach_with(
+        fd: OwnedFd,
+        file: Option<OwnedFd>,
+        rank: Rank,
+        incarnation: Incarnation,
+        kill: KillSwitch,
+    ) -> Result<Attached, Fault> {
+        let memory = Memory::recognise(Arena::open(fd, file)?)?;
         memory.map_ready();
         let size = memory.ranks();
         if rank >= size {
@@ -249,6 +265,7 @@ fn take_variable(name: &str) -> Option<String> {
 fn attach_by(
     rank: &str,
     fd: Option<String>,
+    file: Option<String>,
     incarnation: Option<String>,
     kill: Option<&str>,
 ) -> Result<Attached, Fault> {
@@ -259,8 +276,16 @@ fn attach_by(
     }
     let rank = number(ENV_RANK, Some(rank))?;
     let incarnation = number(ENV_INCARNATION, incarnation.as_deref())?;
-    let fd: RawFd = number(ENV_JOB_FD, fd.as_deref())?;
-    let fd = inherited(fd)
-        .ok_or_else(|| Fault::Driver(format!("descriptor {fd}, said to be the job's memory, is not open")))?;
-    ShmDriver::attach(fd, rank, incarnation, KillSwitch::parse(kill.unwrap_or_default(), Death::Kill)?)
+    let open = |fd: RawFd, what: &str| {
+        inherited(fd).ok_or_else(|| {
+            Fault::Driver(format!("descriptor {fd}, said to be the job's {what}, is not open"))
+        })
+    };
+    let fd = open(number(ENV_JOB_FD, fd.as_deref())?, "memory")?;
+    let file = match file {
+        None => None,
+        Some(file) => Some(open(number(ENV_FILE_FD, Some(&file))?, "file")?),
+    };
+    let kill = KillSwitch::parse(kill.unwrap_or_default(), Death::Kill)?;
+    ShmDriver::attach_with(fd, file, rank, incarnation, kill)
 }

@@ -14,14 +14,23 @@ pub const MIB: u64 = 1 << 20;
 
 /// A job in 16 GiB of address space.
 pub fn job(ranks: u32, limit_bytes: u64) -> JobMemory {
-    let config = JobConfig {
+    JobMemory::create_within(&config(ranks, limit_bytes), 16 << 30).unwrap()
+}
+
+/// A job with a file for so much beyond its limit.
+pub fn spilling_job(ranks: u32, limit_bytes: u64, spill_limit_bytes: u64) -> JobMemory {
+    let file = tempfile::tempfile().unwrap();
+    JobMemory::create_spilling(&config(ranks, limit_bytes), file.into(), spill_limit_bytes).unwrap()
+}
+
+fn config(ranks: u32, limit_bytes: u64) -> JobConfig {
+    JobConfig {
         ranks,
         ranks_per_domain: 1,
         failure_unit_is_node: true,
         limit_bytes,
         specification: "protocol test".into(),
-    };
-    JobMemory::create_within(&config, 16 << 30).unwrap()
+    }
 }
 
 /// A driver in a mapping of its own, which dies where `kill` says by returning `Fault::Crashed`.
@@ -29,7 +38,8 @@ pub fn incarnation(job: &JobMemory, rank: Rank, incarnation: Incarnation, kill: 
     job.begin_incarnation(rank, incarnation);
     let kill = KillSwitch::parse(kill, Death::Return).unwrap();
     let fd = job.fd().try_clone_to_owned().unwrap();
-    ShmDriver::attach(fd, rank, incarnation, kill).unwrap().driver
+    let file = job.file().map(|(file, _)| file.try_clone_to_owned().unwrap());
+    ShmDriver::attach_with(fd, file, rank, incarnation, kill).unwrap().driver
 }
 
 pub fn rank(job: &JobMemory, rank: Rank) -> ShmDriver {
