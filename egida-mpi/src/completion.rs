@@ -81,6 +81,11 @@ impl<'a> Asked<'a> {
         self.requests.get_mut(self.handles[at]).map_or(Ok(true), |request| request.advance(world))
     }
 
+    /// The same for one that is waited for, or was said to be over.
+    fn complete(&mut self, world: &mut dyn World, at: usize) -> Result<bool, Fault> {
+        self.requests.get_mut(self.handles[at]).map_or(Ok(true), |request| request.complete(world))
+    }
+
     /// Moves these on, and says which are over.
     fn over(&mut self, world: &mut dyn World, places: &[usize]) -> Result<Vec<usize>, Fault> {
         let mut over = Vec::new();
@@ -109,7 +114,7 @@ impl<'a> Asked<'a> {
         let mut over = 0;
         let mut looks = 0u32;
         world::until(world, |world| {
-            while over < count && self.advance(world, place(over))? {
+            while over < count && self.complete(world, place(over))? {
                 over += 1;
             }
             looks = looks.wrapping_add(1);
@@ -152,9 +157,20 @@ impl<'a> Asked<'a> {
                 };
                 let named = chosen.iter().map(|&at| at as u32).collect();
                 world.observed(if chosen.is_empty() { Answer::Nothing } else { Answer::Requests(named) })?;
+                self.take_in(world, &chosen)?;
                 Ok(chosen)
             }
         }
+    }
+
+    /// Takes in what was only seen to be there of those that are said to be over.
+    fn take_in(&mut self, world: &mut dyn World, chosen: &[usize]) -> Result<(), Fault> {
+        for &at in chosen {
+            if self.get(at).is_some_and(Request::is_partitioned) {
+                self.wait_all(world, &[at])?;
+            }
+        }
+        Ok(())
     }
 
     /// The places that an earlier execution's answer names.
@@ -234,7 +250,8 @@ impl<'a> Asked<'a> {
     }
 }
 
-fn diverged(world: &dyn World, what: &str) -> Fault {
+/// The re-execution does something else than what is to be repeated.
+pub fn diverged(world: &dyn World, what: &str) -> Fault {
     Fault::Divergence { rank: world.rank(), what: what.to_owned() }
 }
 
@@ -444,8 +461,12 @@ pub unsafe fn request_free(request: *mut MPI_Request) -> Outcome {
     // SAFETY: the caller points to a handle.
     let handle = unsafe { &mut *request };
     if !request::is_shared(*handle) {
-        let freed = request::lock().remove(*handle);
-        freed.ok_or_else(|| Failure::new(MPI_ERR_REQUEST, "no such request"))?.detach();
+        let mut requests = request::lock();
+        let named = requests.get(*handle).ok_or_else(|| Failure::new(MPI_ERR_REQUEST, "no such request"))?;
+        named.may_be_freed().map_err(|failure| failure.on(named.comm()))?;
+        let freed = requests.remove(*handle);
+        drop(requests);
+        freed.into_iter().for_each(Request::detach);
     }
     *handle = MPI_REQUEST_NULL;
     Ok(())

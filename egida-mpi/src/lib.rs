@@ -4,8 +4,8 @@
 //!   application ──MPI_Send──> exports (written from abi/functions.csv)
 //!                                │ entry: guard against panics, error handlers
 //!                                v
-//!        p2p  buffer  completion  probe  matched  generalized  coll  nonblocking  comm  group
-//!        attribute  topo  types  ops  info  errors  env  session  file  tool
+//!        p2p  partitioned  buffer  completion  probe  matched  generalized  coll  nonblocking  comm
+//!        group  attribute  topo  types  ops  info  errors  env  session  file  tool
 //!                                │ handles become objects, arguments are checked
 //!                                v
 //!                  world: the engine's `Api`, parking, the end of the job
@@ -49,6 +49,7 @@ mod matched;
 mod nonblocking;
 mod ops;
 mod p2p;
+mod partitioned;
 mod plan;
 mod probe;
 mod reads;

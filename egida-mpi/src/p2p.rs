@@ -21,12 +21,12 @@ use crate::request::{self, Ended, Memory, Receiving, Request, Template};
 use crate::status::null;
 use crate::{threads, types, world};
 
-/// The process that a send goes to; `None` for `MPI_PROC_NULL`.
-fn destination(comm: &Communicator, dest: c_int) -> Outcome<Option<Rank>> {
-    if dest == MPI_PROC_NULL {
+/// The process of that rank on the other side; `None` for `MPI_PROC_NULL`.
+pub fn peer(comm: &Communicator, rank: c_int) -> Outcome<Option<Rank>> {
+    if rank == MPI_PROC_NULL {
         return Ok(None);
     }
-    comm.process(dest).map(Some).ok_or_else(|| no_rank(comm, dest))
+    comm.process(rank).map(Some).ok_or_else(|| no_rank(comm, rank))
 }
 
 /// What a receive or probe asks for; `None` for `MPI_PROC_NULL`.
@@ -49,7 +49,8 @@ fn no_rank(comm: &Communicator, rank: c_int) -> Failure {
     Failure::new(MPI_ERR_RANK, format!("rank {rank} of {} ranks", comm.size()))
 }
 
-fn memory(base: *const c_void, count: impl Integer, datatype: MPI_Datatype) -> Outcome<Memory> {
+/// The application's memory, as it describes it.
+pub fn memory(base: *const c_void, count: impl Integer, datatype: MPI_Datatype) -> Outcome<Memory> {
     Ok(Memory { base: base.cast_mut().cast(), count: count.wide(), datatype: types::get(datatype)? })
 }
 
@@ -68,7 +69,7 @@ unsafe fn to_send(
         return Err(Failure::new(MPI_ERR_TAG, format!("tag {tag}")));
     }
     let envelope = Envelope { context: comm.context(), tag };
-    Ok(Template::Send { dest: destination(comm, dest)?, envelope, mode, memory })
+    Ok(Template::Send { dest: peer(comm, dest)?, envelope, mode, memory })
 }
 
 /// The arguments of a receive, checked.

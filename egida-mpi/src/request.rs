@@ -15,6 +15,7 @@ use crate::datatype::{Datatype, DatatypeError, Source, Target, Unpacker};
 use crate::errors::{Failure, Outcome};
 use crate::generalized::Generalized;
 use crate::handle::{Handle, MPI_Request, MPI_Status, Table};
+use crate::partitioned::Partitioned;
 use crate::plan::{Build, Start, UnderWay};
 use crate::sole::{Sole, Use};
 use crate::world::{self, World};
@@ -167,6 +168,8 @@ enum State {
     Settled(Option<Trouble>),
     /// One of the application's own.
     Generalized(Generalized),
+    /// A partitioned one, started or not.
+    Partitioned(Box<Partitioned>),
 }
 
 // SAFETY: the pointers inside are the application's buffers, which it leaves to the library until the request is
@@ -313,6 +316,24 @@ impl Request {
         Self::in_state(comm, State::Generalized(generalized))
     }
 
+    /// A partitioned one, not started.
+    pub fn partitioned(comm: &Arc<Communicator>, partitioned: Partitioned) -> Self {
+        Self::in_state(comm, State::Partitioned(Box::new(partitioned)))
+    }
+
+    /// The partitioned operation that it is, if it is one.
+    pub fn as_partitioned(&mut self) -> Option<&mut Partitioned> {
+        match &mut self.state {
+            State::Partitioned(partitioned) => Some(partitioned),
+            _ => None,
+        }
+    }
+
+    /// Whether it is a partitioned operation.
+    pub fn is_partitioned(&self) -> bool {
+        matches!(self.state, State::Partitioned(_))
+    }
+
     /// That of the application's own which it is, if it is one.
     pub fn as_generalized(&self) -> Option<&Generalized> {
         match &self.state {
@@ -344,11 +365,15 @@ impl Request {
     /// # Safety
     /// As the standard asks of the operation's memory.
     pub unsafe fn restart(&mut self) -> Outcome {
-        match (&self.again, &self.state) {
+        match (&self.again, &mut self.state) {
             (Some(template), State::Inactive) => {
                 // SAFETY: as this function's contract has it.
                 let started = unsafe { template.start(&self.comm) };
                 self.state = started.map_err(|failure| failure.on(&self.comm))?;
+                Ok(())
+            }
+            (_, State::Partitioned(partitioned)) if !partitioned.is_active() => {
+                partitioned.start();
                 Ok(())
             }
             _ => {
@@ -365,7 +390,11 @@ impl Request {
 
     /// Whether there is something to wait for.
     pub fn is_active(&self) -> bool {
-        !matches!(self.state, State::Inactive)
+        match &self.state {
+            State::Inactive => false,
+            State::Partitioned(partitioned) => partitioned.is_active(),
+            _ => true,
+        }
     }
 
     /// Whether it is over at any moment that anybody may look, in every execution: seeing that decides nothing.
@@ -373,11 +402,12 @@ impl Request {
         match &self.state {
             State::Immediate(_) | State::Cancelled | State::Settled(_) => true,
             State::Collective(under_way) => under_way.is_immediate(),
+            State::Partitioned(partitioned) => partitioned.is_immediate(),
             _ => false,
         }
     }
 
-    /// Moves it on, and says whether it is over. An inactive one is.
+    /// Moves it on, and says whether it is over. An inactive one is; a partitioned one could be, and is after [`Self::complete`].
     pub fn advance(&mut self, world: &mut dyn World) -> Result<bool, Fault> {
         Ok(match &mut self.state {
             State::Inactive | State::Immediate(_) | State::Cancelled | State::Settled(_) => true,
@@ -385,7 +415,20 @@ impl Request {
             State::Generalized(generalized) => generalized.is_complete(),
             State::Sending(id) => world.sent(*id),
             State::Receiving(receiving) => receiving.advance(world, &self.comm)?.is_some(),
+            State::Partitioned(partitioned) => {
+                !partitioned.is_active() || partitioned.may_end(world, &self.comm)?
+            }
         })
+    }
+
+    /// Moves on one that is waited for, or was said to be over, and says whether it is.
+    pub fn complete(&mut self, world: &mut dyn World) -> Result<bool, Fault> {
+        match &mut self.state {
+            State::Partitioned(partitioned) if partitioned.is_active() => {
+                partitioned.complete(world, &self.comm)
+            }
+            _ => self.advance(world),
+        }
     }
 
     /// How an operation that is over ended. What is left to compute then is computed; functions of the application may be called,
@@ -415,6 +458,8 @@ impl Request {
                 receiving.ended.clone().unwrap_or_else(|| Ended::with(MPI_Status::empty()))
             }
             State::Immediate(status) => Ended::with(*status),
+            State::Partitioned(partitioned) if partitioned.is_active() => partitioned.ended(&self.comm),
+            State::Partitioned(_) => Ended::with(MPI_Status::empty()),
             State::Inactive | State::Sending(_) | State::Collective(_) => Ended::with(MPI_Status::empty()),
         }
     }
@@ -422,12 +467,26 @@ impl Request {
     /// The application has seen the end. Returns whether the request lives on, to be started again, and what went wrong as the
     /// application freed what it had of it.
     pub fn conclude(&mut self) -> (bool, Option<Trouble>) {
-        let trouble = match &self.state {
+        let trouble = match &mut self.state {
             State::Generalized(generalized) => generalized.free(),
+            State::Partitioned(partitioned) => {
+                partitioned.conclude();
+                return (true, None);
+            }
             _ => None,
         };
         self.state = State::Inactive;
         (self.again.is_some(), trouble)
+    }
+
+    /// Whether the application may let go of it now.
+    pub fn may_be_freed(&self) -> Outcome {
+        match &self.state {
+            State::Partitioned(partitioned) if partitioned.is_receive_under_way() => {
+                Err(Failure::new(MPI_ERR_REQUEST, "a partitioned receive is freed while it is active"))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// The application lets go of it: a receive or collective under way goes on alone.
@@ -437,10 +496,23 @@ impl Request {
         {
             let _ = generalized.free();
         }
-        if matches!(self.state, State::Receiving(_) | State::Collective(_) | State::Generalized(_)) {
+        let goes_on = match &self.state {
+            State::Receiving(_) | State::Collective(_) | State::Generalized(_) => true,
+            State::Partitioned(partitioned) => partitioned.awaits_offer(),
+            _ => false,
+        };
+        if goes_on {
             let mut detached = DETACHED.lock();
             detached.push(self);
             DETACHED_COUNT.store(detached.len(), Ordering::Relaxed);
+        }
+    }
+
+    /// Moves on one that the application has let go of, and says whether nothing is left to be done.
+    fn go_on(&mut self, world: &mut dyn World) -> Result<bool, Fault> {
+        match &mut self.state {
+            State::Partitioned(partitioned) => partitioned.take_offer(world, &self.comm),
+            _ => self.advance(world),
         }
     }
 }
@@ -524,7 +596,7 @@ pub fn advance_detached(world: &mut dyn World) -> Result<(), Fault> {
     let mut at = 0;
     while at < detached.len() {
         // One of the application's own says itself when it is over; a collective finishes once nobody holds the world.
-        if detached[at].advance(world)? {
+        if detached[at].go_on(world)? {
             let over = detached.swap_remove(at);
             if matches!(over.state, State::Collective(_) | State::Generalized(_)) {
                 FINISHED.lock().push(over);

@@ -15,6 +15,11 @@ fn messages_to_oneself() {
 }
 
 #[test]
+fn messages_in_partitions() {
+    assert_eq!(build("partitioned", include_str!("programs/partitioned.c")).run(&[]).good(), "good\n");
+}
+
+#[test]
 fn environment_communicators_groups() {
     assert_eq!(build("environment", include_str!("programs/environment.c")).run(&[]).good(), "good\n");
 }

@@ -53,6 +53,7 @@ pub const PROGRAMS: &[Program] = &[
     one_result("stencil", 4, &["60", "16"]),
     order_dependent("workers", 4, &["40"], Choice::Rank(0), &[Oracle::Matches]),
     order_dependent("polling", 4, &["48"], Choice::Everybody, &[Oracle::Choices, Oracle::Messages]),
+    order_dependent("partitioned", 4, &["16"], Choice::Everybody, &[Oracle::Choices, Oracle::Messages]),
     one_result("cg", 4, &["200"]),
     one_result("printing", 3, &["40"]),
     order_dependent("seeded", 3, &["60"], Choice::Everybody, &[Oracle::Messages, Oracle::Clocks]),

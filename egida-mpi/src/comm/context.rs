@@ -15,11 +15,14 @@ use crate::world;
 /// The first that is not one of the world, of the process itself, or of communicators of groups without a parent.
 const FIRST_DYNAMIC_UNIT: u32 = 3;
 
-/// The contexts of a unit: messages and collectives, and the same again for the local group where there are two groups.
-const CONTEXTS: u32 = 4;
+/// The contexts of a communicator: messages, collectives, partitioned messages.
+const OF_ONE: u32 = 3;
+
+/// The contexts of a unit: those of a communicator, and the same again for the local group where there are two groups.
+const CONTEXTS: u32 = 2 * OF_ONE;
 
 /// From a communicator between two groups to that of the local group.
-pub const LOCAL: u32 = 2;
+pub const LOCAL: u32 = OF_ONE;
 
 static NAMED: AtomicU32 = AtomicU32::new(0);
 

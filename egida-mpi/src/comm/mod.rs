@@ -1,7 +1,7 @@
 //! Communicators, of one group or between two (MPI 5.0, chapter 7).
 //!
-//! A communicator has two contexts, one for the application's messages and one for collectives; `context.rs` says where they come
-//! from. One between two groups also has a communicator of the local group, which its own collectives use.
+//! A communicator has three contexts, for the application's messages, for collectives and for partitioned messages; `context.rs` says
+//! where they come from. One between two groups also has a communicator of the local group, which its own collectives use.
 
 mod context;
 mod create;
@@ -45,7 +45,7 @@ pub struct Communicator {
     pub remote: Option<Remote>,
     /// Who is whose neighbour.
     pub topology: Option<Topology>,
-    /// The context of the application's messages; the next one is that of collectives.
+    /// The context of the application's messages; the next ones are those of collectives and of partitioned messages.
     context: u32,
     /// How many persistent collectives were made here.
     persistent: AtomicI32,
@@ -129,6 +129,11 @@ impl Communicator {
     /// The context of messages that collectives send.
     pub fn collective_context(&self) -> u32 {
         self.context + 1
+    }
+
+    /// The context of what partitioned operations send.
+    pub fn partitioned_context(&self) -> u32 {
+        self.context + 2
     }
 
     /// How many processes are on this side.

@@ -177,6 +177,27 @@ impl<'t> Target<'t> {
         self.unpack(&source.packed())
     }
 
+    /// Something to place `len` packed bytes with that begin `from` bytes into the data; there is no room for what lies behind
+    /// its end.
+    #[must_use]
+    pub fn part(self, from: usize, len: usize) -> Unpacker {
+        let room = len.min(self.len().saturating_sub(from));
+        if room == 0 {
+            return Unpacker { base: self.base, room, received: 0, scattered: None };
+        }
+        if let Some(offset) = one_block(self.count, self.datatype) {
+            let base = at(self.base, offset).cast_mut().wrapping_add(from);
+            return Unpacker { base, room, received: 0, scattered: None };
+        }
+        let size = self.datatype.size();
+        let (element, rest) = (from / size, from % size);
+        let base = at(self.base, element as i64 * self.datatype.extent()).cast_mut();
+        let mut walk = Walk::new((rest + room).div_ceil(size), self.datatype);
+        walk.advance(rest, |_| {});
+        let scattered = Some(Box::new(Scattered { walk, _datatype: self.datatype.clone() }));
+        Unpacker { base, room, received: 0, scattered }
+    }
+
     /// Something to place packed bytes with as they arrive.
     #[must_use]
     pub fn unpacker(self) -> Unpacker {

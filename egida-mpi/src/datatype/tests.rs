@@ -271,6 +271,19 @@ proptest! {
         unsafe { Target::new(at_once.base(), count, &datatype) }.unwrap().unpack(&message).unwrap();
         prop_assert_eq!(&at_once.bytes, &by_model.bytes);
 
+        // Part by part, each told more than there is room for.
+        let mut by_parts = Memory::around(&places, |_| 0xee);
+        let step = pieces[0];
+        for from in (0..message.len()).step_by(step) {
+            // SAFETY: as above.
+            let target = unsafe { Target::new(by_parts.base(), count, &datatype) }.unwrap();
+            let mut unpacker = target.part(from, step);
+            prop_assert_eq!(unpacker.room(), step.min(message.len() - from));
+            unpacker.write(&message[from..(from + step).min(message.len())]);
+            unpacker.write(&[0xdd; 3]);
+        }
+        prop_assert_eq!(&by_parts.bytes, &by_model.bytes);
+
         // Counts of every prefix.
         let mut ends = vec![0];
         for (_, size) in std::iter::repeat_n(&model.scalars, count as usize).flatten() {

@@ -56,6 +56,21 @@ program f08
   call MPI_Buffer_detach(attached, size)
   call require(size == 4000 .and. c_associated(attached, c_loc(buffer)), 'buffer')
 
+  to = 0
+  call MPI_Psend_init(from, 5, 1, MPI_INTEGER, 0, 3, MPI_COMM_SELF, MPI_INFO_NULL, requests(1))
+  call MPI_Precv_init(to, 1, 5_MPI_COUNT_KIND, MPI_INTEGER, 0, 3, MPI_COMM_SELF, MPI_INFO_NULL, requests(2))
+  call MPI_Startall(2, requests)
+  call MPI_Pready_range(0, 2, requests(1))
+  call MPI_Pready(3, requests(1))
+  call MPI_Parrived(requests(2), 0, flag)
+  call require(.not. flag, 'four of five partitions')
+  call MPI_Pready_list(1, [4], requests(1))
+  call MPI_Parrived(requests(2), 0, flag)
+  call require(flag .and. all(to == from), 'partitions')
+  call MPI_Waitall(2, requests, MPI_STATUSES_IGNORE)
+  call MPI_Request_free(requests(1))
+  call MPI_Request_free(requests(2))
+
   call MPI_Comm_create_errhandler(note_error, handler)
   call MPI_Comm_set_errhandler(MPI_COMM_SELF, handler)
   call MPI_Errhandler_free(handler)

@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use super::{Contradiction, initial_state, mix};
 use crate::transcript::Transcript;
 
-/// The ways of polling, numbered as in `polling.c`.
-const KINDS: [&str; 8] = ["waitany", "waitsome", "test", "testany", "testsome", "testall", "iprobe", "mixed"];
+/// The ways of polling, numbered as in `polling.c` and `partitioned.c`.
+const KINDS: [&str; 9] =
+    ["waitany", "waitsome", "test", "testany", "testsome", "testall", "iprobe", "mixed", "parrived"];
 
 /// Accepts iff each rank's rounds are 0, 1, 2, ..., what it gave in a round is
 /// the state in which it entered it, each completion order names every source
