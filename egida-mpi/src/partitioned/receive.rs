@@ -253,3 +253,73 @@ impl Peer {
 fn is_over(part: &Option<Receiving>) -> bool {
     part.as_ref().is_some_and(|receiving| receiving.ended().is_some())
 }
+
+#[cfg(test)]
+mod tests {
+    use egida_core::api::Api;
+    use egida_core::wire::{Envelope, SendMode};
+
+    use super::*;
+    use crate::comm;
+    use crate::constants::*;
+    use crate::request::Memory;
+    use crate::world::scripted::Scripted;
+
+    const CONTEXT: u32 = 95;
+    const OFFER: Offer = Offer { first: 40, partitions: 2, partition_bytes: 0 };
+
+    fn envelope(part: u32) -> Envelope {
+        Envelope { context: CONTEXT, tag: OFFER.tag(part) }
+    }
+
+    /// Two partitions of nothing, from this process itself.
+    fn peer() -> (Peer, Division, Arc<Communicator>) {
+        comm::init(0, 1);
+        let division = Division { partitions: 2, whole: Memory::nothing().unwrap(), count: 0 };
+        let peer = Peer { process: 0, context: CONTEXT, offer: Coming::Known(OFFER), parts: None };
+        (peer, division, comm::get(MPI_COMM_WORLD).unwrap())
+    }
+
+    #[test]
+    fn what_has_come_is_left_where_it_is_until_it_is_waited_for() {
+        let (mut peer, division, comm) = peer();
+        let mut world = Scripted::default();
+        assert!(!peer.has_come(&mut world, &comm, None, 2).unwrap());
+        for part in 0..2 {
+            world.send(0, envelope(part), SendMode::Standard, &[]).unwrap();
+            world.progress().unwrap();
+            assert_eq!(peer.has_come(&mut world, &comm, None, 2).unwrap(), part == 1);
+        }
+        assert!(peer.parts.is_none() && !peer.is_taken(None, 2));
+        assert!(peer.take(&mut world, &comm, None, &division).unwrap());
+        assert!(peer.is_taken(None, 2));
+        assert!(world.peek(peer.pattern(OFFER, 0)).is_none());
+        assert!(world.made.is_empty(), "to wait is no observation");
+    }
+
+    #[test]
+    fn a_test_of_a_partition_is_logged_until_it_has_arrived_and_repeated() {
+        let (mut peer, division, comm) = peer();
+        let mut world = Scripted::default();
+        let mut observe = |world: &mut Scripted, partition| peer.observe(world, &comm, partition, &division);
+        world.answers.extend([Answer::Nothing, Answer::Requests(vec![0])]);
+        world.late.push_back(envelope(1));
+        assert!(!observe(&mut world, 1).unwrap());
+        assert!(observe(&mut world, 1).unwrap(), "it is waited for");
+        assert!(world.late.is_empty());
+        assert!(!observe(&mut world, 0).unwrap());
+        world.send(0, envelope(0), SendMode::Standard, &[]).unwrap();
+        assert!(observe(&mut world, 0).unwrap() && observe(&mut world, 0).unwrap());
+        assert_eq!(world.made, [Answer::Nothing, Answer::Requests(vec![0])]);
+        assert!(peer.is_taken(None, 2));
+    }
+
+    #[test]
+    fn an_answer_of_another_call_is_divergence() {
+        let (mut peer, division, comm) = peer();
+        let mut world = Scripted::default();
+        world.answers.push_back(Answer::Message { source: 0, ssn: 0 });
+        let result = peer.observe(&mut world, &comm, 0, &division);
+        assert!(matches!(result, Err(Fault::Divergence { .. })), "{result:?}");
+    }
+}
