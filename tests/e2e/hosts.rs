@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use egida_e2e::job::{Finished, Job};
 use egida_e2e::network::network;
 use egida_e2e::plan::{Run, runs};
-use egida_e2e::processes::{descendants, outlive, signal};
+use egida_e2e::processes::{self, descendants, outlive, signal};
 use egida_e2e::programs::{PROGRAMS, Program};
 use egida_e2e::protocols::{CAUSAL, FailureUnit, NONE, PROTOCOLS, Protocol};
 use egida_e2e::schedules::SCHEDULES;
@@ -29,6 +29,13 @@ const CUT: &[Program] = &[
 ];
 
 const ENDLESS_RING: Program = Program::outside("ring", 4, &["100000000"]);
+
+/// Still runs when a signal of the test's comes.
+const LONG_RING: Program = Program::outside("ring", 4, &["4000"]);
+
+/// Its result is where the ranks are.
+const NEIGHBORHOOD: Program = Program::outside("neighborhood", 4, &["40"]);
+
 /// Held while connections are cut, and shared by jobs that are not to be cut.
 static CUTTING: RwLock<()> = RwLock::new(());
 
@@ -50,6 +57,15 @@ fn main() {
             let test = move || outlives_cuts(program, protocol).map_err(Failed::from);
             trials.push(Trial::test(name, test).with_ignored_flag(!network().is_real()));
         }
+    }
+    for protocol in PROTOCOLS.iter().filter(|protocol| broken.contains(&protocol.name)) {
+        for unit in [FailureUnit::Process, FailureUnit::Node] {
+            let name = format!("{}/{unit}/ring/connections-break-while-one-recovers", protocol.name);
+            let test = move || outlives_cuts_of_a_recovery(protocol, unit).map_err(Failed::from);
+            trials.push(Trial::test(name, test).with_ignored_flag(!network().is_real()));
+        }
+        let name = format!("{}/process/neighborhood/a-host-is-who-shares-memory", protocol.name);
+        trials.push(trial(name, move || knows_its_host(protocol)));
     }
     trials.push(trial("none/process/ring/ends-at-a-death".to_owned(), ends_at_a_death));
     trials.push(trial("causal/process/ring/ranks-have-connections".to_owned(), ranks_have_connections));
@@ -108,6 +124,62 @@ fn outlives_cuts(program: &'static Program, protocol: &'static Protocol) -> Resu
     }
     let ended = running.finish();
     verdict::same_result(program, &ended, &reference)
+        .and_then(|()| verdict::all_landed(&ended, &kills))
+        .map_err(|failure| told(&failure, &ended))
+}
+
+/// All connections break while a rank is dead and the recovery has not come to its end: it cannot before the daemon of the other
+/// host goes on, which is stopped meanwhile.
+fn outlives_cuts_of_a_recovery(protocol: &'static Protocol, unit: FailureUnit) -> Result<(), String> {
+    let reference = reference(&LONG_RING, protocol, unit)?;
+    let _alone = CUTTING.write();
+    let job = on_hosts(&LONG_RING).under(protocol, unit).start();
+    let children = started(job.pid(), LONG_RING.ranks)?;
+    let mut daemons: Vec<_> = children.iter().copied().filter(|&pid| is_daemon(pid)).collect();
+    daemons.sort_by_key(|pid| pid.as_raw_nonzero());
+    let [victims, stopped] = daemons[..] else {
+        return Err(format!("there are not two daemons: {daemons:?}"));
+    };
+    let victim = ranks_of(victims).into_iter().next().ok_or("the first daemon has no ranks")?;
+    signal(stopped, Signal::STOP);
+    signal(victim, Signal::KILL);
+    let left = outlive(&HashSet::from([victim]), SOON);
+    let cut = || {
+        // Orders are under way, and then again what was sent anew.
+        for _ in 0..3 {
+            thread::sleep(Duration::from_millis(40));
+            network().cut()?;
+        }
+        Ok::<_, String>(ranks_of(victims).len())
+    };
+    let ranks = cut();
+    signal(stopped, Signal::CONT);
+    let ended = job.finish();
+    match (ranks, left.is_empty()) {
+        (Ok(1), true) => {}
+        other => return Err(told(&format!("nobody was dead while connections broke: {other:?}"), &ended)),
+    }
+    let is_recovered = (0..LONG_RING.ranks).any(|rank| ended.report.replayed(rank).is_some());
+    verdict::same_result(&LONG_RING, &ended, &reference).map_err(|failure| told(&failure, &ended))?;
+    if is_recovered { Ok(()) } else { Err(told(&"nobody was recovered", &ended)) }
+}
+
+/// The ranks that share memory are those of a host, whoever of them dies.
+fn knows_its_host(protocol: &'static Protocol) -> Result<(), String> {
+    let job = || on_hosts(&NEIGHBORHOOD).under(protocol, FailureUnit::Process);
+    let ended = job().run();
+    let reference = verdict::undisturbed(&NEIGHBORHOOD, &ended).map_err(|failure| told(&failure, &ended))?;
+    for (rank, line) in reference.transcript.lines() {
+        let (first, last) = if rank < 2 { (0, 1) } else { (2, 3) };
+        if !line.text.contains(&format!("first={first} last={last} count=2 ")) {
+            return Err(told(&format!("rank {rank} says `{}`", line.text), &ended));
+        }
+    }
+    let kills: Vec<String> = [1, 2]
+        .map(|rank: usize| format!("{rank}@deliver:{}", reference.counts[rank].deliveries.div_ceil(2)))
+        .into();
+    let ended = kills.iter().fold(job(), |job, kill| job.kill(kill)).run();
+    verdict::same_result(&NEIGHBORHOOD, &ended, &reference)
         .and_then(|()| verdict::all_landed(&ended, &kills))
         .map_err(|failure| told(&failure, &ended))
 }
@@ -214,6 +286,11 @@ fn started(launcher: Pid, ranks: usize) -> Result<HashSet<Pid>, String> {
         }
         thread::sleep(Duration::from_millis(10));
     }
+}
+
+/// The ranks of a daemon.
+fn ranks_of(daemon: Pid) -> HashSet<Pid> {
+    descendants(daemon).into_iter().filter(|&pid| processes::runs(pid)).collect()
 }
 
 fn is_daemon(pid: Pid) -> bool {

@@ -27,6 +27,8 @@ const REPORT: &str = "report.jsonl";
 /// What to run, before it runs.
 #[derive(Debug, Clone)]
 pub struct Job {
+    egida: PathBuf,
+    environment: Vec<(OsString, OsString)>,
     executable: PathBuf,
     args: Vec<OsString>,
     options: Vec<OsString>,
@@ -47,6 +49,8 @@ impl Job {
     pub fn of(program: &Program) -> Self {
         let options = ["-n", &program.ranks.to_string()].map(OsString::from).to_vec();
         Self {
+            egida: installation().egida.clone(),
+            environment: Vec::new(),
             executable: installation().executable(program.name),
             args: program.args.iter().map(OsString::from).collect(),
             options,
@@ -96,6 +100,20 @@ impl Job {
         self
     }
 
+    /// By another copy of the launcher.
+    #[must_use]
+    pub fn launched_by(mut self, path: &Path) -> Self {
+        path.clone_into(&mut self.egida);
+        self
+    }
+
+    /// With that in the launcher's environment.
+    #[must_use]
+    pub fn environment(mut self, name: &str, value: impl Into<OsString>) -> Self {
+        self.environment.push((name.into(), value.into()));
+        self
+    }
+
     /// With standard input that the test writes while the job runs.
     #[must_use]
     pub fn piped_stdin(mut self) -> Self {
@@ -121,7 +139,8 @@ impl Job {
     /// The launcher cannot be started.
     pub fn start(&self) -> Running {
         let scratch = TempDir::new().expect("a temporary directory");
-        let mut command = Command::new(&installation().egida);
+        let mut command = Command::new(&self.egida);
+        command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         command.arg("run").args(&self.options);
         command.arg("--state-dir").arg(scratch.path().join("state"));
         command.arg("--report").arg(scratch.path().join(REPORT));
@@ -147,7 +166,7 @@ impl Job {
         words.push(self.executable.clone().into());
         words.extend(self.args.iter().cloned());
         let words: Vec<_> = words.iter().map(|word| word.to_string_lossy()).collect();
-        format!("{} run {}", installation().egida.display(), words.join(" "))
+        format!("{} run {}", self.egida.display(), words.join(" "))
     }
 }
 

@@ -1,10 +1,12 @@
 //! Starting the daemons, and bringing them together.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::io::{self, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream, ToSocketAddrs, UdpSocket};
 use std::ops::Range;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::process::CommandExt;
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError};
@@ -255,15 +257,40 @@ impl Hosting {
         let mut words: Vec<OsString> = match &self.starter {
             Some(words) => words.iter().map(OsString::from).collect(),
             None if is_here => Vec::new(),
-            None => ["ssh"].map(OsString::from).into(),
+            // There is no terminal at which it could ask.
+            None => ["ssh", "-o", "BatchMode=yes"].map(OsString::from).into(),
         };
+        let is_read_by_a_shell = words.first().is_some_and(is_remote_shell);
         if !words.is_empty() {
             words.push(name.into());
         }
-        words.push(egida);
+        words.push(if is_read_by_a_shell { quoted(&egida) } else { egida });
         words.extend(daemon);
         words
     }
+}
+
+/// Whether a command hands what it is to run to a shell, joined with spaces, and not word by word.
+fn is_remote_shell(command: &OsString) -> bool {
+    let name = Path::new(command).file_name().unwrap_or_default();
+    ["ssh", "rsh", "remsh"].iter().any(|&shell| name == shell)
+}
+
+/// A word as a shell takes it for that word.
+fn quoted(word: &OsStr) -> OsString {
+    let is_plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"/._-+:@%,".contains(byte);
+    if !word.is_empty() && word.as_bytes().iter().all(is_plain) {
+        return word.to_owned();
+    }
+    let mut bytes = vec![b'\''];
+    for &byte in word.as_bytes() {
+        match byte {
+            b'\'' => bytes.extend_from_slice(b"'\\''"),
+            _ => bytes.push(byte),
+        }
+    }
+    bytes.push(b'\'');
+    OsString::from_vec(bytes)
 }
 
 /// Daemons that are started, and are not to outlive a failure to bring them together.
@@ -340,4 +367,44 @@ fn listen(
     }
     let is_ipv4 = addresses.iter().all(IpAddr::is_ipv4);
     start(if is_ipv4 { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn words(starter: Option<&str>, host: &str) -> Vec<String> {
+        let starter = starter.map(|words| words.split_whitespace().map(str::to_owned).collect());
+        let hosting = Hosting { hosts: Vec::new(), starter, address: None };
+        let words = hosting.command(host, 1, ([10, 0, 0, 1], 7).into());
+        words.into_iter().map(|word| word.into_string().unwrap()).collect()
+    }
+
+    #[test]
+    fn a_daemon_is_started_by_what_the_user_names_or_ssh() {
+        let daemon = ["daemon", "--host", "1", "--launcher", "10.0.0.1:7"];
+        let over_ssh = words(None, "far");
+        assert_eq!(over_ssh[..4], ["ssh", "-o", "BatchMode=yes", "far"]);
+        assert_eq!(over_ssh[5..], daemon);
+        assert_eq!(words(None, "localhost")[1..], daemon);
+        let named = words(Some("ip netns exec"), "far");
+        assert_eq!(
+            (&named[..4], &named[5..]),
+            (&["ip", "netns", "exec", "far"].map(String::from)[..], &daemon.map(String::from)[..])
+        );
+    }
+
+    #[test]
+    fn what_a_shell_would_take_apart_is_quoted() {
+        for (word, shown) in [
+            ("/usr/bin/egida-0.1", "/usr/bin/egida-0.1"),
+            ("a b", "'a b'"),
+            ("it's", r"'it'\''s'"),
+            ("$HOME;*", "'$HOME;*'"),
+            ("", "''"),
+        ] {
+            assert_eq!(quoted(OsStr::new(word)), shown);
+        }
+        assert!(is_remote_shell(&"/usr/bin/ssh".into()) && !is_remote_shell(&"ip".into()));
+    }
 }
