@@ -23,7 +23,9 @@ use super::introductions::{Introductions, Links, caller};
 use super::link::{Call, Ears, Link};
 use super::orders::{Listening, Order, Setup, Tale, Ticket, from_bytes, to_bytes};
 use super::{LAUNCHER, number_of};
-use crate::process::{Happened, How, Launch, Target, Window, Windows, randomization_off, watch};
+use crate::process::{
+    Happened, How, Launch, Target, Window, Windows, begin_watching, randomization_off,
+};
 
 /// How long a daemon tries to reach its launcher, and its launcher waits for it.
 pub const START_LIMIT: Duration = Duration::from_secs(30);
@@ -398,14 +400,7 @@ impl Daemon {
         let windows = Arc::new(Windows { out: Window::closed(), err: Window::closed() });
         self.processes[rank as usize] =
             Some(Running { incarnation, target, windows: Arc::clone(&windows), stdin });
-        let (memory, happen) = (self.memory.clone(), self.happen.clone());
-        tokio::spawn(async move {
-            let mark = || (memory.journal_head(rank), memory.progress(rank).observed);
-            let failed = happen.clone();
-            if let Err(error) = watch(rank, spawned, &windows, mark, happen).await {
-                let _ = failed.send(Happened::Lost { rank, error }).await;
-            }
-        });
+        begin_watching(rank, spawned, windows, self.memory.clone(), self.happen.clone());
         Ok(())
     }
 

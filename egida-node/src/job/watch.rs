@@ -20,7 +20,7 @@ use super::kills::companions;
 use super::news::{DIVERGENCE, Death, Last, UNRECOVERABLE};
 use super::{Job, JobError, Phase, Together};
 use crate::kill::KillOrder;
-use crate::process::{Ended, Happened, How, Launch, Target, feed, watch};
+use crate::process::{Ended, Happened, How, Launch, Target, begin_watching, feed};
 
 /// Environment variable: what a rank does where its re-execution differs, `stop` or `warn`.
 const ENV_ON_DIVERGENCE: &str = "EGIDA_ON_DIVERGENCE";
@@ -86,15 +86,7 @@ impl Job {
             tokio::spawn(feed(self.spool.clone(), stdin));
         }
         let windows = self.outputs.begin(rank);
-        let (memory, happen) = (self.memory.clone(), self.happen.clone());
-        tokio::spawn(async move {
-            let mark = || (memory.journal_head(rank), memory.progress(rank).observed);
-            let failed = happen.clone();
-            if let Err(error) = watch(rank, spawned, &windows, mark, happen).await {
-                // Its being reaped cannot be known any more, which nothing here could survive.
-                let _ = failed.send(Happened::Lost { rank, error }).await;
-            }
-        });
+        begin_watching(rank, spawned, windows, self.memory.clone(), self.happen.clone());
         Ok(())
     }
 

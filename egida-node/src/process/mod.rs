@@ -8,4 +8,4 @@ mod watch;
 pub use exec::{PersonalityDenied, randomization_off, readable};
 pub use spawn::{ENV_NOTICE_FD, Launch, Spawned, Target};
 pub use stdin::{Spool, feed};
-pub use watch::{CHUNK_BYTES, Chunk, Ended, Happened, How, Window, Windows, watch};
+pub use watch::{CHUNK_BYTES, Chunk, Ended, Happened, How, Window, Windows, begin_watching, watch};

@@ -4,10 +4,12 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, ExitStatus};
+use std::sync::Arc;
 use std::time::Instant;
 
 use egida_core::ids::{Position, Rank};
 use egida_core::output::Stream;
+use egida_shm::JobMemory;
 use tokio::net::unix::pipe;
 use tokio::sync::{Semaphore, mpsc, watch};
 
@@ -139,6 +141,24 @@ pub struct Windows {
     pub out: Window,
     /// Of its standard error.
     pub err: Window,
+}
+
+/// Has a process of a rank's watched beside everything else, until it has ended.
+pub fn begin_watching(
+    rank: Rank,
+    spawned: Spawned,
+    windows: Arc<Windows>,
+    memory: JobMemory,
+    happen: mpsc::Sender<Happened>,
+) {
+    tokio::spawn(async move {
+        let mark = || (memory.journal_head(rank), memory.progress(rank).observed);
+        let failed = happen.clone();
+        if let Err(error) = watch(rank, spawned, &windows, mark, happen).await {
+            // Its being reaped cannot be known any more, which nothing here could survive.
+            let _ = failed.send(Happened::Lost { rank, error }).await;
+        }
+    });
 }
 
 /// Reports what a process does until it has ended. `mark` says how far the rank has come; it is asked *after* each piece
