@@ -86,20 +86,20 @@ pub struct RunArgs {
     #[arg(long, value_name = "HOW")]
     control: Option<Control>,
 
-    /// How much memory messages and logs may take together, as `256MiB`; else half of the machine's
+    /// How much memory messages and logs may take together, on each host, as `256MiB`; else half of the machine's
     #[arg(long, value_name = "SIZE", value_parser = parse_size)]
     limit: Option<u64>,
 
-    /// Where messages and logs go on that are beyond the limit: a directory on a disk
+    /// Where messages and logs go on that are beyond the limit: a directory on a disk, of that name on each host
     #[arg(long, value_name = "DIR")]
     spill: Option<PathBuf>,
 
-    /// How much of that disk they may take, as `64GiB`; else half of what is free there
+    /// How much of that disk they may take, on each host, as `64GiB`; else half of what is free there
     #[arg(long, value_name = "SIZE", value_parser = parse_size, requires = "spill")]
     spill_limit: Option<u64>,
 
-    /// How much memory for messages and logs to make ready before the job begins, as `1GiB`; else it comes from the system as
-    /// it is needed
+    /// How much memory for messages and logs to make ready before the job begins, on each host, as `1GiB`; else it comes from the
+    /// system as it is needed
     #[arg(long, value_name = "SIZE", value_parser = parse_size)]
     prefault: Option<u64>,
 
@@ -194,12 +194,6 @@ fn plan(args: RunArgs, linked: impl FnOnce(&Path) -> Option<String>) -> Result<P
     };
     let hosting = hosting(args.hosts, args.hostfile, args.launcher, args.address, args.ranks)
         .map_err(|error| format!("egida: {error}"))?;
-    if hosting.is_some() && args.prefault.is_some() {
-        return Err("egida: `--prefault` is for jobs on one host".to_owned());
-    }
-    if hosting.is_some() && args.spill.is_some() {
-        return Err("egida: `--spill` is for jobs on one host".to_owned());
-    }
     if hosting.is_some() && options.trace.is_some() {
         return Err("egida: `--trace` is for jobs on one host: each host has a clock of its own".to_owned());
     }
@@ -362,6 +356,15 @@ mod tests {
     }
 
     #[test]
+    fn each_host_has_the_memory_that_is_asked_for() {
+        let line = "-n 2 --hosts a,b --limit 2GiB --prefault 1GiB --spill /disk --spill-limit 8GiB ./app";
+        let plan = planned(line, Some(CAUSAL)).unwrap();
+        assert_eq!((plan.limit_bytes, plan.ready_bytes), (2 << 30, 1 << 30));
+        assert_eq!(plan.spill, Some(Spill { dir: "/disk".into(), limit_bytes: Some(8 << 30) }));
+        assert_eq!(plan.hosting.unwrap().hosts.len(), 2);
+    }
+
+    #[test]
     fn what_is_wrong_is_named() {
         assert!(refused("-n 2 --kill 1@sometime ./app").contains("1@sometime"));
         assert!(refused("-n 2 --kill 7@send:1 ./app").contains("no rank 7"));
@@ -369,6 +372,7 @@ mod tests {
         assert!(refused("-n 2 --failure-unit building ./app").contains("building"));
         assert!(refused("-n 2 --spec no-such.egd ./app").contains("no-such.egd"));
         assert!(refused("-n 0 ./app").contains('0'));
+        assert!(refused("-n 2 --hosts a,b --trace t ./app").contains("`--trace` is for jobs on one host"));
         assert!(refused("-n 1 --failure-unit node ./app").contains("nodes whose memory fails independently"));
         let none = planned("-n 2 ./app", None).err().unwrap();
         assert!(none.contains("--spec FILE"), "{none}");

@@ -30,8 +30,10 @@ pub mod process;
 pub mod quantity;
 pub mod report;
 pub mod sink;
+mod spilling;
 pub mod state_dir;
 pub mod storage;
 mod trace;
 
-pub use job::{JobError, Options, Plan, PlanError, Shape, Spill, run};
+pub use job::{JobError, Options, Plan, PlanError, Shape, run};
+pub use spilling::{Spill, SpillError};

@@ -67,6 +67,7 @@ fn main() {
         let name = format!("{}/process/neighborhood/a-host-is-who-shares-memory", protocol.name);
         trials.push(trial(name, move || knows_its_host(protocol)));
     }
+    trials.push(trial("causal/process/large/goes-on-on-disks".to_owned(), goes_on_on_disks));
     trials.push(trial("none/process/ring/ends-at-a-death".to_owned(), ends_at_a_death));
     trials.push(trial("causal/process/ring/ranks-have-connections".to_owned(), ranks_have_connections));
     trials.push(trial("causal/process/ring/a-host-is-lost".to_owned(), ends_with_a_host));
@@ -182,6 +183,34 @@ fn knows_its_host(protocol: &'static Protocol) -> Result<(), String> {
     verdict::same_result(&NEIGHBORHOOD, &ended, &reference)
         .and_then(|()| verdict::all_landed(&ended, &kills))
         .map_err(|failure| told(&failure, &ended))
+}
+
+/// Each host makes its memory ready, and goes on on its disk where that is not enough; both are told of.
+fn goes_on_on_disks() -> Result<(), String> {
+    let program = PROGRAMS.iter().find(|program| program.name == "large").ok_or("no `large`")?;
+    let reference = reference(program, &CAUSAL, FailureUnit::Process)?;
+    let disk = tempfile::tempdir().map_err(|error| error.to_string())?;
+    let kill = "1@deliver:9".to_owned();
+    let job = on_hosts(program).under(&CAUSAL, FailureUnit::Process).kill(&kill);
+    let job = job.option("--limit", "1MiB").option("--spill", disk.path()).option("--prefault", "1MiB");
+    let ended = job.run();
+    verdict::same_result(program, &ended, &reference)
+        .and_then(|()| verdict::all_landed(&ended, &[kill]))
+        .map_err(|failure| told(&failure, &ended))?;
+    for host in network().names() {
+        for what in
+            ["1 MiB of memory made ready in", "as much as may be: they go on in", "messages and logs went to"]
+        {
+            let is_told = |line: &str| line.contains(&format!("host {host}: ")) && line.contains(what);
+            if !ended.stderr.lines().any(is_told) {
+                return Err(told(&format!("nobody told of {host}: {what}"), &ended));
+            }
+        }
+    }
+    match std::fs::read_dir(disk.path()).map(|mut files| files.next().is_none()) {
+        Ok(true) => Ok(()),
+        other => Err(format!("files are left: {other:?}")),
+    }
 }
 
 /// Under `none`, a death ends the job as on one host.

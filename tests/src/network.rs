@@ -68,6 +68,14 @@ impl Network {
         !self.hosts.is_empty()
     }
 
+    /// What the hosts are called.
+    pub fn names(&self) -> Vec<&str> {
+        match &self.hosts[..] {
+            [] => vec!["localhost"; 2],
+            hosts => hosts.iter().map(|(name, _)| name.as_str()).collect(),
+        }
+    }
+
     /// The options that run a job on these hosts.
     pub fn options(&self) -> Vec<(&'static str, String)> {
         match &self.hosts[..] {

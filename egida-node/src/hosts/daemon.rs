@@ -23,12 +23,14 @@ use super::introductions::{Introductions, Links, caller};
 use super::link::{Call, Ears, Link};
 use super::orders::{Listening, Order, Setup, Tale, Ticket, from_bytes, to_bytes};
 use super::{LAUNCHER, number_of};
-use crate::process::{
-    Happened, How, Launch, Target, Window, Windows, begin_watching, randomization_off,
-};
+use crate::process::{Happened, How, Launch, Target, Window, Windows, begin_watching, randomization_off};
+use crate::spilling::{self, SpillError, Spilling};
 
 /// How long a daemon tries to reach its launcher, and its launcher waits for it.
 pub const START_LIMIT: Duration = Duration::from_secs(30);
+
+/// How often it is looked whether logs go on in the file.
+const LOOK: Duration = Duration::from_millis(5);
 
 /// How many reports of processes may wait.
 const REPORTS: usize = 256;
@@ -58,9 +60,9 @@ pub enum DaemonError {
         /// Why not.
         error: io::Error,
     },
-    /// Node memory failed.
+    /// There is no memory, or no place for what is beyond its limit.
     #[error(transparent)]
-    Memory(#[from] Fault),
+    Memory(#[from] SpillError),
 }
 
 /// Runs the daemon of a host until the job is over. The key of the job is read from standard input, whose end means that the
@@ -167,6 +169,8 @@ fn set_up(stream: &mut TcpStream, port: u16) -> Result<Setup, DaemonError> {
 struct Daemon {
     setup: Setup,
     memory: JobMemory,
+    spilling: Option<Spilling>,
+    since: Instant,
     launcher: Link,
     /// Of all links, for changes of memory.
     links: Vec<Link>,
@@ -204,13 +208,14 @@ impl Daemon {
         happen: &UnboundedSender<Told>,
     ) -> Result<Self, DaemonError> {
         let system = |error| DaemonError::System { what: "start a thread", error };
-        let memory = JobMemory::create(&JobConfig {
+        let config = JobConfig {
             ranks: setup.ranks,
             ranks_per_domain: setup.ranks_per_domain,
             failure_unit_is_node: setup.failure_unit_is_node,
             limit_bytes: setup.limit_bytes,
             specification: setup.specification.clone(),
-        })?;
+        };
+        let (memory, spilling) = spilling::create(&config, setup.spill.as_ref())?;
         let missing = || DaemonError::Gone("the launcher does not know this host".to_owned());
         let here = setup.hosts.get(setup.me as usize).ok_or_else(missing)?.ranks.clone();
         let others = || (0..).zip(&setup.hosts).filter(|&(at, _)| at != setup.me);
@@ -265,6 +270,8 @@ impl Daemon {
             introductions,
             setup,
             memory,
+            spilling,
+            since: Instant::now(),
             launcher,
             links: all,
             happen,
@@ -273,6 +280,12 @@ impl Daemon {
     }
 
     async fn run(mut self, mut told: UnboundedReceiver<Told>) -> Result<(), DaemonError> {
+        if self.setup.ready_bytes > 0 {
+            // Before the first order is obeyed; the links are there meanwhile.
+            let text = spilling::make_ready(&self.memory, self.setup.ready_bytes);
+            self.tell(&Tale::Memory { text });
+        }
+        let mut look = tokio::time::interval(LOOK);
         let ended = loop {
             tokio::select! {
                 biased;
@@ -285,6 +298,7 @@ impl Daemon {
                         break Err(DaemonError::Gone(why));
                     }
                 },
+                _ = look.tick(), if self.spilling.is_some() => self.look_at_memory(),
             }
         };
         for running in self.processes.iter().flatten() {
@@ -295,6 +309,13 @@ impl Daemon {
         }
         self.links.iter().for_each(Link::close);
         ended
+    }
+
+    /// Tells of what goes on in the file.
+    fn look_at_memory(&mut self) {
+        let (elapsed, ever_bytes) = (self.since.elapsed(), self.memory.ever_spilled_bytes());
+        let told = self.spilling.as_mut().and_then(|spilling| spilling.look(elapsed, ever_bytes));
+        told.into_iter().for_each(|text| self.tell(&Tale::Memory { text }));
     }
 
     fn tell(&self, tale: &Tale) {
@@ -342,6 +363,12 @@ impl Daemon {
             }
             // What is told comes after what stands in the journals.
             Order::Sync { ticket } => self.tell(&Tale::Done { ticket, why_not: None }),
+            Order::Sum { ticket } => {
+                self.look_at_memory();
+                let sum = self.spilling.as_ref().and_then(Spilling::sum);
+                sum.into_iter().for_each(|text| self.tell(&Tale::Memory { text }));
+                self.tell(&Tale::Done { ticket, why_not: None });
+            }
             Order::Leave => {}
         }
     }
@@ -384,6 +411,10 @@ impl Daemon {
         let (ours, theirs) = introduction::pair()?;
         let (mut inherits, variables) = self.memory.wakers(theirs.as_raw_fd());
         inherits.extend([fd, theirs.as_fd()]);
+        if let Some((file, (name, value))) = self.memory.file() {
+            inherits.push(file);
+            environment.push((name.to_owned(), value));
+        }
         environment.extend(variables.map(|(name, value)| (name.to_owned(), value)));
         let Setup { program, args, environment: base, .. } = &self.setup;
         let launch = Launch { program, args, base: Some(base), environment, inherits, fed: rank == 0 };
@@ -429,7 +460,7 @@ impl Daemon {
             }
             Happened::Lost { rank, error } => self.tell(&Tale::Lost { rank, why: error.to_string() }),
             // The launcher alone learns of these.
-            Happened::CannotSpawn { .. } | Happened::HostLost { .. } => {}
+            Happened::CannotSpawn { .. } | Happened::HostLost { .. } | Happened::HostTold { .. } => {}
         }
     }
 }

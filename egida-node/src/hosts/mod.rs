@@ -239,6 +239,14 @@ impl Hosts {
         self.answered(self.ask(|ticket| Order::Sync { ticket })).await
     }
 
+    /// Has all hosts tell what there is to be said of their memory in the end.
+    ///
+    /// # Errors
+    /// [`OrderError`].
+    pub async fn sum(&self) -> Result<(), OrderError> {
+        self.answered(self.ask(|ticket| Order::Sum { ticket })).await
+    }
+
     /// Ends all daemons, and the processes that are left with them.
     pub fn leave(&self) {
         self.is_leaving.store(true, Ordering::Release);
@@ -314,6 +322,9 @@ impl Hosts {
                 let error = number.map_or_else(|| io::Error::other(why), io::Error::from_raw_os_error);
                 Happened::CannotSpawn { rank, error }
             }
+            Tale::Memory { text } => {
+                Happened::HostTold { text: format!("host {}: {text}", self.hosts[at].name) }
+            }
             Tale::Fed { incarnation, bytes } => {
                 let fed = lock(&self.fed);
                 if fed.0 == incarnation {
@@ -342,7 +353,7 @@ impl Hosts {
             Happened::Noticed { rank, .. }
             | Happened::Lost { rank, .. }
             | Happened::CannotSpawn { rank, .. } => *rank,
-            Happened::HostLost { .. } => return true,
+            Happened::HostLost { .. } | Happened::HostTold { .. } => return true,
         };
         self.hosts[at].ranks.contains(&rank)
     }

@@ -11,6 +11,8 @@ use egida_core::recovery::Fate;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use crate::spilling::Spill;
+
 /// The number under which an order is answered.
 pub type Ticket = u64;
 
@@ -25,6 +27,10 @@ pub struct Setup {
     pub failure_unit_is_node: bool,
     /// How much memory channels and journals may take on each host.
     pub limit_bytes: u64,
+    /// How much of it is made ready before the job begins, on each host.
+    pub ready_bytes: u64,
+    /// Where they go on beyond that, on each host.
+    pub spill: Option<Spill>,
     /// The text of the specification.
     pub specification: String,
     /// The hosts, this one among them.
@@ -71,6 +77,8 @@ pub enum Order {
     Announce { ticket: Ticket, tokens: Vec<Token> },
     /// Everything that stands in journals by now is to be sent.
     Sync { ticket: Ticket },
+    /// What there is to be said of the host's memory in the end is to be told.
+    Sum { ticket: Ticket },
     /// The job is over.
     Leave,
 }
@@ -95,6 +103,8 @@ pub enum Tale {
     Lost { rank: Rank, why: String },
     /// A process cannot be started: the system's error number, where it has one.
     CannotSpawn { rank: Rank, number: Option<i32>, why: String },
+    /// The user is to be told something of the host's memory.
+    Memory { text: String },
     /// So much of its standard input was handed to that incarnation of rank 0.
     Fed { incarnation: Incarnation, bytes: u32 },
     /// An order was carried out, or why not.

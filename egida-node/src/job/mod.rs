@@ -15,7 +15,6 @@ mod news;
 mod plan;
 mod recover;
 mod run;
-mod spilling;
 mod watch;
 
 use std::collections::{BTreeMap, BTreeSet, HashSet, VecDeque};
@@ -45,6 +44,7 @@ use crate::output::Outputs;
 use crate::process::{Ended, Happened, Spool, Target, randomization_off};
 use crate::report::Report;
 use crate::sink::{Outlets, Sink};
+use crate::spilling::{self, SpillError, Spilling};
 use crate::state_dir::{StateDir, StateDirError};
 use crate::storage::{Copier, Observer, Place, StorageError, Store, Writer};
 use crate::trace::Trace;
@@ -52,10 +52,9 @@ use collect::{StepError, Steps};
 use kills::Kills;
 pub use news::{DIVERGENCE, FAILED, TIMEOUT, UNRECOVERABLE};
 use news::{Death, Last, News};
-pub use plan::{Options, Plan, PlanError, Shape, Spill};
+pub use plan::{Options, Plan, PlanError, Shape};
 use recover::{Recovering, StepDone};
 use run::Signals;
-use spilling::Spilling;
 
 /// Why a job could not begin, or could not go on for reasons of its surroundings.
 #[derive(Debug, Error)]
@@ -91,14 +90,9 @@ pub enum JobError {
         /// Why not.
         error: io::Error,
     },
-    /// There is no place for what is beyond the memory's limit.
-    #[error("cannot make a file in `{dir}` for messages and logs: {error}")]
-    Spill {
-        /// Where.
-        dir: String,
-        /// Why not.
-        error: io::Error,
-    },
+    /// There is no memory, or no place for what is beyond its limit.
+    #[error(transparent)]
+    Spill(#[from] SpillError),
     /// The trace cannot be written.
     #[error("cannot write the trace to `{path}`: {error}")]
     Trace {
@@ -280,15 +274,10 @@ impl Job {
             limit_bytes: plan.limit_bytes,
             specification: specification.clone(),
         };
-        let (memory, spilling) = match &plan.spill {
-            None => (JobMemory::create(&config)?, None),
-            Some(spill) => spilling::create(&config, spill).map(|(memory, told)| (memory, Some(told)))?,
-        };
-        if plan.ready_bytes > 0 {
-            let begun = Instant::now();
-            memory.make_ready(plan.ready_bytes);
-            let (mib, ms) = (plan.ready_bytes >> 20, begun.elapsed().as_millis());
-            news.note(format!("{mib} MiB of memory made ready in {ms} ms"));
+        let (memory, spilling) = spilling::create(&config, plan.spill.as_ref())?;
+        // On several hosts it is theirs that messages go to.
+        if plan.ready_bytes > 0 && plan.hosting.is_none() {
+            news.note(spilling::make_ready(&memory, plan.ready_bytes));
         }
         let text = specification;
         let mut stores = Vec::new();
@@ -343,6 +332,8 @@ impl Job {
                     ranks_per_domain,
                     failure_unit_is_node: unit == FailureUnit::Node,
                     limit_bytes: plan.limit_bytes,
+                    ready_bytes: plan.ready_bytes,
+                    spill: plan.spill.clone(),
                     specification: text,
                     hosts: Vec::new(),
                     me: 0,

@@ -14,6 +14,7 @@ use egida_spec::protocol::FailureUnit;
 use crate::hosts::Hosting;
 use crate::kill::KillOrder;
 use crate::limit::default_limit_bytes;
+use crate::spilling::Spill;
 use crate::storage::Backends;
 
 /// A job.
@@ -38,23 +39,14 @@ pub struct Plan {
     pub backends: Backends,
     /// How much memory channels and journals may take, on each host.
     pub limit_bytes: u64,
-    /// How much of it is made ready before the job begins.
+    /// How much of it is made ready before the job begins, on each host.
     pub ready_bytes: u64,
-    /// Where they go on beyond that, on this host.
+    /// Where they go on beyond that, on each host.
     pub spill: Option<Spill>,
     /// The hosts that have the ranks, where that is not this one.
     pub hosting: Option<Hosting>,
     /// What the user wants besides.
     pub options: Options,
-}
-
-/// Where channels and journals go on when memory is at its limit.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Spill {
-    /// The directory, on a disk: a file without a name is made there.
-    pub dir: PathBuf,
-    /// How much of it may be taken; half of what is free where nothing is said.
-    pub limit_bytes: Option<u64>,
 }
 
 /// The size of a job, and what fails as one in it.

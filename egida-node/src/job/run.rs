@@ -210,6 +210,15 @@ impl Job {
             }
         }
         if let Some(hosts) = self.steps.hosts.take() {
+            if self.spilling.is_some() {
+                // Who does not answer has nothing to say.
+                let _ = tokio::time::timeout(GRACE, hosts.sum()).await;
+                while let Ok(happened) = self.happened.try_recv() {
+                    if let Happened::HostTold { text } = happened {
+                        self.news.note(text);
+                    }
+                }
+            }
             // What still serves a process's streams has ended with it.
             drop(tokio::task::spawn_blocking(move || hosts.leave()).await);
         }

@@ -113,6 +113,7 @@ impl Job {
                 return Err(JobError::Program { program: self.program.clone(), error });
             }
             Happened::HostLost { ranks, why } => self.host_lost(ranks, &why),
+            Happened::HostTold { text } => self.news.note(text),
             Happened::Lost { rank, error } => {
                 self.news.warn(format!("rank {rank} cannot be watched any more"));
                 return Err(JobError::System { what: "watch a process", error });

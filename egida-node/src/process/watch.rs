@@ -44,6 +44,11 @@ pub enum Happened {
         /// Which, and why.
         why: String,
     },
+    /// The daemon of a host has something for the user.
+    HostTold {
+        /// Which, and what.
+        text: String,
+    },
     /// The system does not let us watch it any more.
     Lost {
         /// Whose process.

@@ -1,17 +1,43 @@
-//! What happens when memory is at its limit: logs go on in a file, and the user is told.
+//! The memory of a job: made ready before it begins, and going on in a file where it is at its limit; what the user is told of that.
 
 use std::io;
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use egida_core::fault::Fault;
 use egida_shm::{JobConfig, JobMemory};
 use rustix::fs::statvfs;
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
 
-use super::{JobError, Spill};
+/// Where channels and journals go on when memory is at its limit.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Spill {
+    /// The directory, on a disk: a file without a name is made there.
+    pub dir: PathBuf,
+    /// How much of it may be taken; half of what is free where nothing is said.
+    pub limit_bytes: Option<u64>,
+}
+
+/// Why there is no memory, or no place for what is beyond its limit.
+#[derive(Debug, Error)]
+pub enum SpillError {
+    /// No file can be made there.
+    #[error("cannot make a file in `{dir}` for messages and logs: {error}")]
+    File {
+        /// Where.
+        dir: String,
+        /// Why not.
+        error: io::Error,
+    },
+    /// The system gives no memory.
+    #[error(transparent)]
+    Memory(#[from] Fault),
+}
 
 /// How much of the file was seen to be taken, and when.
 #[derive(Debug)]
-pub(super) struct Spilling {
+pub struct Spilling {
     dir: PathBuf,
     limit_bytes: u64,
     /// When the file was first and last seen to grow, in the job's time.
@@ -19,19 +45,30 @@ pub(super) struct Spilling {
     seen_bytes: u64,
 }
 
-/// Makes the memory of a job with a file for what is beyond its limit.
+/// Makes the memory of a job; where something is said of that, with a file for what is beyond its limit.
 ///
 /// # Errors
-/// [`JobError::Spill`] where no file can be made there, and any fault of the memory.
-pub(super) fn create(config: &JobConfig, spill: &Spill) -> Result<(JobMemory, Spilling), JobError> {
-    let failed = |error: io::Error| JobError::Spill { dir: spill.dir.display().to_string(), error };
+/// [`SpillError`].
+pub fn create(
+    config: &JobConfig,
+    spill: Option<&Spill>,
+) -> Result<(JobMemory, Option<Spilling>), SpillError> {
+    let Some(spill) = spill else { return Ok((JobMemory::create(config)?, None)) };
+    let failed = |error: io::Error| SpillError::File { dir: spill.dir.display().to_string(), error };
     let file = tempfile::tempfile_in(&spill.dir).map_err(failed)?;
     let free_bytes = statvfs(&spill.dir).map_err(|error| failed(error.into()))?;
     let half_bytes = free_bytes.f_bavail.saturating_mul(free_bytes.f_frsize) / 2;
     let limit_bytes = spill.limit_bytes.unwrap_or(half_bytes);
     let memory = JobMemory::create_spilling(config, file.into(), limit_bytes)?;
     let limit_bytes = config.limit_bytes;
-    Ok((memory, Spilling { dir: spill.dir.clone(), limit_bytes, grew: None, seen_bytes: 0 }))
+    Ok((memory, Some(Spilling { dir: spill.dir.clone(), limit_bytes, grew: None, seen_bytes: 0 })))
+}
+
+/// Makes memory ready before a job begins, and says how long that took.
+pub fn make_ready(memory: &JobMemory, bytes: u64) -> String {
+    let begun = Instant::now();
+    memory.make_ready(bytes);
+    format!("{} MiB of memory made ready in {} ms", bytes >> 20, begun.elapsed().as_millis())
 }
 
 impl Spilling {
