@@ -31,7 +31,14 @@ pub fn attach() -> Option<Result<Box<dyn World>, Fault>> {
 /// Binds the job's protocol for this rank and puts back what recovery collected.
 fn enter(attached: Attached) -> Result<Engine<ShmDriver>, Fault> {
     let Attached {
-        driver, rank, incarnation, domains, failure_unit_is_node, specification, recovery, ..
+        mut driver,
+        rank,
+        incarnation,
+        domains,
+        failure_unit_is_node,
+        specification,
+        recovery,
+        ..
     } = attached;
     let unit = if failure_unit_is_node { FailureUnit::Node } else { FailureUnit::Process };
     // The launcher has checked and bound the same text; what fails here is another build of the library.
@@ -59,6 +66,9 @@ fn enter(attached: Attached) -> Result<Engine<ShmDriver>, Fault> {
         Ok("warn") => OnDivergence::Warn,
         _ => OnDivergence::Stop,
     };
+    if !bound.policy.recovers {
+        driver.ends_with_any();
+    }
     Engine::new(rank, domains, driver, bound.stack, Some(image), on_divergence)
 }
 

@@ -181,6 +181,7 @@ impl ShmDriver {
             spins,
             looked: 0,
             direct: None,
+            ends_with_any: false,
             fault: None,
             trace: None,
             caught_up: true,
@@ -192,6 +193,11 @@ impl ShmDriver {
     /// [`crate::introduction::pair`].
     pub fn ask_at(&mut self, daemon: OwnedFd) {
         self.direct = Some(Box::new(Direct::new(self.rank, self.memory.ranks(), daemon)));
+    }
+
+    /// The death of any rank ends the job.
+    pub fn ends_with_any(&mut self) {
+        self.ends_with_any = true;
     }
 
     /// How many there are.

@@ -60,6 +60,8 @@ pub struct ShmDriver {
     looked: u64,
     /// Connections to ranks of other hosts, where there are hosts.
     direct: Option<Box<Direct>>,
+    /// Whether the death of any rank ends the job, so that no log has a reader but those that live.
+    ends_with_any: bool,
     /// What went wrong there where nobody could be told.
     fault: Option<Fault>,
     /// Whether there is a processor for every rank, so that waiting may spin.

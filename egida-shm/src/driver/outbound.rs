@@ -8,6 +8,7 @@ use egida_core::fault::Fault;
 use egida_core::ids::{Rank, Ssn};
 use egida_core::wire::{RecordHeader, WireError};
 
+use super::direct::Hollow;
 use super::{Direct, ShmDriver};
 use crate::layout::{LogName, Memory};
 use crate::log::{Cursor, FrameKind};
@@ -31,6 +32,9 @@ const FAR_PIECE_BYTES: usize = 128 << 10;
 
 /// So much is handed to the connection at once.
 const FAR_BYTES: usize = 256 << 10;
+
+/// A payload for a rank of another host from this length on is sent before it is copied, where nobody can miss the copy.
+const FAR_DEFERRED_BYTES: usize = 128 << 10;
 
 /// A segment's rest is filled with a part of a piece where at least so much of it fits.
 const LEAST_PIECE_BYTES: usize = 4 << 10;
@@ -136,6 +140,14 @@ impl ShmDriver {
         from_byte: u64,
     ) -> Result<(), Fault> {
         self.load_outbound(dest)?;
+        if self.ends_with_any && payload.len() >= FAR_DEFERRED_BYTES && self.memory.is_elsewhere(dest) {
+            self.stretch.enter(&self.memory);
+            let appended = self.send_and_append(dest, header, piggyback, payload);
+            self.stretch.leave(&self.memory);
+            if appended? {
+                return Ok(());
+            }
+        }
         let memory = &*self.memory;
         let channel = memory.channel(self.rank, dest);
         let Outbound { writer, extent, .. } = &mut self.outbound[dest as usize];
@@ -198,6 +210,59 @@ impl ShmDriver {
         extent.begun_bytes = None;
         log.kill.failpoint(Failpoint::ChannelPublished)?;
         tell(memory, &mut self.direct, log.stretch, (dest, bell))
+    }
+
+    /// Gives the system a record from where the application has it, and copies it into the log while the other end reads. Returns
+    /// whether it did; else the record is to be appended as any other.
+    ///
+    /// Meanwhile the log has frames without contents. Nobody but this rank reads it in a stretch in which its connection carries; and
+    /// no successor ever will, where a death ends the job.
+    fn send_and_append(
+        &mut self,
+        dest: Rank,
+        header: &RecordHeader,
+        piggyback: &[u8],
+        payload: &[u8],
+    ) -> Result<bool, Fault> {
+        let memory = &*self.memory;
+        let channel = memory.channel(self.rank, dest);
+        let Outbound { writer, extent, .. } = &mut self.outbound[dest as usize];
+        let Some(direct) = self.direct.as_mut().filter(|direct| direct.carries(memory, dest)) else {
+            return Ok(false);
+        };
+        if extent.whole == 0
+            || (header.ssn, extent.begun_bytes) != (extent.whole, None)
+            || (header.len, header.piggyback_len as usize) != (payload.len() as u64, piggyback.len())
+        {
+            return Ok(false);
+        }
+        let mut log = Log {
+            memory,
+            slot: &channel.log,
+            reclaims: Some(Reclaims::released(&channel.reader)),
+            name: LogName::Channel(self.rank, dest),
+            stretch: &mut self.stretch,
+            kill: &mut self.kill,
+        };
+        let mut hollow = Vec::new();
+        let (mut rest, mut kind, mut fixed) =
+            (payload, FrameKind::Record, RecordHeader::BYTES + piggyback.len());
+        while !rest.is_empty() {
+            let number = header.ssn + Ssn::from(kind == FrameKind::Piece);
+            let taken = make_room(writer, &mut log, fixed, rest.len().min(FAR_PIECE_BYTES), number)?;
+            if kind == FrameKind::Record {
+                writer.write(&log, &[&header.encode(), piggyback])?;
+            }
+            let (bytes, behind) = rest.split_at(taken);
+            hollow.push(Hollow { at: writer.content_at() + fixed as u64, bytes });
+            log.kill.failpoint(Failpoint::ChannelReserved)?;
+            writer.publish(&log, kind, (fixed + taken) as u64)?;
+            (rest, kind, fixed) = (behind, FrameKind::Piece, 0);
+        }
+        extent.whole += 1;
+        direct.push_and_fill(memory, log.stretch, dest, &hollow)?;
+        log.kill.failpoint(Failpoint::ChannelPublished)?;
+        Ok(true)
     }
 
     pub(super) fn compare_record(

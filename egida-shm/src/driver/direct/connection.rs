@@ -16,7 +16,7 @@ use std::sync::atomic::Ordering;
 use egida_core::fault::Fault;
 use egida_core::ids::Rank;
 
-use super::outgoing::Outgoing;
+use super::outgoing::{Hollow, Outgoing};
 use crate::introduction::Offer;
 use crate::layout::{Memory, ReaderLine};
 use crate::mirror::{FRAME_HEAD_BYTES, Mirror, Room};
@@ -134,6 +134,19 @@ impl Connection {
     /// # Errors
     /// [`Fault`] where a log is garbage.
     pub fn send(&mut self, memory: &Memory, is_last: bool) -> Result<bool, Fault> {
+        self.send_hollow(memory, is_last, &[])
+    }
+
+    /// The same, where parts of the log are not written yet.
+    ///
+    /// # Errors
+    /// As for [`Connection::send`].
+    pub fn send_hollow(
+        &mut self,
+        memory: &Memory,
+        is_last: bool,
+        hollow: &[Hollow<'_>],
+    ) -> Result<bool, Fault> {
         let mut wants = is_last || self.untold >= UNTOLD_BYTES;
         let is_whole = loop {
             if self.outgoing.is_empty() {
@@ -150,7 +163,7 @@ impl Connection {
                     break true;
                 }
             }
-            match self.outgoing.write(memory, &self.stream) {
+            match self.outgoing.write(memory, &self.stream, hollow) {
                 Ok(()) => {}
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => break error.kind() == io::ErrorKind::WouldBlock,

@@ -26,6 +26,7 @@ use crate::introduction::{Offer, ask, offered};
 use crate::layout::Memory;
 use crate::stretch::Stretch;
 use connection::Connection;
+pub use outgoing::Hollow;
 
 /// How long a rank waits before it asks again for a connection that it did not get, or that broke.
 const ASK_AGAIN: Duration = Duration::from_millis(200);
@@ -87,6 +88,41 @@ impl Direct {
             false => Ok(true),
         })?;
         Ok(self.has(peer))
+    }
+
+    /// Whether a connection carries what goes to a rank, for as long as the stretch lasts in which this is asked.
+    pub fn carries(&self, memory: &Memory, peer: Rank) -> bool {
+        self.connections.iter().any(|connection| connection.peer() == peer && connection.is_held(memory))
+    }
+
+    /// Sends what is new for a rank, parts of which are not written yet, and then writes those: before anybody else can read the log,
+    /// in a stretch in which the connection carries.
+    ///
+    /// # Errors
+    /// Any [`Fault`].
+    pub fn push_and_fill(
+        &mut self,
+        memory: &Memory,
+        stretch: &mut Stretch,
+        peer: Rank,
+        hollow: &[Hollow<'_>],
+    ) -> Result<(), Fault> {
+        let mut is_filled = false;
+        let fill = || {
+            let outside = |error| Fault::Driver(format!("a frame does not fit: {error}"));
+            hollow.iter().try_for_each(|part| memory.arena().copy_in(part.at, part.bytes).map_err(outside))
+        };
+        self.in_stretch(memory, stretch, |connection| match connection.peer() == peer {
+            true => {
+                let sent = connection.send_hollow(memory, false, hollow);
+                // With a connection that is given up, others read.
+                is_filled = true;
+                fill()?;
+                sent
+            }
+            false => Ok(true),
+        })?;
+        if is_filled { Ok(()) } else { fill() }
     }
 
     /// Takes what has come, from one rank or from all, and sends what the system did not take before.

@@ -15,6 +15,22 @@ const IN_PLACE_BYTES: usize = 4 << 10;
 /// How many parts are handed to the system at once.
 const PARTS: usize = 16;
 
+/// A part of a log that is not written yet, and what is to stand there.
+#[derive(Debug, Clone, Copy)]
+pub struct Hollow<'a> {
+    /// Where it begins.
+    pub at: u64,
+    /// What is to stand there.
+    pub bytes: &'a [u8],
+}
+
+impl<'a> Hollow<'a> {
+    /// What is to stand at a place in it and behind that.
+    fn from(&self, place: u64) -> Option<&'a [u8]> {
+        self.bytes.get(usize::try_from(place.checked_sub(self.at)?).ok()?..).filter(|rest| !rest.is_empty())
+    }
+}
+
 /// Messages that the system has not taken.
 #[derive(Debug, Default)]
 pub struct Outgoing {
@@ -67,20 +83,38 @@ impl Outgoing {
         }
     }
 
-    /// Hands the system as much as it takes at once.
+    /// Hands the system as much as it takes at once. What of the log is hollow it takes from elsewhere.
     ///
     /// # Errors
     /// [`io::Error`] of the connection; [`io::ErrorKind::WouldBlock`] where it takes nothing now.
-    pub fn write(&mut self, memory: &Memory, stream: &TcpStream) -> io::Result<()> {
+    pub fn write(&mut self, memory: &Memory, stream: &TcpStream, hollow: &[Hollow<'_>]) -> io::Result<()> {
         let garbage = |error: WireError| io::Error::new(io::ErrorKind::InvalidData, error);
         let mut slices = [IoSlice::new(&[]); PARTS];
         let mut count = 0;
-        for (slice, part) in slices.iter_mut().zip(&self.parts) {
-            *slice = IoSlice::new(match part.is_text {
-                true => &self.text[part.from as usize..part.from as usize + part.bytes],
-                false => memory.arena().bytes(part.from, part.bytes as u64).map_err(garbage)?,
-            });
-            count += 1;
+        'parts: for part in &self.parts {
+            if part.is_text {
+                let text = &self.text[part.from as usize..part.from as usize + part.bytes];
+                let Some(slice) = slices.get_mut(count) else { break };
+                *slice = IoSlice::new(text);
+                count += 1;
+                continue;
+            }
+            let (mut from, end) = (part.from, part.from + part.bytes as u64);
+            while from < end {
+                let Some(slice) = slices.get_mut(count) else { break 'parts };
+                let bytes = match hollow.iter().find_map(|hollow| hollow.from(from)) {
+                    Some(bytes) => &bytes[..bytes.len().min((end - from) as usize)],
+                    None => {
+                        let begun =
+                            hollow.iter().map(|hollow| hollow.at).filter(|at| (from..end).contains(at));
+                        let next = begun.min().unwrap_or(end);
+                        memory.arena().bytes(from, next - from).map_err(garbage)?
+                    }
+                };
+                *slice = IoSlice::new(bytes);
+                count += 1;
+                from += bytes.len() as u64;
+            }
         }
         let sent =
             sendmsg(stream, &slices[..count], &mut SendAncillaryBuffer::default(), SendFlags::NOSIGNAL)?;
