@@ -31,6 +31,17 @@ pub struct Arrival {
     pub payload: Location,
 }
 
+/// A record all of which can be seen at the read cursor of a channel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Whole {
+    /// The record's head.
+    pub header: RecordHeader,
+    /// Where its payload begins.
+    pub payload: Location,
+    /// Where what follows it begins.
+    pub behind: Location,
+}
+
 /// What an earlier incarnation left on an outbound channel.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Extent {
@@ -146,15 +157,31 @@ pub trait Driver {
     /// The piggyback of the record at the read cursor.
     fn piggyback(&self, source: Rank) -> &[u8];
 
-    /// Whether [`Driver::whole_payload`] ever has an answer. Where it has none, nothing is received in one step.
-    fn shows_whole_payloads(&self) -> bool {
+    /// Whether [`Driver::whole`] ever has an answer. Where it has none, nothing is received in one step.
+    fn shows_whole(&self) -> bool {
         false
     }
 
-    /// The payload of the record at the read cursor, where all of it can be seen at once.
-    fn whole_payload(&self, source: Rank) -> Option<&[u8]> {
+    /// The record at the read cursor of the channel from `source`, where all of it can be seen at once. `None` says nothing:
+    /// [`Driver::arrival`] finds what there is.
+    ///
+    /// # Errors
+    /// Any [`Fault`].
+    fn whole(&mut self, source: Rank) -> Result<Option<Whole>, Fault> {
         let _ = source;
-        None
+        Ok(None)
+    }
+
+    /// The payload of a record that [`Driver::whole`] has shown, while the read cursor is still there.
+    fn payload(&self, source: Rank, whole: &Whole) -> &[u8] {
+        let _ = (source, whole);
+        &[]
+    }
+
+    /// Moves the read cursor past a record that [`Driver::whole`] has shown.
+    fn pass(&mut self, source: Rank, whole: &Whole) {
+        let _ = whole;
+        self.advance(source);
     }
 
     /// Moves the read cursor past the record there.

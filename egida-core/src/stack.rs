@@ -211,12 +211,14 @@ impl Stack {
 
     /// Which events make determinants.
     #[must_use]
+    #[inline]
     pub fn scope(&self) -> Scope {
         self.scope
     }
 
     /// Whether delivered messages are logged at the receiver.
     #[must_use]
+    #[inline]
     pub fn logs_delivered(&self) -> bool {
         self.slots.log_delivered.is_some()
     }
@@ -235,12 +237,14 @@ impl Stack {
 
     /// Whether an acknowledgement by `dest` would change anything.
     #[must_use]
+    #[inline]
     pub fn awaits(&self, dest: Rank) -> bool {
         self.slots.piggyback.as_ref().is_some_and(|piggyback| piggyback.awaits(dest))
     }
 
     /// Whether sent messages must be kept by their sender for as long as their receiver may ask for them again.
     #[must_use]
+    #[inline]
     pub fn keeps_sent(&self) -> bool {
         self.scope != Scope::Nothing || self.takes_checkpoints()
     }
@@ -271,12 +275,14 @@ impl Stack {
 
     /// The stores that must have reached the position in a record's head before it may be read.
     #[must_use]
+    #[inline]
     pub fn awaited(&self) -> u8 {
         self.slots.awaited
     }
 
     /// Whether messages and states may turn out to be orphans.
     #[must_use]
+    #[inline]
     pub fn detects_orphans(&self) -> bool {
         self.slots.orphans.is_some()
     }
@@ -328,6 +334,7 @@ impl Stack {
 
     /// How many non-deterministic events have determinants.
     #[must_use]
+    #[inline]
     pub fn events(&self) -> EventIndex {
         self.next_event
     }

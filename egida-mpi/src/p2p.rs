@@ -184,19 +184,13 @@ unsafe fn receive_dense(
 ) -> Outcome<bool> {
     let Some(room) = dense(buf, count, datatype) else { return Ok(false) };
     let Some(pattern) = pattern(comm, source, tag)? else { return Ok(false) };
-    let mut received = 0usize;
-    let mut land = |bytes: &[u8]| {
-        let fitting = bytes.len().min(room - received.min(room));
-        // SAFETY: the caller gives this room, of which `received` bytes are filled.
-        unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), buf.cast::<u8>().add(received), fitting) };
-        received += bytes.len();
-    };
-    let Some(matched) = world::with(|world| world::take(world, pattern, &mut land))? else {
-        return Ok(false);
-    };
-    if received > room || !status.is_null() {
+    // SAFETY: the caller gives this room.
+    let mut memory = unsafe { Unpacker::dense(buf.cast(), room) };
+    let taken = world::with(|world| world::take(world, pattern, &mut |bytes| memory.write(bytes)))?;
+    let Some(matched) = taken else { return Ok(false) };
+    if matched.len > room as u64 || !status.is_null() {
         // SAFETY: as this function's contract has it.
-        unsafe { request::ended(&matched, comm, received, room).show(status)? };
+        unsafe { request::ended(&matched, comm, matched.len as usize, room).show(status)? };
     }
     Ok(true)
 }
@@ -317,7 +311,7 @@ pub unsafe fn irecv(
                 && let Some(pattern) = pattern(comm, source, tag)?
             {
                 let memory = Unpacker::dense(buf.cast(), room);
-                let receiving = world::with(|world| Receiving::post(world, pattern, memory))?;
+                let receiving = world::with(|world| Receiving::begin(world, comm, pattern, memory))?;
                 request.write(request::lock().insert(Request::receiving(comm, receiving)));
                 return Ok(());
             }

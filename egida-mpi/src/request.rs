@@ -84,6 +84,23 @@ impl Receiving {
         Ok(Self { deferred: true, ..Self::of(world.post(pattern)?, memory) })
     }
 
+    /// Takes what is here already; posts it where nothing is, or where a receive that was posted before comes first.
+    pub fn begin(
+        world: &mut dyn World,
+        comm: &Communicator,
+        pattern: Pattern,
+        mut memory: Unpacker,
+    ) -> Result<Self, Fault> {
+        if !world.defers()
+            && let Take::Taken(matched) = world.take(pattern, &mut |bytes| memory.write(bytes))?
+        {
+            let ended = ended(&matched, comm, matched.len as usize, memory.room());
+            // Nobody asks for what was never posted.
+            return Ok(Self { ended: Some(ended), ..Self::of(ReceiveId(u64::MAX), memory) });
+        }
+        Self::post(world, pattern, memory)
+    }
+
     /// One that was posted before its memory was known.
     pub fn of(id: ReceiveId, memory: Unpacker) -> Self {
         Self { id, memory, read_bytes: 0, deferred: false, ended: None }

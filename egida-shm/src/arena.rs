@@ -185,7 +185,7 @@ impl Arena {
     ///
     /// # Errors
     /// [`WireError::Malformed`] where they would lie outside.
-    #[inline]
+    #[inline(always)] // for every message; so below
     pub fn copy_in(&self, offset: u64, bytes: &[u8]) -> Result<(), WireError> {
         if offset.checked_add(bytes.len() as u64).is_none_or(|end| end > self.len) {
             return Err(WireError::Malformed("a length beyond the job's memory"));
@@ -200,6 +200,18 @@ impl Arena {
             );
         }
         Ok(())
+    }
+
+    /// The same where the bytes are likely to be so few that a call would cost more than copying them.
+    ///
+    /// # Errors
+    /// As for [`Arena::copy_in`].
+    #[inline(always)]
+    pub fn copy_in_short(&self, offset: u64, bytes: &[u8]) -> Result<(), WireError> {
+        match bytes.first_chunk::<8>() {
+            Some(word) if bytes.len() == 8 => self.copy_in(offset, word),
+            _ => self.copy_in(offset, bytes),
+        }
     }
 
     /// Reads from a descriptor to where only the caller may write, as for [`Arena::copy_in`], and what does not fit there to

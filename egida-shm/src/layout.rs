@@ -469,7 +469,7 @@ impl Memory {
     }
 
     /// Wakes whoever sleeps at a rank's bell.
-    #[inline]
+    #[inline(always)] // for every message
     pub fn ring(&self, rank: Rank) {
         if self.rank(rank).bell.ring(&self.header().fences) {
             self.wake_at_descriptor(rank);

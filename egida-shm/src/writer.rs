@@ -77,6 +77,7 @@ impl LogWriter {
     }
 
     /// Content bytes that fit into a frame in the current segment.
+    #[inline(always)] // for every message
     pub fn room(&self) -> u64 {
         self.room
     }
@@ -122,7 +123,7 @@ impl LogWriter {
     ///
     /// # Errors
     /// [`WireError`] where it would lie outside the memory.
-    #[inline]
+    #[inline(always)] // for every message
     pub fn write_short<const N: usize>(
         &self,
         memory: &Memory,
@@ -131,7 +132,7 @@ impl LogWriter {
     ) -> Result<u64, WireError> {
         let at = self.tail + WORD_BYTES;
         memory.arena().copy_in(at, head)?;
-        memory.arena().copy_in(at + N as u64, payload)?;
+        memory.arena().copy_in_short(at + N as u64, payload)?;
         Ok((N + payload.len()) as u64)
     }
 
@@ -148,7 +149,7 @@ impl LogWriter {
     ///
     /// # Errors
     /// [`WireError`] where it lies outside the memory.
-    #[inline]
+    #[inline(always)] // for every message
     pub fn publish_in(
         &mut self,
         memory: &Memory,
@@ -168,7 +169,7 @@ impl LogWriter {
     /// Begins to take the cache line that the next frame but one begins in from the reader, who read it before it was reused.
     /// The end of the next frame is cleared before that frame is published: without this its reader would wait for both
     /// lines.
-    #[inline]
+    #[inline(always)] // for every message
     fn own_ahead(&self, memory: &Memory) {
         #[cfg(target_arch = "x86_64")]
         if let Ok(ahead) = memory.arena().at::<AtomicU64>(self.tail + 64) {

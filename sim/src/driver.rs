@@ -8,7 +8,9 @@ use std::rc::Rc;
 use egida_core::checkpoint::{SendLog, SentRecord, StoredCheckpoint};
 use egida_core::control::Control;
 use egida_core::crash::{CrashPoint, Failpoint};
-use egida_core::driver::{Arrival, Comparison, Driver, EntryKind, Extent, JournalEntry, Location, Progress};
+use egida_core::driver::{
+    Arrival, Comparison, Driver, EntryKind, Extent, JournalEntry, Location, Progress, Whole,
+};
 use egida_core::event::Determinant;
 use egida_core::fault::Fault;
 use egida_core::gate::StoreId;
@@ -355,14 +357,22 @@ impl Driver for SimDriver {
         &self.piggyback
     }
 
-    fn shows_whole_payloads(&self) -> bool {
+    fn shows_whole(&self) -> bool {
         true
     }
 
-    fn whole_payload(&self, source: Rank) -> Option<&[u8]> {
-        let peer = self.peers.get(&source)?;
-        let payload = peer.payload(peer.cursor).filter(|payload| payload.len() <= PIECE_BYTES)?;
-        (!self.partial.contains(&(source, peer.cursor))).then_some(payload)
+    fn whole(&mut self, source: Rank) -> Result<Option<Whole>, Fault> {
+        let Some(Arrival { header, payload }) = self.arrival(source)? else { return Ok(None) };
+        let Some(peer) = self.peers.get(&source) else { return Ok(None) };
+        let is_seen = peer.payload(peer.cursor).is_some_and(|payload| payload.len() <= PIECE_BYTES)
+            && !self.partial.contains(&(source, peer.cursor));
+        let behind = Location((peer.cursor + 1) << OFFSET_BITS);
+        Ok(is_seen.then_some(Whole { header, payload, behind }))
+    }
+
+    fn payload(&self, source: Rank, whole: &Whole) -> &[u8] {
+        let peer = self.peers.get(&source);
+        peer.and_then(|peer| peer.payload(whole.payload.0 >> OFFSET_BITS)).map_or(&[], |payload| payload)
     }
 
     fn advance(&mut self, source: Rank) {

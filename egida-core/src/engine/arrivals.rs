@@ -5,7 +5,7 @@ use super::inbound::{Message, Place};
 use crate::api::{Matched, Pattern, Take};
 use crate::control::Control;
 use crate::crash::{CrashPoint, Failpoint};
-use crate::driver::{Arrival, Driver};
+use crate::driver::Driver;
 use crate::fault::Fault;
 use crate::ids::{Rank, Ssn};
 use crate::matching::Arrived;
@@ -97,6 +97,7 @@ impl<D: Driver> Engine<D> {
 
     /// [`Api::take`](crate::api::Api::take), where only the record at the read cursor is left to be looked at. What happens is
     /// what happens between the arrival of a message and the end of its receive, with the same crash points.
+    #[inline(always)] // for every message
     pub(super) fn take_at_cursor(
         &mut self,
         source: Rank,
@@ -106,48 +107,52 @@ impl<D: Driver> Engine<D> {
         if !self.inbound[source as usize].is_idle() {
             return Ok(Take::Post);
         }
-        let Some(Arrival { header, .. }) = self.driver.arrival(source)? else { return Ok(Take::NotYet) };
+        let whole = match self.driver.whole(source)? {
+            Some(whole) => whole,
+            None if self.driver.arrival(source)?.is_none() => return Ok(Take::NotYet),
+            None => match self.driver.whole(source)? {
+                Some(whole) => whole,
+                None => return Ok(Take::Post),
+            },
+        };
+        let RecordHeader { ssn, len, envelope, .. } = whole.header;
         let inbound = &self.inbound[source as usize];
-        let RecordHeader { ssn, len, envelope, .. } = header;
-        let arrived = Arrived { source, ssn, envelope, len };
         // A record of a number below what is known is one that is read again.
         if ssn != inbound.next
             || ssn != inbound.known()
-            || header.mode != SendMode::Standard
-            || header.piggyback_len != 0
+            || whole.header.mode != SendMode::Standard
+            || whole.header.piggyback_len != 0
             || !pattern.fits(source, envelope)
-            || !self.matching.leaves(&arrived)
-            || !self.is_stable(source, self.stack.awaited(), header.requires)
-            || self.driver.whole_payload(source).is_none()
+            || !self.matching.leaves(&Arrived { source, ssn, envelope, len })
+            || !self.is_stable(source, self.stack.awaited(), whole.header.requires)
         {
             return Ok(Take::Post);
         }
         if self.driver.is_traced() {
-            self.trace_arrival(source, &header, false);
+            self.trace_arrival(source, &whole.header, false);
         }
         self.driver.crash_point(CrashPoint::At(Failpoint::ChannelRead))?;
-        self.inbound[source as usize].pass(&header);
+        let inbound = &mut self.inbound[source as usize];
+        inbound.pass(&whole.header);
+        let (next, depends) = (inbound.next, inbound.depends);
         self.counts.deliveries += 1;
         self.driver.crash_point(CrashPoint::Deliver(self.counts.deliveries))?;
         self.driver.crash_point(CrashPoint::At(Failpoint::Match))?;
-        if self.counts.deliveries <= self.before.1 {
-            self.counts.replayed_deliveries += 1;
-        }
+        let again = self.counts.deliveries <= self.before.1;
+        self.counts.replayed_deliveries += u64::from(again);
         if self.driver.is_traced() {
-            let again = self.counts.deliveries <= self.before.1;
             self.driver.trace(Event::Deliver { source, ssn, len, event: None, again });
         }
-        let inbound = &self.inbound[source as usize];
-        self.driver.acknowledge(source, inbound.next, inbound.depends);
+        self.driver.acknowledge(source, next, depends);
         self.note_traffic();
         if len > 0 {
             self.driver.crash_point(CrashPoint::At(Failpoint::ChannelPayload))?;
-            payload(self.driver.whole_payload(source).unwrap_or_default());
+            payload(self.driver.payload(source, &whole));
         }
-        self.driver.advance(source);
-        self.driver.finished(source, ssn + 1);
+        self.driver.pass(source, &whole);
+        self.driver.finished(source, next);
         if !self.stack.keeps_sent() {
-            self.driver.release(source, ssn + 1);
+            self.driver.release(source, next);
         }
         Ok(Take::Taken(Matched { source, ssn, envelope, len }))
     }

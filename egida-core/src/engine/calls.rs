@@ -384,11 +384,13 @@ impl<D: Driver> Api for Engine<D> {
 impl<D: Driver> Engine<D> {
     /// The source of messages that are taken in one step, where a receive with this pattern takes them: a choice of the
     /// library's may be an event, and so may anything while something is left to be repeated.
+    #[inline(always)] // for every message; so below
     fn simply_from(&self, pattern: Pattern) -> Option<Rank> {
-        let simple = self.delivers_silently && self.driver.shows_whole_payloads() && self.replay.is_over();
+        let simple = self.delivers_silently && self.driver.shows_whole() && self.replay.is_over();
         pattern.source.filter(|&source| simple && source != self.rank)
     }
 
+    #[inline(always)]
     fn take_from(
         &mut self,
         source: Rank,
@@ -402,7 +404,13 @@ impl<D: Driver> Engine<D> {
     }
 
     /// Posts what was put off. No message that these could take is known: one that comes to be known does so behind this.
+    #[inline]
     fn post_deferred(&mut self) -> Result<(), Fault> {
+        if self.deferred.is_empty() { Ok(()) } else { self.post_all_deferred() }
+    }
+
+    #[cold]
+    fn post_all_deferred(&mut self) -> Result<(), Fault> {
         while let Some((id, pattern)) = self.deferred.pop_front() {
             self.post_now(id, pattern)?;
         }

@@ -152,7 +152,7 @@ impl Inbound {
     }
 
     /// Passes the next message, the one at the read cursor, which is finished as soon as it is known.
-    #[inline]
+    #[inline(always)] // for every message
     pub fn pass(&mut self, header: &RecordHeader) {
         self.first_read(header);
         self.depends = self.depends.max(header.events);
@@ -199,7 +199,7 @@ impl Inbound {
     }
 
     /// A record is read that is not known yet.
-    #[inline]
+    #[inline(always)] // for every message
     pub fn first_read(&mut self, header: &RecordHeader) {
         self.digest_before_last = self.digest;
         self.digest = header.fold(self.digest);

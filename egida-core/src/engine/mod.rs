@@ -294,7 +294,7 @@ impl<D: Driver> Engine<D> {
         }
     }
 
-    #[inline]
+    #[inline(always)] // for every message; so below
     fn enter(&mut self) {
         if self.entered {
             return;
@@ -307,7 +307,7 @@ impl<D: Driver> Engine<D> {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn leave(&mut self) {
         if self.entered {
             self.driver.leave();
@@ -440,12 +440,15 @@ impl<D: Driver> Engine<D> {
     }
 
     /// Whether all of these stores hold what is for them of the journal of `rank` below the position.
-    #[inline]
+    #[inline(always)] // for every message
     fn is_stable(&self, rank: Rank, stores: u8, position: Position) -> bool {
-        position == 0
-            || (0..MAX_STORES as StoreId)
-                .filter(|store| stores & (1 << store) != 0)
-                .all(|store| self.driver.stable(rank, store) >= position)
+        position == 0 || self.has_come_so_far(rank, stores, position)
+    }
+
+    fn has_come_so_far(&self, rank: Rank, stores: u8, position: Position) -> bool {
+        (0..MAX_STORES as StoreId)
+            .filter(|store| stores & (1 << store) != 0)
+            .all(|store| self.driver.stable(rank, store) >= position)
     }
 
     fn payload_read(&mut self, id: ReceiveId) {

@@ -46,6 +46,7 @@ pub(crate) struct StackHistory {
 impl Stack {
     /// Whether checkpoints are taken.
     #[must_use]
+    #[inline]
     pub fn takes_checkpoints(&self) -> bool {
         self.slots.checkpoint.is_some()
     }

@@ -242,25 +242,26 @@ impl Unpacker {
     ///
     /// # Safety
     /// As [`Target::new`], for so many bytes.
+    #[inline(always)] // for every message
     pub unsafe fn dense(base: *mut u8, room: usize) -> Self {
         Self { base, room, received: 0, scattered: None }
     }
 
     /// Places the next bytes of the message; those past the end of the memory are counted and dropped.
+    #[inline(always)] // for every message
     pub fn write(&mut self, bytes: &[u8]) {
         let placed = self.placed();
         let fitting = &bytes[..bytes.len().min(self.room - placed)];
-        match &mut self.scattered {
+        let to = self.base.wrapping_add(placed);
+        match (&mut self.scattered, fitting.first_chunk::<8>()) {
             // SAFETY: `Target::new` was promised that the memory is ours as long as this value is used.
-            Some(scattered) => unsafe { place(self.base, &mut scattered.walk, fitting) },
-            // SAFETY: as above; the room behind what is placed has at least so many bytes.
-            None => unsafe {
-                std::ptr::copy_nonoverlapping(
-                    fitting.as_ptr(),
-                    self.base.wrapping_add(placed),
-                    fitting.len(),
-                );
+            (Some(scattered), _) => unsafe { place(self.base, &mut scattered.walk, fitting) },
+            // To call what copies any number of bytes costs more than to copy these.
+            // SAFETY: as above; the room behind what is placed has at least so many bytes; so below.
+            (None, Some(word)) if fitting.len() == 8 => unsafe {
+                to.cast::<[u8; 8]>().write_unaligned(*word)
             },
+            (None, _) => unsafe { std::ptr::copy_nonoverlapping(fitting.as_ptr(), to, fitting.len()) },
         }
         self.received = self.received.saturating_add(bytes.len());
     }

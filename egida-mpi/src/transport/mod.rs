@@ -16,7 +16,7 @@ use egida_shm::{Attached, RankState, ShmDriver};
 use egida_spec::protocol::FailureUnit;
 
 use crate::end;
-use crate::world::World;
+use crate::world::{Patience, World};
 
 /// Environment variable: what to do when a re-execution does not repeat itself, `stop` or `warn`.
 const ENV_ON_DIVERGENCE: &str = "EGIDA_ON_DIVERGENCE";
@@ -89,8 +89,8 @@ impl World for Engine<ShmDriver> {
         Ok(())
     }
 
-    fn may_spin(&self) -> bool {
-        self.driver_ref().may_spin()
+    fn patience(&self) -> Patience {
+        if self.driver_ref().may_spin() { Patience::Spins } else { Patience::Yields }
     }
 
     fn initialize(&mut self) -> Result<(), Fault> {

@@ -16,6 +16,34 @@ mod preload;
 #[cfg(test)]
 pub mod scripted;
 
+/// How a caller looks again and again for what is about to come, rather than to prepare for a longer wait at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Patience {
+    /// It does not.
+    None,
+    /// Without a pause: the rank has a processor to itself.
+    Spins,
+    /// Others run between two looks: whoever is to answer may be among them.
+    Yields,
+}
+
+impl Patience {
+    /// About as long as an answer takes.
+    fn looks(self) -> u32 {
+        match self {
+            Self::None => 0,
+            Self::Spins => 500,
+            Self::Yields => 50,
+        }
+    }
+
+    fn pause(self) {
+        if self == Self::Yields {
+            std::thread::yield_now();
+        }
+    }
+}
+
 /// What a rank's process needs beside the engine's calls.
 pub trait World: Api + Send {
     /// Waits, for a bounded time, until another call of [`Api::progress`] may find something.
@@ -24,9 +52,9 @@ pub trait World: Api + Send {
     /// Any [`Fault`]; one that says so where nothing can ever come.
     fn park(&mut self) -> Result<(), Fault>;
 
-    /// Whether it pays to look again and again for what is about to come, rather than to let others run at once.
-    fn may_spin(&self) -> bool {
-        false
+    /// How to look for what is about to come.
+    fn patience(&self) -> Patience {
+        Patience::None
     }
 
     /// The application calls `MPI_Init`.
@@ -156,8 +184,10 @@ pub fn until<T>(
             return Ok(found);
         }
         // Progress ends what is put off; as long as it is, a look says it all.
-        if world.defers() && world.may_spin() {
-            for _ in 0..LOOKS {
+        if world.defers() {
+            let patience = world.patience();
+            for _ in 0..patience.looks() {
+                patience.pause();
                 if let Some(found) = look(world)? {
                     return Ok(found);
                 }
@@ -192,9 +222,6 @@ pub fn wait<T>(mut look: impl FnMut(&mut dyn World) -> Result<Option<T>, Fault>)
     })
 }
 
-/// How often to look for a message before its receive is posted.
-const LOOKS: u32 = 500;
-
 /// Receives the next message of a named source, where that is done in one step: [`Api::take`]. Looks for it for about as long as
 /// an answer takes. `None`: the caller posts.
 ///
@@ -207,10 +234,12 @@ pub fn take(
 ) -> Result<Option<Matched>, Fault> {
     match world.take(pattern, payload)? {
         Take::Taken(matched) => return Ok(Some(matched)),
-        Take::NotYet if !request::any_detached() && world.may_spin() => {}
+        Take::NotYet if !request::any_detached() => {}
         Take::NotYet | Take::Post => return Ok(None),
     }
-    for _ in 0..LOOKS {
+    let patience = world.patience();
+    for _ in 0..patience.looks() {
+        patience.pause();
         match world.take(pattern, payload)? {
             Take::Taken(matched) => return Ok(Some(matched)),
             Take::NotYet => {}

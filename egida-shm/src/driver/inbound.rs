@@ -4,16 +4,16 @@ use std::cell::Cell;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use egida_core::driver::{Arrival, Location};
+use egida_core::driver::{Arrival, Location, Whole};
 use egida_core::fault::Fault;
 use egida_core::ids::{Rank, Ssn};
-use egida_core::wire::WireError;
+use egida_core::wire::{RecordHeader, WireError};
 
 use super::ShmDriver;
 use crate::anchor::Anchor;
 use crate::layout::{ChannelSlot, LogName, Memory};
-use crate::log::{Cursor, Frame, FrameKind};
-use crate::record::Head;
+use crate::log::{Cursor, Frame, FrameKind, WORD_BYTES};
+use crate::record::{Head, HeadBytes};
 
 /// A place in a payload: a frame's offset (below 2^48 and a multiple of 16), whether it is the frame of the record's head,
 /// and the low bits of the channel's generation, so that a place in a channel that was taken away is known as such.
@@ -123,11 +123,18 @@ impl Inbound {
     /// Finds the record at the cursor where nothing is to be told, followed, begun or complained of: nearly always.
     #[inline(always)]
     fn find_next(&mut self, memory: &Memory) -> Option<()> {
-        let cursor = self.cursor.as_ref().filter(|_| !self.stale)?;
-        let frame = cursor.record(memory).filter(|_| cursor.segment().serial == self.left)?;
+        let (frame, _) = self.next_record(memory)?;
         let head = Head::read(memory, &frame).ok().filter(|head| head.header.ssn == self.next)?;
         self.current = Some(head);
         Some(())
+    }
+
+    /// The frame of the record at the cursor, where nothing is to be told, followed or begun.
+    #[inline(always)]
+    fn next_record<'a>(&self, memory: &'a Memory) -> Option<(Frame, &'a [u8])> {
+        let cursor = self.cursor.as_ref().filter(|_| !self.stale)?;
+        let frame = cursor.record(memory).filter(|_| cursor.segment().serial == self.left)?;
+        Some((frame, frame.content(memory).ok()?))
     }
 
     /// Finds the record at the cursor, if one is published there.
@@ -167,7 +174,7 @@ impl Inbound {
         Ok(())
     }
 
-    #[inline]
+    #[inline(always)]
     pub fn acknowledge(&self, below: Ssn, events: u64) {
         let reader = &self.slot.reader;
         // This rank is the only one that writes these words while it lives.
@@ -179,7 +186,7 @@ impl Inbound {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     pub fn finished(&self, below: Ssn) {
         if self.from_elsewhere {
             self.slot.reader.finished.store(below, Ordering::Release);
@@ -187,7 +194,7 @@ impl Inbound {
     }
 
     /// Tells the writer what is not needed any more. Returns whether that is news.
-    #[inline]
+    #[inline(always)]
     pub fn release(&self, below: Ssn) -> bool {
         let released = &self.slot.reader.released;
         let is_news = released.load(Ordering::Relaxed) < below;
@@ -205,11 +212,27 @@ impl Inbound {
         self.current.and_then(|head| head.piggyback(memory).ok()).unwrap_or_default()
     }
 
+    /// The record at the cursor, where it needs no more than one look: nothing is to be told, followed or begun, and no part of
+    /// the payload stands elsewhere. Nothing of it is kept, so that it never leaves the processor's registers.
     #[inline(always)]
-    pub fn whole_payload<'a>(&self, memory: &'a Memory) -> Option<&'a [u8]> {
-        let head = self.current.as_ref()?;
-        let payload = head.payload(memory).ok()?;
-        (payload.len() as u64 == head.header.len).then_some(payload)
+    pub fn whole(&self, memory: &Memory) -> Option<Whole> {
+        let (frame, content) = self.next_record(memory)?;
+        let HeadBytes { header, payload_bytes } = HeadBytes::read(content).ok()?;
+        if header.ssn != self.next || payload_bytes != header.len {
+            return None;
+        }
+        let payload = frame.at + WORD_BYTES + RecordHeader::BYTES as u64 + u64::from(header.piggyback_len);
+        Some(Whole { header, payload: Location(payload), behind: Location(frame.end()) })
+    }
+
+    /// Moves the cursor past a record that was seen whole at it.
+    #[inline(always)]
+    pub fn pass(&mut self, whole: &Whole) {
+        if let Some(cursor) = &mut self.cursor {
+            cursor.move_to(whole.behind.0);
+            self.current = None;
+            self.next += 1;
+        }
     }
 
     #[inline]
@@ -249,7 +272,7 @@ impl Inbound {
     }
 
     /// Where the next frame is or will be, if the channel was begun and may be read.
-    #[inline]
+    #[inline(always)]
     fn front(&self) -> Option<u64> {
         match &self.cursor {
             _ if self.stale => None,
@@ -262,7 +285,7 @@ impl Inbound {
     }
 
     /// Whether something stands at the front.
-    #[inline]
+    #[inline(always)]
     pub fn may_have(&self, memory: &Memory) -> bool {
         self.front().is_some_and(|front| is_published(memory, front))
     }
@@ -285,7 +308,13 @@ impl Inbound {
     }
 }
 
-#[inline]
+/// The payload of a record that was seen whole.
+#[inline(always)]
+pub fn whole_payload<'a>(memory: &'a Memory, whole: &Whole) -> &'a [u8] {
+    memory.arena().bytes(whole.payload.0, whole.header.len).unwrap_or_default()
+}
+
+#[inline(always)]
 fn is_published(memory: &Memory, at: u64) -> bool {
     memory.arena().at::<AtomicU64>(at).is_ok_and(|word| word.load(Ordering::Acquire) != 0)
 }

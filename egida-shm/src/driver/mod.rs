@@ -13,7 +13,7 @@ use std::sync::atomic::Ordering;
 use egida_core::clock::Token;
 use egida_core::control::Control;
 use egida_core::crash::CrashPoint;
-use egida_core::driver::{Arrival, Comparison, Driver, Extent, JournalEntry, Location, Progress};
+use egida_core::driver::{Arrival, Comparison, Driver, Extent, JournalEntry, Location, Progress, Whole};
 use egida_core::fault::Fault;
 use egida_core::gate::{MAX_STORES, StoreId};
 use egida_core::ids::{Position, Rank, Ssn, Version};
@@ -122,7 +122,7 @@ impl Driver for ShmDriver {
         self.memory.channel(self.rank, dest).reader.acknowledged.load(Ordering::Acquire)
     }
 
-    #[inline]
+    #[inline(always)]
     fn enter(&mut self) -> u64 {
         if let Some(direct) = &mut self.direct
             && let Err(fault) = direct.take_offers(&self.memory, &mut self.stretch)
@@ -159,7 +159,7 @@ impl Driver for ShmDriver {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn may_have(&self, source: Rank) -> bool {
         self.inbound[source as usize].may_have(&self.memory)
             || self.direct.as_ref().is_some_and(|direct| direct.has(source))
@@ -177,14 +177,27 @@ impl Driver for ShmDriver {
         self.inbound[source as usize].piggyback(&self.memory)
     }
 
-    #[inline]
-    fn shows_whole_payloads(&self) -> bool {
+    #[inline(always)]
+    fn shows_whole(&self) -> bool {
         true
     }
 
     #[inline(always)]
-    fn whole_payload(&self, source: Rank) -> Option<&[u8]> {
-        self.inbound[source as usize].whole_payload(&self.memory)
+    fn whole(&mut self, source: Rank) -> Result<Option<Whole>, Fault> {
+        if self.direct.is_some() && self.memory.is_elsewhere(source) {
+            self.pull_from(source)?;
+        }
+        Ok(self.inbound[source as usize].whole(&self.memory))
+    }
+
+    #[inline(always)]
+    fn payload(&self, _: Rank, whole: &Whole) -> &[u8] {
+        inbound::whole_payload(&self.memory, whole)
+    }
+
+    #[inline(always)]
+    fn pass(&mut self, source: Rank, whole: &Whole) {
+        self.inbound[source as usize].pass(whole);
     }
 
     #[inline]
@@ -192,7 +205,7 @@ impl Driver for ShmDriver {
         self.inbound[source as usize].advance();
     }
 
-    #[inline]
+    #[inline(always)]
     fn acknowledge(&mut self, source: Rank, below: Ssn, events: u64) {
         self.inbound[source as usize].acknowledge(below, events);
     }
@@ -201,12 +214,12 @@ impl Driver for ShmDriver {
         self.inbound[source as usize].bytes(&self.memory, at)
     }
 
-    #[inline]
+    #[inline(always)]
     fn finished(&mut self, source: Rank, below: Ssn) {
         self.inbound[source as usize].finished(below);
     }
 
-    #[inline]
+    #[inline(always)]
     fn release(&mut self, source: Rank, below: Ssn) {
         if self.inbound[source as usize].release(below) && self.trace.is_some() {
             self.trace(Event::Release { source, below });

@@ -357,7 +357,7 @@ impl ShmDriver {
 }
 
 /// Has a rank learn of what was written for it: by a connection to it, where there is one, or else at a bell.
-#[inline]
+#[inline(always)] // for every message
 fn tell(
     memory: &Memory,
     direct: &mut Option<Box<Direct>>,
