@@ -133,6 +133,12 @@ pub struct LogPath {
 }
 
 impl LogPath {
+    /// Whether a sent message needs nothing of this path, since it stands on its channel.
+    fn passes_sent(&self) -> bool {
+        let keeps_nothing = self.volatile.as_ref().is_some_and(|volatile| volatile.passes_sent());
+        self.how.passes_sent() && self.place.passes_sent() && self.stable.is_none() && keeps_nothing
+    }
+
     fn context<'a>(&'a mut self, journal: &'a mut dyn Journal, trace: &'a mut Trace) -> LogContext<'a> {
         LogContext {
             how: &mut *self.how,
@@ -190,13 +196,19 @@ pub struct Stack {
     observed: u64,
     observed_known: u64,
     gate: Gate,
+    /// Whether no module has a part in what is sent but, perhaps, the one that piggybacks.
+    passes_sent: bool,
 }
 
 impl Stack {
     /// A stack for `rank`. Where `strict`, a delivery waits for its own determinant (`before = delivery`).
     #[must_use]
     pub fn new(rank: Rank, scope: Scope, strict: bool, slots: Slots) -> Self {
+        let is_logged = slots.log_sent.as_ref();
+        let passes_sent = slots.checkpoint.is_none()
+            && is_logged.is_none_or(|(log, path)| log.passes_sent() && path.passes_sent());
         Self {
+            passes_sent,
             rank,
             scope,
             strict,
@@ -256,6 +268,17 @@ impl Stack {
             && self.slots.log_sent.is_none()
             && self.slots.piggyback.is_none()
             && !self.takes_checkpoints()
+    }
+
+    /// The gate of the next send to `dest`, where that gate is all there is to it: [`EventHandler::send`] would do nothing, and
+    /// there is nothing to carry along.
+    #[inline]
+    pub fn quiet_send(&self, dest: Rank) -> Option<&Gate> {
+        let is_quiet = self.passes_sent
+            && (self.scope == Scope::Nothing || self.observed <= self.observed_known)
+            && self.slots.piggyback.as_ref().is_none_or(|piggyback| piggyback.has_nothing_for(dest))
+            && !self.trace.is_enabled();
+        is_quiet.then_some(&self.gate)
     }
 
     /// Whether a delivery that is no event needs nothing of the modules, where its message carries nothing.

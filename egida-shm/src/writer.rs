@@ -17,6 +17,12 @@ pub const SEGMENT_BYTES: u64 = 256 << 10;
 /// The size of a channel's first segment: most pairs of ranks say little to each other.
 const FIRST_SEGMENT_BYTES: u64 = 16 << 10;
 
+/// Behind a frame up to here more is cleared than the next word.
+const SHORT_BYTES: u64 = 2 << 10;
+
+/// So much at least.
+const CLEAR_BYTES: u64 = 256;
+
 /// The log that is written, and what writing it needs.
 pub struct Log<'a> {
     /// The job's memory.
@@ -65,13 +71,20 @@ pub struct LogWriter {
     tail: u64,
     /// Content bytes that still fit into the segment.
     room: u64,
+    /// From the tail to here there is nothing that could be taken for a frame; at least a word.
+    clear_to: u64,
 }
 
 impl LogWriter {
     /// The writer that goes on at a cursor that was moved to the end of the log.
     pub fn resume(end: &Cursor) -> Self {
-        let mut writer =
-            Self { segment: end.segment().at, segment_bytes: end.segment().bytes, tail: end.at(), room: 0 };
+        let mut writer = Self {
+            segment: end.segment().at,
+            segment_bytes: end.segment().bytes,
+            tail: end.at(),
+            room: 0,
+            clear_to: end.at() + WORD_BYTES,
+        };
         writer.room = writer.room_from(end.at());
         writer
     }
@@ -158,28 +171,28 @@ impl LogWriter {
     ) -> Result<(), WireError> {
         let bytes = WORD_BYTES + content_bytes;
         let next = self.tail + bytes.next_multiple_of(16);
-        memory.arena().at::<AtomicU64>(next)?.store(0, Ordering::Relaxed);
+        if next >= self.clear_to {
+            memory.arena().at::<AtomicU64>(next)?.store(0, Ordering::Relaxed);
+            self.clear_to = next + WORD_BYTES;
+        }
         memory.arena().at::<AtomicU64>(self.tail)?.store((bytes << 8) | kind as u64, Ordering::Release);
         self.room = self.room.saturating_sub(next - self.tail);
         self.tail = next;
-        self.own_ahead(memory);
-        Ok(())
+        if bytes <= SHORT_BYTES { self.clear_ahead(memory, bytes) } else { Ok(()) }
     }
 
-    /// Begins to take the cache line that the next frame but one begins in from the reader, who read it before it was reused.
-    /// The end of the next frame is cleared before that frame is published: without this its reader would wait for both
-    /// lines.
-    #[inline(always)] // for every message
-    fn own_ahead(&self, memory: &Memory) {
-        #[cfg(target_arch = "x86_64")]
-        if let Ok(ahead) = memory.arena().at::<AtomicU64>(self.tail + 64) {
-            // SAFETY: the instruction changes nothing but caches, whatever the address.
-            unsafe {
-                std::arch::asm!("prefetchw [{}]", in(reg) ahead, options(nostack, preserves_flags, readonly));
-            }
+    /// Clears the words of frames to come, after others can see this one. To clear just the next one, before, has this frame wait
+    /// until its reader, who has seen both cache lines when the segment was last used, lets go of them; that takes longer than all
+    /// else that a short message needs. By the time that the frames to come are written, their lines are here.
+    #[inline(always)]
+    fn clear_ahead(&mut self, memory: &Memory, bytes: u64) -> Result<(), WireError> {
+        let ahead = bytes.max(CLEAR_BYTES);
+        if self.clear_to < self.tail + ahead {
+            let to = (self.tail + 2 * ahead).min(self.segment + self.segment_bytes);
+            memory.arena().clear(self.clear_to, to)?;
+            self.clear_to = to;
         }
-        #[cfg(not(target_arch = "x86_64"))]
-        let _ = memory;
+        Ok(())
     }
 
     fn store_word(&self, log: &Log<'_>, at: u64, word: u64, order: Ordering) -> Result<(), Fault> {
@@ -255,6 +268,7 @@ impl LogWriter {
         self.segment = segment.at;
         self.segment_bytes = segment.bytes;
         self.tail = segment.first_frame();
+        self.clear_to = self.tail + WORD_BYTES;
         self.room = self.room_from(self.tail);
         Ok(())
     }

@@ -562,10 +562,19 @@ impl<D: Driver> Engine<D> {
     fn write_record(&mut self, dest: Rank, header: &mut RecordHeader, payload: &[u8]) -> Result<(), Fault> {
         let extent = &self.outbound[dest as usize].extent;
         let fresh = header.ssn > extent.whole || (header.ssn == extent.whole && extent.begun_bytes.is_none());
-        if self.sends_silently && fresh && !self.driver.is_traced() {
+        if fresh && !self.driver.is_traced() && (self.sends_silently || self.is_quiet(dest, header)?) {
             return self.driver.append(dest, header, &[], payload, 0);
         }
         self.write_by_stack(dest, header, payload)
+    }
+
+    /// Whether the protocol has no more part in a send than what the record's head says for it.
+    #[inline]
+    fn is_quiet(&self, dest: Rank, header: &mut RecordHeader) -> Result<bool, Fault> {
+        let Some(gate) = self.stack.quiet_send(dest) else { return Ok(false) };
+        header.requires = required_position(gate)?;
+        header.events = self.stack.events();
+        Ok(true)
     }
 
     /// Writes a record that the protocol has a part in.

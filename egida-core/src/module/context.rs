@@ -64,6 +64,13 @@ impl Trace {
         self.enabled = true;
     }
 
+    /// Whether calls are recorded.
+    #[must_use]
+    #[inline]
+    pub fn is_enabled(&self) -> bool {
+        self.enabled
+    }
+
     /// Takes what was recorded.
     pub fn take(&mut self) -> Vec<Call> {
         std::mem::take(&mut self.calls)

@@ -45,6 +45,12 @@ pub trait LogEventInfo: Module {
     /// # Errors
     /// Any [`Fault`] of the storage.
     fn log(&mut self, context: &mut LogContext<'_>, message: Entry<'_>) -> Result<(Receipt, Gate), Fault>;
+
+    /// Whether a sent message goes through here to the module below with nothing done and nobody made to wait. Where all modules
+    /// of a path say so, nothing is left to be done for a message that stands on its channel, and they are not called.
+    fn passes_sent(&self) -> bool {
+        false
+    }
 }
 
 /// Determines how logged information is accessed: does anyone wait for it.
@@ -54,6 +60,11 @@ pub trait HowToLog: Module {
     /// # Errors
     /// Any [`Fault`] of the storage.
     fn write(&mut self, context: &mut WriteContext<'_>, entry: Entry<'_>) -> Result<(Receipt, Gate), Fault>;
+
+    /// As [`LogEventInfo::passes_sent`], where no store is to hold the message.
+    fn passes_sent(&self) -> bool {
+        false
+    }
 
     /// Reads a determinant.
     fn read<'a>(&self, context: &'a mut WriteContext<'_>, id: EntryId) -> Option<&'a [u8]> {
@@ -68,6 +79,11 @@ pub trait WhereToLog: Module {
     /// # Errors
     /// Any [`Fault`] of the storage.
     fn write(&mut self, context: &mut PlaceContext<'_>, entry: Entry<'_>) -> Result<Receipt, Fault>;
+
+    /// As [`LogEventInfo::passes_sent`], where there is no stable storage.
+    fn passes_sent(&self) -> bool {
+        false
+    }
 
     /// Reads a determinant.
     fn read<'a>(&self, context: &'a mut PlaceContext<'_>, id: EntryId) -> Option<&'a [u8]>;

@@ -24,6 +24,13 @@ pub trait PiggybackLogging: Module {
         out: &mut Vec<u8>,
     ) -> Result<(), Fault>;
 
+    /// Whether there is nothing to be told to `dest`, nor anything to be forgotten: then [`PiggybackLogging::get_piggyback`] need
+    /// not be called.
+    fn has_nothing_for(&self, dest: Rank) -> bool {
+        let _ = dest;
+        false
+    }
+
     /// Takes in the piggyback of a message from `source`, and logs what is to be logged, before anyone sees the message.
     ///
     /// # Errors

@@ -91,6 +91,12 @@ pub trait VolatileStorage: Module {
     /// Any [`Fault`] of the journal.
     fn write(&mut self, context: &mut StorageContext<'_>, entry: Entry<'_>) -> Result<Receipt, Fault>;
 
+    /// Whether a sent message needs nothing here, and gets no store's mark: its channel is its log. See
+    /// [`LogEventInfo::passes_sent`](super::LogEventInfo::passes_sent).
+    fn passes_sent(&self) -> bool {
+        false
+    }
+
     /// Shows the determinant of that number, in its encoded form.
     fn read(&self, id: EntryId) -> Option<&[u8]>;
 

@@ -19,6 +19,10 @@ impl WhereToLog for Direct {
             .unwrap_or(Err(Fault::Bug("a log statement was bound without a storage")))
     }
 
+    fn passes_sent(&self) -> bool {
+        true
+    }
+
     fn read<'a>(&self, context: &'a mut PlaceContext<'_>, id: EntryId) -> Option<&'a [u8]> {
         context.read(id)
     }

@@ -12,4 +12,8 @@ impl LogEventInfo for MessageLog {
     fn log(&mut self, context: &mut LogContext<'_>, message: Entry<'_>) -> Result<(Receipt, Gate), Fault> {
         context.write(message)
     }
+
+    fn passes_sent(&self) -> bool {
+        true
+    }
 }

@@ -114,6 +114,10 @@ impl<K: Knowledge> PiggybackLogging for Determinants<K> {
         Ok(())
     }
 
+    fn has_nothing_for(&self, _: Rank) -> bool {
+        self.window.first() == self.window.end() && self.knowledge.tells_nothing()
+    }
+
     fn process_piggyback(
         &mut self,
         context: &mut PiggybackContext<'_>,

@@ -42,6 +42,11 @@ pub trait Knowledge: Clone + Debug + Send {
         false
     }
 
+    /// Whether [`Knowledge::tell`] never says anything.
+    fn tells_nothing(&self) -> bool {
+        false
+    }
+
     /// Appends what is to stand behind a determinant.
     fn annotate(&self, owner: Rank, index: EventIndex, out: &mut Vec<u8>) {
         let _ = (owner, index, out);
@@ -117,6 +122,10 @@ impl Knowledge for Nothing {
     type Telling = ();
     type Note = ();
     const LEARNS_FROM_ACKNOWLEDGEMENTS: bool = false;
+
+    fn tells_nothing(&self) -> bool {
+        true
+    }
 
     fn new(_: &Build<'_>) -> Self {
         Self

@@ -36,6 +36,10 @@ impl VolatileStorage for VolatileMemoryOfSelf {
         Ok(Receipt { position, store: None })
     }
 
+    fn passes_sent(&self) -> bool {
+        true
+    }
+
     fn read(&self, id: EntryId) -> Option<&[u8]> {
         self.mirror.get(id)
     }
