@@ -144,11 +144,13 @@ impl<H: Handle, T> Table<H, T> {
     }
 
     /// Adds an object.
+    #[inline(always)] // for requests; so below
     pub fn insert(&mut self, object: T) -> H {
         self.insert_with(|_| object)
     }
 
     /// Adds an object that knows its handle.
+    #[inline(always)]
     pub fn insert_with(&mut self, object: impl FnOnce(H) -> T) -> H {
         let handle = self.reserve();
         self.fill(handle, object);
@@ -156,6 +158,7 @@ impl<H: Handle, T> Table<H, T> {
     }
 
     /// A handle that names nothing until [`Self::fill`].
+    #[inline(always)]
     pub fn reserve(&mut self) -> H {
         let slot = self.free.pop().unwrap_or_else(|| {
             self.slots.push(None);
@@ -165,6 +168,7 @@ impl<H: Handle, T> Table<H, T> {
     }
 
     /// Gives a reserved handle its object.
+    #[inline(always)]
     pub fn fill(&mut self, handle: H, object: impl FnOnce(H) -> T) {
         if let Some(place) = slot(handle).and_then(|slot| self.slots.get_mut(slot)) {
             *place = Some(object(handle));
@@ -173,16 +177,19 @@ impl<H: Handle, T> Table<H, T> {
 
     /// The object of a handle.
     #[must_use]
+    #[inline]
     pub fn get(&self, handle: H) -> Option<&T> {
         self.slots.get(slot(handle)?)?.as_ref()
     }
 
     /// The object of a handle, to change it.
+    #[inline]
     pub fn get_mut(&mut self, handle: H) -> Option<&mut T> {
         self.slots.get_mut(slot(handle)?)?.as_mut()
     }
 
     /// Forgets an object; its handle may name another one from now on.
+    #[inline]
     pub fn discard(&mut self, handle: H) {
         if let Some(slot) = slot(handle)
             && let Some(object @ Some(_)) = self.slots.get_mut(slot)

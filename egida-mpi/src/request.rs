@@ -80,11 +80,13 @@ pub struct Receiving {
 
 impl Receiving {
     /// Posts it.
+    #[inline(always)] // for every message that is received without waiting; so below
     pub fn post(world: &mut dyn World, pattern: Pattern, memory: Unpacker) -> Result<Self, Fault> {
         Ok(Self { deferred: true, ..Self::of(world.post(pattern)?, memory) })
     }
 
     /// Takes what is here already; posts it where nothing is, or where a receive that was posted before comes first.
+    #[inline(always)]
     pub fn begin(
         world: &mut dyn World,
         comm: &Communicator,
@@ -102,6 +104,7 @@ impl Receiving {
     }
 
     /// One that was posted before its memory was known.
+    #[inline(always)]
     pub fn of(id: ReceiveId, memory: Unpacker) -> Self {
         Self { id, memory, read_bytes: 0, deferred: false, ended: None }
     }
@@ -120,6 +123,7 @@ impl Receiving {
     }
 
     /// Takes what has come; the end, once, when it is reached. Nobody asks again after that.
+    #[inline(always)]
     pub fn take(&mut self, world: &mut dyn World, comm: &Communicator) -> Result<Option<Ended>, Fault> {
         if self.deferred {
             match world.take_posted(self.id, &mut |bytes| self.memory.write(bytes))? {
@@ -145,6 +149,7 @@ impl Receiving {
 }
 
 /// How a receive ended whose payload came whole, with so much room for it.
+#[inline(always)]
 pub fn ended(matched: &Matched, comm: &Communicator, sent_bytes: usize, room_bytes: usize) -> Ended {
     if sent_bytes <= room_bytes {
         return Ended::with(status_of(matched, comm, matched.len));
@@ -155,6 +160,7 @@ pub fn ended(matched: &Matched, comm: &Communicator, sent_bytes: usize, room_byt
 }
 
 /// What a caller sees of a message.
+#[inline(always)]
 pub fn status_of(matched: &Matched, comm: &Communicator, bytes: u64) -> MPI_Status {
     MPI_Status::new(comm.rank_of(matched.source), matched.envelope.tag, bytes)
 }
@@ -309,6 +315,7 @@ impl Request {
         Ok(Self::in_state(comm, unsafe { template.start(comm)? }))
     }
 
+    #[inline(always)]
     fn in_state(comm: &Arc<Communicator>, state: State) -> Self {
         Self { comm: Held::of(comm), state, again: None }
     }
@@ -319,6 +326,7 @@ impl Request {
     }
 
     /// A receive that was posted.
+    #[inline(always)]
     pub fn receiving(comm: &Arc<Communicator>, receiving: Receiving) -> Self {
         Self::in_state(comm, State::Receiving(receiving))
     }

@@ -79,7 +79,7 @@ impl Frame {
     ///
     /// # Errors
     /// [`WireError::Malformed`] where something else stands there.
-    #[inline]
+    #[inline(always)] // for every message
     pub fn at(memory: &Memory, at: u64) -> Result<Option<Self>, WireError> {
         let word = memory.arena().at::<std::sync::atomic::AtomicU64>(at)?.load(Ordering::Acquire);
         if word == 0 {
@@ -281,7 +281,7 @@ impl Cursor {
     }
 
     /// The record at the cursor, where one is published in this segment.
-    #[inline]
+    #[inline(always)] // for every message
     pub fn record(&self, memory: &Memory) -> Option<Frame> {
         let frame = Frame::at(memory, self.at).ok()??;
         (frame.kind == FrameKind::Record && frame.end() + JUMP_BYTES <= self.segment.end()).then_some(frame)
