@@ -257,10 +257,11 @@ impl Unpacker {
             // SAFETY: `Target::new` was promised that the memory is ours as long as this value is used.
             (Some(scattered), _) => unsafe { place(self.base, &mut scattered.walk, fitting) },
             // To call what copies any number of bytes costs more than to copy these.
-            // SAFETY: as above; the room behind what is placed has at least so many bytes; so below.
+            // SAFETY: as above; the room behind what is placed has at least so many bytes.
             (None, Some(word)) if fitting.len() == 8 => unsafe {
                 to.cast::<[u8; 8]>().write_unaligned(*word)
             },
+            // SAFETY: as above.
             (None, _) => unsafe { std::ptr::copy_nonoverlapping(fitting.as_ptr(), to, fitting.len()) },
         }
         self.received = self.received.saturating_add(bytes.len());
