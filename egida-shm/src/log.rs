@@ -5,9 +5,9 @@
 //!   frame     word (8 bytes) | content                       aligned to 16 bytes
 //! ```
 //!
-//! A frame's word is its publication: 0 where nothing stands, else the frame's bytes and its kind. The writer clears the
-//! word behind a frame before it publishes the frame, so that a reader who stands there waits, whatever the memory held
-//! before; and it always leaves room for a jump. One writer, any number of readers; nothing is ever changed once it is
+//! A frame's word is its publication: 0 where nothing stands, else the frame's bytes and its kind. The writer has cleared the
+//! word behind a frame when it publishes the frame, so that a reader who stands there waits, whatever the memory held
+//! before (behind short frames it clears more, in advance); and it always leaves room for a jump. One writer, any number of readers; nothing is ever changed once it is
 //! published, until the whole segment is taken back.
 
 use std::sync::atomic::Ordering;
