@@ -612,6 +612,17 @@ impl Memory {
         at >= self.arena.memory_len()
     }
 
+    /// A log that is reclaimed grows to about this before memory of its is used again, where `bytes` more are to be had: small where
+    /// there are many channels, so that all together take a fraction of the limit.
+    pub fn ring_bytes(&self, bytes: u64) -> u64 {
+        let limit_bytes = self.header().limit_bytes.load(Ordering::Relaxed);
+        if self.allocated_bytes().saturating_add(bytes) > limit_bytes {
+            return 0;
+        }
+        let channels = u64::from(self.ranks) * u64::from(self.ranks.saturating_sub(1).max(1));
+        (limit_bytes / RING_FRACTION / channels).min(RING_BYTES)
+    }
+
     /// Bytes of memory charged to all ranks.
     pub fn allocated_bytes(&self) -> u64 {
         let charged = |slot: &RankSlot| slot.status.allocated_bytes.load(Ordering::Relaxed);
@@ -656,6 +667,13 @@ impl Memory {
             .map_err(|error| Fault::Driver(format!("the job's memory is corrupt: {error}")))
     }
 }
+
+/// What was used this long ago has left the caches next to both processors for one that they share. To write to what the reader
+/// still has near costs more.
+const RING_BYTES: u64 = 4 << 20;
+
+/// All rings together are at most this part of the limit.
+const RING_FRACTION: u64 = 8;
 
 /// Words of [`RankSlot::report`].
 const REPORT_WORDS: usize = 2 + MAX_STORES + PROGRESS_WORDS;

@@ -296,6 +296,11 @@ impl LogWriter {
                 return Ok(None);
             }
             let old = Segment::read(log.memory, log.name, first).map_err(garbage)?;
+            let in_use_bytes =
+                log.slot.serial.load(Ordering::Relaxed).saturating_sub(old.serial) * SEGMENT_BYTES;
+            if in_use_bytes < log.memory.ring_bytes(needed.max(SEGMENT_BYTES)) {
+                return Ok(None);
+            }
             if old.serial >= left || old.next == 0 {
                 return Ok(None);
             }
