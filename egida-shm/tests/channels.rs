@@ -72,6 +72,23 @@ fn released_segments_are_used_again_but_none_that_is_still_read() {
 }
 
 #[test]
+fn what_is_released_at_once_goes_through_a_ring_of_4_mib_and_a_smaller_one_where_memory_is_short() {
+    for (limit_bytes, ring_bytes) in [(64 * MIB, 4 * MIB), (8 * MIB, MIB / 2)] {
+        let job = job(2, limit_bytes);
+        let (mut sender, mut receiver) = (rank(&job, 0), rank(&job, 1));
+        for ssn in 0..1000 {
+            send(&mut sender, 1, ssn, 30_000).unwrap();
+            let arrival = receive(&mut receiver, 0).expect("a record");
+            read_payload(&mut receiver, 0, &arrival);
+            receiver.release(0, ssn + 1);
+        }
+        // The segments that are being written and read come on top.
+        let in_use_bytes = job.allocated_bytes();
+        assert!((ring_bytes..=ring_bytes + MIB).contains(&in_use_bytes), "{in_use_bytes} of {limit_bytes}");
+    }
+}
+
+#[test]
 fn a_limit_is_an_error_by_name() {
     let job = job(4, MIB);
     let mut sender = rank(&job, 0);

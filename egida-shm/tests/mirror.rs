@@ -191,7 +191,7 @@ fn what_a_reader_is_through_with_is_kept_by_the_sender_alone_and_streamed_again_
     reader.release(0, 40);
     pair.settle();
     assert!(pair.a.job.allocated_bytes() > 8 * MIB, "the log is with the sender");
-    assert!(pair.b.job.allocated_bytes() < 2 * MIB, "{}", pair.b.job.allocated_bytes());
+    assert!(pair.b.job.allocated_bytes() < 6 * MIB, "{}", pair.b.job.allocated_bytes());
     drop(reader);
     for dead in [&pair.a.job, &pair.b.job] {
         dead.reaped(1).unwrap();
