@@ -612,15 +612,15 @@ impl Memory {
         at >= self.arena.memory_len()
     }
 
-    /// A log that is reclaimed grows to about this before memory of its is used again, where `bytes` more are to be had: small where
-    /// there are many channels, so that all together take a fraction of the limit.
+    /// A log that is reclaimed grows to about this before memory of its is used again, where `bytes` more are to be had.
     pub fn ring_bytes(&self, bytes: u64) -> u64 {
         let limit_bytes = self.header().limit_bytes.load(Ordering::Relaxed);
         if self.allocated_bytes().saturating_add(bytes) > limit_bytes {
             return 0;
         }
         let channels = u64::from(self.ranks) * u64::from(self.ranks.saturating_sub(1).max(1));
-        (limit_bytes / RING_FRACTION / channels).min(RING_BYTES)
+        let ring_bytes = RINGS_BYTES.min(limit_bytes / RINGS_FRACTION) / channels;
+        if ring_bytes < LEAST_RING_BYTES { 0 } else { ring_bytes }
     }
 
     /// Bytes of memory charged to all ranks.
@@ -668,12 +668,15 @@ impl Memory {
     }
 }
 
-/// What was used this long ago has left the caches next to both processors for one that they share. To write to what the reader
-/// still has near costs more.
-const RING_BYTES: u64 = 4 << 20;
+/// The memory of all channels of a job that are reclaimed. To write to what its reader still has in the cache next to its processor
+/// costs more than to write to what is in the cache that processors share, and that more than to write to what is in none.
+const RINGS_BYTES: u64 = 8 << 20;
 
-/// All rings together are at most this part of the limit.
-const RING_FRACTION: u64 = 8;
+/// Less for one of them is still in caches next to a processor.
+const LEAST_RING_BYTES: u64 = 1 << 20;
+
+/// It is at most this part of the limit.
+const RINGS_FRACTION: u64 = 8;
 
 /// Words of [`RankSlot::report`].
 const REPORT_WORDS: usize = 2 + MAX_STORES + PROGRESS_WORDS;

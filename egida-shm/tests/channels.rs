@@ -72,8 +72,8 @@ fn released_segments_are_used_again_but_none_that_is_still_read() {
 }
 
 #[test]
-fn what_is_released_at_once_goes_through_a_ring_of_4_mib_and_a_smaller_one_where_memory_is_short() {
-    for (limit_bytes, ring_bytes) in [(64 * MIB, 4 * MIB), (8 * MIB, MIB / 2)] {
+fn what_is_released_at_once_goes_through_a_ring_of_4_mib_and_through_next_to_none_where_memory_is_short() {
+    for (limit_bytes, ring_bytes) in [(64 * MIB, 4 * MIB), (24 * MIB, 3 * MIB / 2), (8 * MIB, 0)] {
         let job = job(2, limit_bytes);
         let (mut sender, mut receiver) = (rank(&job, 0), rank(&job, 1));
         for ssn in 0..1000 {
