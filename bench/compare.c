@@ -17,6 +17,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 enum { WINDOW = 64, LARGE_WINDOW = 8, LARGE = 128 << 10, MOST_BATCHES = 25, LEAST_BATCHES = 5, MOST_IN_BATCH = 1 << 14 };
@@ -28,6 +30,14 @@ static char *outgoing, *incoming;
 
 /* One thing to measure: does it `times` times with messages of that size. */
 typedef void operation(long bytes, long times);
+
+/* From the system itself: what the C library or MPI says is an input, which a protocol may have to log and wait for. What is to
+ * be measured is messages. */
+static double clock_s(void) {
+    struct timespec now;
+    syscall(SYS_clock_gettime, CLOCK_MONOTONIC, &now);
+    return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
+}
 
 static int partner(void) { return rank ^ 1; }
 
@@ -82,9 +92,9 @@ static void alltoall(long bytes, long times) {
 }
 
 static double timed(operation *run, long bytes, long times) {
-    double begun = MPI_Wtime();
+    double begun = clock_s();
     run(bytes, times);
-    return MPI_Wtime() - begun;
+    return clock_s() - begun;
 }
 
 static int by_value(const void *left, const void *right) {
