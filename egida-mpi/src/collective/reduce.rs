@@ -12,6 +12,13 @@ use crate::op::{Op, Reduction};
 /// From here on it pays to divide the work (Rabenseifner 2004).
 const LARGE_BYTES: usize = 32 << 10;
 
+/// Up to here a message to be combined is received on the stack.
+const FEW_BYTES: usize = 128;
+
+/// Aligned for every type, as what the allocator gives is: a function of the application may be called with it.
+#[repr(align(16))]
+struct Few([u8; FEW_BYTES]);
+
 /// `MPI_Reduce`: a binomial tree; recursive halving and a gather for large data. Only the root gives `receive`; only the root
 /// may give no `send` (in place).
 ///
@@ -155,8 +162,16 @@ fn allreduce_bytes<P: Peers>(peers: &mut P, reduction: &mut Reduction, work: &mu
         return Ok(());
     }
     let tree = Tree::new(peers, 0);
-    let mut other = vec![0; work.len()];
-    tree.join_pairs(peers, reduction, work, &mut other)?;
+    // What few bytes need is not fetched from afar: most reductions are of some numbers.
+    let (mut few, mut many) = (Few([0; FEW_BYTES]), Vec::new());
+    let other = match few.0.get_mut(..work.len()) {
+        Some(few) => few,
+        None => {
+            many.resize(work.len(), 0);
+            &mut many[..]
+        }
+    };
+    tree.join_pairs(peers, reduction, work, other)?;
     if !tree.stands() {
         return tree.partner().map_or(Ok(()), |partner| receive(peers, partner, work));
     }
@@ -169,8 +184,8 @@ fn allreduce_bytes<P: Peers>(peers: &mut P, reduction: &mut Reduction, work: &mu
         while distance < tree.leaves {
             let peer = tree.stands_for(tree.leaf() ^ distance);
             send(peers, peer, work)?;
-            receive(peers, peer, &mut other)?;
-            tree.combine(reduction, work, &other, peer);
+            receive(peers, peer, other)?;
+            tree.combine(reduction, work, other, peer);
             distance *= 2;
         }
     }

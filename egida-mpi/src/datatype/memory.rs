@@ -46,6 +46,7 @@ impl<'t> Source<'t> {
 
     /// The memory itself where it is one block.
     #[must_use]
+    #[inline]
     pub fn as_bytes(&self) -> Option<&'t [u8]> {
         let offset = one_block(self.count, self.datatype)?;
         if self.is_empty() {
@@ -57,6 +58,7 @@ impl<'t> Source<'t> {
 
     /// The data in the order of the type map: the memory itself where it is one block, a copy otherwise.
     #[must_use]
+    #[inline]
     pub fn packed(&self) -> Cow<'t, [u8]> {
         match self.as_bytes() {
             Some(bytes) => Cow::Borrowed(bytes),
@@ -71,6 +73,10 @@ impl<'t> Source<'t> {
     /// Packs the data into the beginning of `out`, which must have room for [`Self::len`] bytes (else only what fits is
     /// packed).
     pub fn pack_into(&self, out: &mut [u8]) {
+        if let Some(bytes) = self.as_bytes() {
+            let fitting = bytes.len().min(out.len());
+            return out[..fitting].copy_from_slice(&bytes[..fitting]);
+        }
         let mut room = &mut out[..];
         Walk::new(self.count, self.datatype).advance(self.len().min(room.len()), |run| {
             let (part, rest) = std::mem::take(&mut room).split_at_mut(run.len * run.pieces);
@@ -159,8 +165,15 @@ impl<'t> Target<'t> {
     /// More bytes than there is room for: the room is filled, the rest dropped.
     pub fn unpack(&mut self, bytes: &[u8]) -> Result<(), DatatypeError> {
         let fitting = &bytes[..bytes.len().min(self.len())];
-        // SAFETY: `new` was promised that the memory is ours.
-        unsafe { place(self.base, &mut Walk::new(self.count, self.datatype), fitting) };
+        match one_block(self.count, self.datatype) {
+            // SAFETY: the data of all elements is this one block, and `new` was promised that the memory is ours; so below.
+            Some(offset) if !fitting.is_empty() => unsafe {
+                let to = at(self.base, offset).cast_mut();
+                std::ptr::copy_nonoverlapping(fitting.as_ptr(), to, fitting.len());
+            },
+            // SAFETY: as above.
+            _ => unsafe { place(self.base, &mut Walk::new(self.count, self.datatype), fitting) },
+        }
         truncation(bytes.len(), self.len()).map(drop)
     }
 
@@ -415,6 +428,7 @@ impl From<*mut u8> for Address {
 }
 
 /// Whether elements at an address can be communicated; returns the count.
+#[inline]
 fn check(base: *const u8, offset: i64, count: i64, datatype: &Datatype) -> Result<usize, DatatypeError> {
     // What nearly every call asks: basic elements without gaps, of which no more fit than their bytes do.
     if datatype.definition.predefined.is_some()
@@ -437,6 +451,7 @@ fn check(base: *const u8, offset: i64, count: i64, datatype: &Datatype) -> Resul
 }
 
 /// Where the data of that many elements begins, if it is one block.
+#[inline]
 fn one_block(count: usize, datatype: &Datatype) -> Option<i64> {
     if count == 0 || datatype.size() == 0 {
         return Some(0);
