@@ -95,8 +95,10 @@ impl LogWriter {
         self.room
     }
 
-    /// Where the content of the next frame begins, after [`LogWriter::reserve`].
-    pub fn content_at(&self) -> u64 {
+    /// Where the content of the next frame begins, after [`LogWriter::reserve`], for whoever writes it there. What was written and
+    /// then given up may be longer than the frame in its place, so nothing there counts as cleared any more.
+    pub fn content_at(&mut self) -> u64 {
+        self.clear_to = self.tail + WORD_BYTES;
         self.tail + WORD_BYTES
     }
 

@@ -10,6 +10,7 @@ use egida_core::wire::{RecordHeader, WireError};
 
 use super::direct::Hollow;
 use super::{Direct, ShmDriver};
+use crate::kill::KillSwitch;
 use crate::layout::{LogName, Memory};
 use crate::log::{Cursor, FrameKind};
 use crate::record;
@@ -149,7 +150,6 @@ impl ShmDriver {
             }
         }
         let memory = &*self.memory;
-        let channel = memory.channel(self.rank, dest);
         let Outbound { writer, extent, .. } = &mut self.outbound[dest as usize];
         if header.ssn != extent.whole || from_byte != extent.begun_bytes.unwrap_or(0) {
             return Err(Fault::Bug("a record was appended out of order"));
@@ -157,14 +157,7 @@ impl ShmDriver {
         if header.len != payload.len() as u64 || header.piggyback_len as usize != piggyback.len() {
             return Err(Fault::Bug("a record's head does not fit its contents"));
         }
-        let mut log = Log {
-            memory,
-            slot: &channel.log,
-            reclaims: Some(Reclaims::released(&channel.reader)),
-            name: LogName::Channel(self.rank, dest),
-            stretch: &mut self.stretch,
-            kill: &mut self.kill,
-        };
+        let mut log = channel_log(memory, (self.rank, dest), &mut self.stretch, &mut self.kill);
         let bell = self.bells[dest as usize];
         let is_elsewhere = self.direct.is_some() && memory.is_elsewhere(dest);
         let (first, longest, told_bytes) = match is_elsewhere {
@@ -225,7 +218,6 @@ impl ShmDriver {
         payload: &[u8],
     ) -> Result<bool, Fault> {
         let memory = &*self.memory;
-        let channel = memory.channel(self.rank, dest);
         let Outbound { writer, extent, .. } = &mut self.outbound[dest as usize];
         let Some(direct) = self.direct.as_mut().filter(|direct| direct.carries(memory, dest)) else {
             return Ok(false);
@@ -236,14 +228,7 @@ impl ShmDriver {
         {
             return Ok(false);
         }
-        let mut log = Log {
-            memory,
-            slot: &channel.log,
-            reclaims: Some(Reclaims::released(&channel.reader)),
-            name: LogName::Channel(self.rank, dest),
-            stretch: &mut self.stretch,
-            kill: &mut self.kill,
-        };
+        let mut log = channel_log(memory, (self.rank, dest), &mut self.stretch, &mut self.kill);
         let mut hollow = Vec::new();
         let (mut rest, mut kind, mut fixed) =
             (payload, FrameKind::Record, RecordHeader::BYTES + piggyback.len());
@@ -354,6 +339,18 @@ impl ShmDriver {
         lane.written += 1;
         tell(memory, &mut self.direct, &mut self.stretch, (source, self.bells[source as usize]))
     }
+}
+
+/// A channel's log, as its writer needs it.
+fn channel_log<'a>(
+    memory: &'a Memory,
+    (from, to): (Rank, Rank),
+    stretch: &'a mut Stretch,
+    kill: &'a mut KillSwitch,
+) -> Log<'a> {
+    let channel = memory.channel(from, to);
+    let reclaims = Some(Reclaims::released(&channel.reader));
+    Log { memory, slot: &channel.log, reclaims, name: LogName::Channel(from, to), stretch, kill }
 }
 
 /// Has a rank learn of what was written for it: by a connection to it, where there is one, or else at a bell.
