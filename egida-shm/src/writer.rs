@@ -334,3 +334,38 @@ impl LogWriter {
 fn header(memory: &Memory, segment: u64) -> Result<&SegmentHeader, WireError> {
     memory.arena().at::<SegmentHeader>(segment)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::arena::Arena;
+
+    #[test]
+    fn what_was_begun_and_given_up_is_no_frame_behind_a_shorter_one() {
+        let arena = Arena::create(1 << 30, None).unwrap();
+        let memory = Memory::lay_out(arena, 2, 1, |memory| {
+            memory.header().limit_bytes.store(1 << 20, Ordering::Relaxed);
+            Ok(())
+        })
+        .unwrap();
+        let (mut stretch, mut kill) = (Stretch::new(0), KillSwitch::default());
+        let name = LogName::Channel(0, 1);
+        let slot = &memory.channel(0, 1).log;
+        let mut log =
+            Log { memory: &memory, slot, reclaims: None, name, stretch: &mut stretch, kill: &mut kill };
+        let mut writer = LogWriter::default();
+        // Behind a short frame more is cleared than the next word.
+        writer.reserve(&mut log, 200, 0).unwrap();
+        let written = writer.write(&log, &[&[1; 8]]).unwrap();
+        writer.publish(&log, FrameKind::Piece, written).unwrap();
+        memory.arena().copy_in(writer.content_at(), &[7; 200]).unwrap();
+        let written = writer.write(&log, &[&[2; 8]]).unwrap();
+        writer.publish(&log, FrameKind::Piece, written).unwrap();
+        let mut cursor = Cursor::first(&memory, slot, name).unwrap().unwrap();
+        for _ in 0..2 {
+            let frame = cursor.frame(&memory).unwrap().expect("a frame");
+            cursor.skip(&frame);
+        }
+        assert_eq!(cursor.frame(&memory), Ok(None));
+    }
+}
